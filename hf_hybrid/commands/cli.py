@@ -1,0 +1,124 @@
+"""`hf-hybrid COMMAND ...`: reads options, runs one command, turns errors into exit codes.
+
+0 = done, 2 = bad input (one line), 3 = push refused by the gate. An error of another kind prints no message of its own,
+since a library's message may hold a private cell; HF_HYBRID_DEBUG=1 shows the traceback.
+"""
+
+import importlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from jsonargparse import ArgumentParser, ArgumentError, Namespace
+
+from hf_hybrid.errors import InputError, PushRefused
+
+COMMANDS = {
+    "inspect": "show the schema of a dataset and warn of what spoils a release",
+    "split": "divide a dataset into train, validation and test by patient",
+    "phantom": "draw the built-in cohort",
+    "train-codec": "train an alphaGAN on public images",
+    "fit": "learn private records: codec + sampler = pipeline",
+    "generate": "draw a release from a pipeline",
+    "evaluate": "measure a release against real train and test records",
+    "push": "upload a codec, a pipeline or a release",
+    "run": "all stages from one YAML file, resumable",
+}
+_HELP = "\n".join(
+    ["usage: hf-hybrid COMMAND [options]", "", *(f"  {name:12} {what}" for name, what in COMMANDS.items())]
+    + ["", "`hf-hybrid COMMAND --help` shows the options of a command.", ""]
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line `argv` (default: the process's own) and returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        sys.stdout.write(_HELP)
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        from hf_hybrid import __version__
+
+        sys.stdout.write(f"hf-hybrid {__version__}\n")
+        return 0
+    if argv[0] not in COMMANDS:
+        return _complain(f"expected a command among {', '.join(COMMANDS)}, found {argv[0]!r}", 2)
+    return run_command(argv[0], argv[1:])
+
+
+def run_command(name: str, argv: Sequence[str]) -> int:
+    """Runs one command; the scripts call this too."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("hf_hybrid").setLevel(logging.INFO)
+    try:
+        command = importlib.import_module(f"hf_hybrid.commands.{name.replace('-', '_')}")
+        options = _parse(name, command, list(argv))
+        _use_cores()
+        return command.main(options)
+    except InputError as error:
+        return _complain(str(error), 2)
+    except PushRefused as error:
+        return _complain(f"push refused: {error}", 3)
+    except KeyboardInterrupt:
+        return _complain("stopped; the same command continues where it can", 130)
+    except Exception as error:
+        # Whatever a library says may hold a private cell: only where it happened is told.
+        if os.environ.get("HF_HYBRID_DEBUG"):
+            raise
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if "hf_hybrid" in frame.filename][-1]
+        where = f"{os.path.basename(ours.filename)}:{ours.lineno} in {ours.name}"
+        return _complain(
+            f"{type(error).__name__} at {where}; HF_HYBRID_DEBUG=1 shows the traceback, which may hold private cells",
+            1,
+        )
+
+
+def _parse(name: str, command, argv: list[str]) -> object:
+    """The command's `Options`, from positional words, flags and, for `run`, a YAML file."""
+    positional = getattr(command, "POSITIONAL", ())
+    parser = ArgumentParser(prog=f"hf-hybrid {name}", description=COMMANDS[name], exit_on_error=False)
+    takes_config = "config" in positional
+    if takes_config:
+        parser.add_argument("--config", action="config", help="YAML file with the options below")
+        if argv and not argv[0].startswith("-"):
+            argv = ["--config", *argv]
+        positional = ()
+    for word in positional:
+        parser.add_argument(word, type=str)
+    parser.add_class_arguments(command.Options, skip=set(positional))
+    try:
+        parsed = parser.parse_args(argv)
+    except ArgumentError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{reason}; `hf-hybrid {name} --help` shows the options") from None
+    if takes_config and parsed.config is None and not {"-h", "--help"} & set(argv):
+        raise InputError(f"expected a YAML file, found none: hf-hybrid {name} CONFIG.yaml")
+    values = parser.instantiate_classes(parsed)
+    values = {key: value for key, value in vars(values).items() if key != "config"}
+    return command.Options(**{key: _plain(value) for key, value in values.items()})
+
+
+def _plain(value: object) -> object:
+    return value.as_dict() if isinstance(value, Namespace) else value
+
+
+def _use_cores() -> None:
+    """Torch's threads once, for the whole process: the cores this process may use, unless the user says otherwise."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        torch.set_num_threads(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

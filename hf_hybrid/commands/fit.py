@@ -1,0 +1,59 @@
+"""`hf-hybrid fit`: learns private records."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from hf_hybrid.samplers.ctgan import CTGANSampler
+
+
+@dataclass(kw_only=True)
+class SamplerOptions:
+    """Which sampler, and the options of each.
+
+    Args:
+        sampler: which sampler.
+        ctgan: options of the CTGAN sampler.
+    """
+
+    sampler: Literal["ctgan"] = "ctgan"
+    ctgan: CTGANSampler = field(default_factory=CTGANSampler)
+
+    @property
+    def chosen(self):
+        """The sampler asked for, unfitted."""
+        return getattr(self, self.sampler)
+
+
+@dataclass(kw_only=True)
+class Options(SamplerOptions):
+    """Learns private records: encodes the images, protects the table, fits a sampler, saves a pipeline.
+
+    Args:
+        codec: folder or Hub id.
+        dataset: private records: image folder, parquet, saved `datasets` folder or Hub id; `name:split` picks a split.
+        output_dir: the pipeline, a new folder; checkpoints lie beside it in `<output_dir>.logs`.
+        schema: YAML or JSON file that overrides what is inferred of the columns.
+        targets: columns that the utility scores will predict.
+    """
+
+    codec: str
+    dataset: str
+    output_dir: str
+    schema: str | None = None
+    targets: list[str] | None = None
+
+
+def main(options: Options) -> int:
+    """Fits and says where the pipeline is."""
+    from hf_hybrid.folders import new_folder
+    from hf_hybrid.pipeline import HybridPipeline
+    from hf_hybrid.records import load_records
+
+    with new_folder(options.output_dir) as folder:
+        records = load_records(options.dataset, options.schema, targets=options.targets)
+        logs = Path(options.output_dir + ".logs")
+        HybridPipeline.fit(records, options.codec, options.chosen, logs).save_pretrained(folder)
+    sys.stdout.write(f"pipeline in {options.output_dir}\n")
+    return 0

@@ -1,0 +1,67 @@
+"""`hf-hybrid generate`: draws a release from a pipeline."""
+
+import sys
+from dataclasses import dataclass
+
+from hf_hybrid.errors import InputError
+from hf_hybrid.release import ReleaseInfo
+
+
+@dataclass(kw_only=True)
+class Options(ReleaseInfo):
+    """Draws a release from a pipeline.
+
+    Args:
+        pipeline: folder or Hub id.
+        num_records: how many.
+        output_dir: the release, a new folder.
+        seed: the first records are the same for a seed, whatever their number.
+        conditions: such as "outcome=deceased,sex=F,age=60..80,crp=missing"; all hold in every record.
+    """
+
+    pipeline: str
+    num_records: int
+    output_dir: str
+    seed: int = 0
+    conditions: str | None = None
+
+
+def main(options: Options) -> int:
+    """Draws and says where."""
+    from hf_hybrid.pipeline import HybridPipeline
+    from hf_hybrid.release import write_release
+
+    pipeline = HybridPipeline.from_pretrained(options.pipeline)
+    info = ReleaseInfo(options.pretty_name, options.license, options.source_name)
+    conditions = parse_conditions(options.conditions, pipeline.schema) if options.conditions else None
+    write_release(pipeline, options.output_dir, options.num_records, options.seed, conditions, info)
+    sys.stdout.write(f"{options.num_records} records in {options.output_dir}, not evaluated\n")
+    return 0
+
+
+def parse_conditions(text: str, schema) -> dict:
+    """Reads "outcome=deceased,age=60..80" for a schema.
+
+    Raises:
+        InputError: a part is not `column=value`, or the column is unknown.
+    """
+    from hf_hybrid.cells import to_boolean, to_number
+
+    conditions = {}
+    for part in text.split(","):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not equals or name not in schema.table:
+            raise InputError(
+                f"expected `conditions` as column=value with a column of {list(schema.table)}, found {part!r}"
+            )
+        column = schema.table[name]
+        if value == "missing":
+            conditions[name] = None
+        elif column.is_number:
+            numbers = [to_number(word) for word in value.split("..")]
+            if None in numbers or len(numbers) > 2:
+                raise InputError(f"expected a number or low..high for `{name}`, found {value!r}")
+            conditions[name] = numbers[0] if len(numbers) == 1 else tuple(numbers)
+        else:
+            conditions[name] = to_boolean(value) if column.kind == "boolean" else value
+    return conditions

@@ -1,0 +1,45 @@
+"""`hf-hybrid push`: uploads a codec, a pipeline or a release to the Hugging Face Hub."""
+
+import sys
+from dataclasses import dataclass
+
+POSITIONAL = ("folder",)
+
+
+@dataclass
+class Options:
+    """Uploads a codec, a pipeline or a release, private first; the token comes from `hf auth login` or `HF_TOKEN`.
+
+    Args:
+        folder: the codec, pipeline or release, recognised by its files.
+        repo_id: repository on the Hub, as namespace/name.
+        public: make it public once every file and record has been verified.
+        gated: readers ask for access, and you grant it by hand.
+        dry_run: only check whether the folder may be pushed, and list what would be sent; no token, no network.
+    """
+
+    folder: str
+    repo_id: str
+    public: bool = False
+    gated: bool = False
+    dry_run: bool = False
+
+
+def main(options: Options) -> int:
+    """Pushes; returns 0, or 1 when the Hub failed on the way."""
+    from hf_hybrid.hub import PushFailed, push
+
+    try:
+        result = push(options.folder, options.repo_id, options.public, options.gated, options.dry_run)
+    except PushFailed as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    verb = "sent" if result.uploaded else "would send"
+    lines = [f"{verb} {name}" for name in result.files]
+    lines += [f"left out {name}: not a file of a {result.kind}" for name in result.left_out]
+    if result.uploaded:
+        lines.append(f"{result.url} is verified and {'public' if result.public else 'private'}")
+    else:
+        lines.append(f"dry run: this {result.kind} may be pushed to {result.url}")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0

@@ -1,0 +1,314 @@
+"""Plain facts for the cards and the report, gathered from the files of a folder; one that is missing is an error."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from PIL import Image
+
+from hf_hybrid.errors import InputError
+from hf_hybrid.provenance import read_provenance
+from hf_hybrid.schema import ColumnSchema, RecordSchema
+
+SAMPLES = "assets/samples.png"
+SECTIONS = ("utility", "fidelity", "pairing", "privacy")
+MAX_CATEGORIES_SHOWN = 20
+
+_INPUTS = {"image": "Image only", "table": "Table only", "both": "Image and table"}
+_METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "r2": "R2", "mae": "mean absolute error"}
+_CODEC_SCORES = {
+    "l1": "mean absolute error of a reconstruction in [-1, 1] (lower is better)",
+    "ssim": "structural similarity of a reconstruction (higher is better)",
+    "latent_normality": "distance of the latents from a normal distribution (lower is better)",
+    "score": "all three: l1 + (1 - ssim) + latent_normality (lower is better)",
+}
+_NOT_RUN = {"score": "not run", "difference": ""}
+_NOT_EVALUATED = {"status": "not measured", "reason": "the release was generated and not evaluated"}
+
+
+@dataclass
+class ColumnFacts:
+    """A column as a card shows it; `missing` is a share of the synthetic records, None where there are none."""
+
+    name: str
+    role: str
+    kind: str
+    unit: str
+    values: str
+    missing: str | None
+
+
+@dataclass
+class ScoreTable:
+    """The scores of one target and metric; a row is what a model was trained on, a column what it saw.
+
+    A row holds `trained_on`, `num_records`, `compared_with` and `cells`, one an input, each the texts `score` and
+    `difference`.
+    """
+
+    target: str
+    metric: str
+    direction: str
+    range: str
+    num_records: str
+    num_patients: str
+    seeds: str
+    inputs: list[str]
+    rows: list[dict]
+
+
+@dataclass
+class Utility:
+    """The utility scores; `interval` says what stands in parentheses behind each."""
+
+    interval: str
+    headline: list[dict]
+    tables: list[ScoreTable]
+
+
+@dataclass
+class ReleaseFacts:
+    """What the dataset card and the report tell of a release; `not_measured` maps a section to the reason."""
+
+    release: dict
+    codec: dict
+    sampler: dict
+    versions: dict
+    schema: RecordSchema
+    shards: list[Path]
+    num_records: int
+    columns: list[ColumnFacts]
+    samples: str
+    charts: list[str]
+    utility: Utility | None
+    not_measured: dict[str, str]
+
+
+@dataclass
+class ModelFacts:
+    """What the card of a codec or a pipeline tells; a codec has no `sampler` and no `columns`."""
+
+    codec: dict
+    sampler: dict | None
+    versions: dict
+    columns: list[ColumnFacts]
+    samples: str
+    scores: list[dict]
+
+
+def release_facts(folder: str | Path) -> ReleaseFacts:
+    """The facts of a release folder.
+
+    Raises:
+        InputError: a file or a fact is missing.
+    """
+    folder = Path(folder)
+    provenance = read_provenance(folder)
+    schema = RecordSchema.load(folder / "schema.json")
+    report = json.loads((folder / "report.json").read_text("utf-8")) if (folder / "report.json").is_file() else {}
+    not_measured = {}
+    for name in SECTIONS:
+        section = report.get(name, _NOT_EVALUATED)
+        if section["status"] == "not measured":
+            not_measured[name] = _known(section, "reason", f"report.json, {name}")
+        elif name != "utility":
+            raise InputError(
+                f"expected `{name}` in report.json not measured, found it measured: teach the card to show it"
+            )
+    try:
+        utility = None if "utility" in not_measured else _utility(report["utility"])
+    except KeyError as key:
+        raise InputError(f"expected the fact {key} in report.json, found none: a card leaves nothing out") from None
+    shards = sorted(folder.glob("data/train-*.parquet"))
+    if not shards:
+        raise InputError(f"expected data/train-*.parquet in {folder}, found none: generate the release first")
+    return ReleaseFacts(
+        release=_known(provenance, "release"),
+        codec=_known(provenance, "codec"),
+        sampler=_known(provenance, "sampler"),
+        versions=_known(provenance, "versions"),
+        schema=schema,
+        shards=shards,
+        num_records=sum(pq.read_metadata(shard).num_rows for shard in shards),
+        columns=_release_columns(shards, schema),
+        samples=_samples(folder),
+        charts=sorted(f"assets/{path.name}" for path in folder.glob("assets/utility_*.png")),
+        utility=utility,
+        not_measured=not_measured,
+    )
+
+
+def codec_facts(folder: str | Path) -> ModelFacts:
+    """The facts of a codec folder.
+
+    Raises:
+        InputError: a file or a fact is missing.
+    """
+    provenance = read_provenance(folder)
+    codec = _known(provenance, "codec")
+    scores = _codec_scores(_known(_known(codec, "training", "codec"), "scores", "codec.training"))
+    return ModelFacts(codec, None, _known(provenance, "versions"), [], _samples(Path(folder)), scores)
+
+
+def pipeline_facts(folder: str | Path) -> ModelFacts:
+    """The facts of a pipeline folder.
+
+    Raises:
+        InputError: a file or a fact is missing.
+    """
+    facts = codec_facts(folder)
+    facts.sampler = _known(read_provenance(folder), "sampler")
+    table = RecordSchema.load(Path(folder) / "schema.json").table
+    facts.columns = [_column_facts(name, column, missing=None) for name, column in table.items()]
+    return facts
+
+
+def _release_columns(shards: list[Path], schema: RecordSchema) -> list[ColumnFacts]:
+    """The image, then the table with its missing shares, counted batch by batch without the images."""
+    empty, beyond, num_records = dict.fromkeys(schema.table, 0), dict.fromkeys(schema.table, 0), 0
+    for shard in shards:
+        for batch in pq.ParquetFile(shard).iter_batches(columns=list(schema.table)):
+            num_records += len(batch)
+            for name in schema.table:
+                column = batch[name]
+                empty[name] += column.null_count
+                if pa.types.is_floating(column.type):
+                    beyond[name] += pc.sum(pc.is_inf(column)).as_py() or 0
+    batch = next(pq.ParquetFile(shards[0]).iter_batches(1, columns=[schema.image_column]))
+    image = Image.open(io.BytesIO(batch[schema.image_column][0].as_py()["bytes"]))
+    mode = {"L": "grey", "RGB": "colour"}.get(image.mode, image.mode)
+    values = f"{image.format}, {mode}, {image.width} x {image.height} pixels"
+    columns = [ColumnFacts(schema.image_column, "image", "image", "", values, _percent(0))]
+    for name, column in schema.table.items():
+        facts = _column_facts(name, column, missing=_percent(empty[name] / num_records))
+        if beyond[name]:
+            facts.values += f", or beyond a detection limit (inf, {_percent(beyond[name] / num_records)})"
+        columns.append(facts)
+    return columns
+
+
+def _column_facts(name: str, column: ColumnSchema, missing: str | None) -> ColumnFacts:
+    if column.is_number:
+        if column.bounds is None:
+            raise InputError(f"expected `bounds` of column `{name}` in schema.json, found none: a card shows them")
+        low, high = column.bounds
+        values = f"{low:.10g} to {high:.10g}"
+    elif column.kind == "boolean":
+        values = ", ".join(column.categories or ["true", "false"])
+    else:
+        names = _known(vars(column), "categories", f"schema.json, column `{name}`")
+        values = ", ".join(names[:MAX_CATEGORIES_SHOWN])
+        if len(names) > MAX_CATEGORIES_SHOWN:
+            values += f" and {len(names) - MAX_CATEGORIES_SHOWN} more, listed in schema.json"
+        values = f"any of {values}" if column.kind == "multi-label" else values
+    return ColumnFacts(name, column.role, column.kind, column.unit or "", values, missing)
+
+
+def _utility(section: dict) -> Utility:
+    """The scores of report.json as one table a target and metric; above them what the most synthetic records keep."""
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for score in section["scores"]:
+        groups.setdefault((score["target"], score["metric"]), []).append(score)
+    main_metric = {target: metric for target, metric in reversed(groups)}
+    largest = {
+        (entry["target"], entry["inputs"]): entry
+        for entry in section["headline"]
+        if entry["metric"] == main_metric[entry["target"]]
+    }
+    headline = [
+        {
+            "target": entry["target"],
+            "metric": _METRICS.get(entry["metric"], entry["metric"]),
+            "inputs": _INPUTS[entry["inputs"]],
+            "trained_on": entry["trained_on"],
+            "share": "not given" if entry["recovered_share"] is None else f"{entry['recovered_share']:.0%}",
+            "gap": _with_interval(entry, "gap"),
+        }
+        for entry in largest.values()
+    ]
+    return Utility(section["interval"], headline, [_score_table(*group, scores) for group, scores in groups.items()])
+
+
+def _score_table(target: str, metric: str, scores: list[dict]) -> ScoreTable:
+    def all_of(key: str, scores: list[dict] = scores) -> str:
+        return ", ".join(dict.fromkeys(f"{score[key]:,}" for score in scores))
+
+    inputs = [name for name in _INPUTS if any(score["inputs"] == name for score in scores)]
+    rows = []
+    for trained_on in dict.fromkeys(score["trained_on"] for score in scores):
+        found = {score["inputs"]: score for score in scores if score["trained_on"] == trained_on}
+        rows.append(
+            {
+                "trained_on": trained_on,
+                "num_records": all_of("n_train", list(found.values())),
+                "compared_with": next(iter(found.values()))["compared_with"],
+                "cells": [_score_cell(found[name]) if name in found else _NOT_RUN for name in inputs],
+            }
+        )
+    low, high = scores[0]["range"]
+    return ScoreTable(
+        target=target,
+        metric=_METRICS.get(metric, metric),
+        direction=scores[0]["direction"],
+        range=f"{'no lower end' if low is None else f'{low:g}'} to {'no upper end' if high is None else f'{high:g}'}",
+        num_records=all_of("n_test"),
+        num_patients=all_of("n_test_patients"),
+        seeds=all_of("seeds"),
+        inputs=[_INPUTS[name] for name in inputs],
+        rows=rows,
+    )
+
+
+def _score_cell(score: dict) -> dict[str, str]:
+    difference = "" if score["difference"] is None else _with_interval(score, "difference")
+    return {"score": _with_interval(score, "value", "interval"), "difference": difference}
+
+
+def _with_interval(entry: dict, name: str, interval: str | None = None) -> str:
+    """A number with its interval, or why there is none."""
+    if entry[name] is None:
+        return f"not given: {entry['reason']}"
+    low, high = entry[interval or f"{name}_interval"]
+    return f"{_number(entry[name])} ({_number(low)} to {_number(high)})"
+
+
+def _codec_scores(scores: dict) -> list[dict]:
+    """The codec's held-out scores beside those of a PCA; none for a codec that was handed over without them."""
+    if not scores:
+        return []
+    own, pca = _known(scores, "codec", "codec.training.scores"), _known(scores, "pca", "codec.training.scores")
+    return [
+        {
+            "metric": name,
+            "meaning": _known(_CODEC_SCORES, name, "what a card can explain"),
+            "codec": _number(value),
+            "pca": _number(_known(pca, name, "codec.training.scores.pca")),
+        }
+        for name, value in own.items()
+    ]
+
+
+def _samples(folder: Path) -> str:
+    if not (folder / SAMPLES).is_file():
+        raise InputError(f"expected a grid of synthetic images in {folder / SAMPLES}, found none: make it first")
+    return SAMPLES
+
+
+def _known(facts: Mapping, key: str, where: str = "provenance.json") -> object:
+    """A fact that has to be there."""
+    if facts.get(key) is None:
+        raise InputError(f"expected the fact `{key}` in {where}, found none: a card leaves nothing out")
+    return facts[key]
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _percent(share: float) -> str:
+    return "below 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"

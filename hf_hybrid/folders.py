@@ -1,0 +1,55 @@
+"""Folders and files that are either whole or not there, and private ones that only their owner reads."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from hf_hybrid.errors import InputError
+
+
+def private_folder(path: str | Path) -> Path:
+    """The folder, made with mode 0700 if it is not there."""
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def check_new(path: str | Path, argument: str = "output_dir") -> Path:
+    """The path, if nothing is there or an empty folder.
+
+    Raises:
+        InputError: there is a file, or a folder with something in it.
+    """
+    path = Path(path)
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise InputError(f"expected a new or empty folder as `{argument}`, found files at {path}: name another one")
+    return path
+
+
+@contextlib.contextmanager
+def new_folder(path: str | Path, argument: str = "output_dir", mode: int = 0o755) -> Iterator[Path]:
+    """A folder to fill beside `path`; it takes that name when the block ends well, and is removed when it does not.
+
+    Raises:
+        InputError: something is at `path` already.
+    """
+    path = check_new(path, argument)
+    temporary = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
+    temporary.mkdir(parents=True, mode=mode)
+    try:
+        yield temporary
+        if path.exists():
+            path.rmdir()
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file that is never seen half written."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,149 @@
+"""The gate before a push: what may leave, decided from the files of a folder alone, without token or network."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hf_hybrid import provenance
+from hf_hybrid.errors import InputError, PushRefused
+
+_CARD = "README.md"
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
+_SHARD = re.compile(r"data/train-(\d{5})-of-(\d{5})\.parquet")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What can be pushed: the files it must have, and the pattern of all that it may have."""
+
+    name: str
+    repo_type: str
+    required: tuple[str, ...]
+    allowed: re.Pattern
+
+
+RELEASE = Kind(
+    "release",
+    "dataset",
+    (_CARD, provenance.FILE_NAME, "schema.json"),
+    re.compile(
+        rf"README\.md|(provenance|schema|report)\.json|report\.html|{_SHARD.pattern}"
+        r"|assets/(samples|utility_[\w-]+)\.png"
+    ),
+)
+PIPELINE = Kind(
+    "pipeline",
+    "model",
+    (
+        *(_CARD, provenance.FILE_NAME, "schema.json", "config.json"),
+        *("codec/config.json", f"codec/{_WEIGHTS}", "sampler/config.json", "sampler/model.safetensors"),
+    ),
+    re.compile(
+        r"(codec/)?(README\.md|(provenance|config)\.json|assets/samples\.png)|schema\.json"
+        rf"|codec/{re.escape(_WEIGHTS)}|sampler/(config\.json|model\.safetensors)"
+    ),
+)
+CODEC = Kind(
+    "codec",
+    "model",
+    (_CARD, provenance.FILE_NAME, "config.json", _WEIGHTS),
+    re.compile(rf"README\.md|(provenance|config)\.json|assets/samples\.png|{re.escape(_WEIGHTS)}"),
+)
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A folder that passed the gate: the files to send, and those that stay."""
+
+    folder: Path
+    kind: Kind
+    files: list[str]
+    left_out: list[str]
+
+
+def check(folder: str | Path) -> Parcel:
+    """The gate; reads the folder only.
+
+    Raises:
+        InputError: no codec, pipeline or release, an incomplete or changed one, or a symbolic link in it.
+        PushRefused: it holds training records, or a file that is not what its name says.
+    """
+    folder = Path(folder)
+    found = sorted(_files(folder))
+    kind = _kind(folder, found)
+    absent = [name for name in kind.required if name not in found]
+    if absent:
+        raise InputError(f"expected a {kind.name} in {folder}, found no {', '.join(absent)}: make it again, complete")
+    files = [name for name in found if kind.allowed.fullmatch(name)]
+    if kind is RELEASE:
+        _check_shards(files)
+    for name in files:
+        if not _is_what_it_says(folder / name):
+            raise PushRefused(f"expected a {Path(name).suffix} file in {name}, found something else: nothing was sent")
+        if name.endswith(".json") and _holds_training_records(json.loads((folder / name).read_text("utf-8"))):
+            raise PushRefused(f"{name} says `contains_training_records`: it holds private rows and is never uploaded")
+    listed = provenance.check_files(folder)
+    # A card may be edited by hand after it was made, and provenance cannot list itself.
+    exempt = (_CARD, provenance.FILE_NAME)
+    unlisted = [name for name in files if name not in listed and Path(name).name not in exempt]
+    if unlisted:
+        raise InputError(f"expected {provenance.FILE_NAME} to list every file, found {', '.join(unlisted)}: remove it")
+    return Parcel(folder, kind, files, [name for name in found if name not in files])
+
+
+def _files(folder: Path) -> Iterator[str]:
+    if not folder.is_dir():
+        raise InputError(f"expected the folder of a codec, pipeline or release, found none at {folder}")
+    for root, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(root) / name
+            if path.is_symlink():
+                raise InputError(f"expected plain files, found the symbolic link {path}: put the file in its place")
+            if name in files:
+                yield path.relative_to(folder).as_posix()
+
+
+def _kind(folder: Path, found: list[str]) -> Kind:
+    if any(name.startswith("data/") for name in found):
+        return RELEASE
+    if any(name.startswith("sampler/") for name in found):
+        return PIPELINE
+    if _WEIGHTS in found:
+        return CODEC
+    raise InputError(f"expected a codec, pipeline or release in {folder}, found no data/, sampler/ or {_WEIGHTS}")
+
+
+def _check_shards(files: list[str]) -> None:
+    shards = [match.groups() for match in map(_SHARD.fullmatch, files) if match]
+    wanted = [(f"{number:05d}", f"{len(shards):05d}") for number in range(len(shards))]
+    if not shards or shards != wanted:
+        raise InputError(
+            f"expected all of data/train-00000-of-0000n.parquet, found {['-of-'.join(shard) for shard in shards]}: "
+            "generate the release again"
+        )
+
+
+def _is_what_it_says(path: Path) -> bool:
+    """Whether the content fits the suffix: a pickle in disguise does not."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if path.suffix == ".parquet":
+        return start.startswith(b"PAR1")
+    if path.suffix == ".png":
+        return start.startswith(b"\x89PNG\r\n\x1a\n")
+    if path.suffix == ".safetensors":
+        return start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size
+    try:
+        text = path.read_text("utf-8")
+        return path.suffix != ".json" or json.loads(text) is not None
+    except ValueError:
+        return False
+
+
+def _holds_training_records(facts: object) -> bool:
+    if isinstance(facts, dict):
+        return bool(facts.get("contains_training_records")) or _holds_training_records(list(facts.values()))
+    return isinstance(facts, list) and any(_holds_training_records(fact) for fact in facts)

@@ -1,0 +1,80 @@
+"""Records to the latent table: latents of the images beside the clinical columns, protected and without any identifier."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+
+from hf_hybrid import disclosure
+from hf_hybrid.errors import InputError
+from hf_hybrid.folders import private_folder
+from hf_hybrid.models import AlphaGAN
+from hf_hybrid.pixels import to_tensor
+from hf_hybrid.records import Records
+from hf_hybrid.samplers import BLOCK, LatentRows
+from hf_hybrid.schema import RecordSchema
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass
+class LatentTable:
+    """What a sampler learns.
+
+    Args:
+        dataset: `z_000`, `z_001`, ... and the clinical columns; no id, no group.
+        schema: the protected schema, which may be handed on.
+        groups: an arbitrary number per patient, shape `(num_records,)`; it counts patients and is never handed on.
+    """
+
+    dataset: "Dataset"
+    schema: RecordSchema
+    groups: np.ndarray
+
+    @classmethod
+    @torch.inference_mode()
+    def encode(cls, records: Records, codec: AlphaGAN) -> Self:
+        """Step I: images through the codec's encoder, cells through the privacy rule.
+
+        Args:
+            records: the private records.
+            codec: its device is used; images are resized to its resolution.
+
+        Raises:
+            InputError: no clinical column, or too few patients to learn from.
+        """
+        patients = len(np.unique(records.groups))
+        if patients < 2 * records.schema.min_patients:
+            raise InputError(
+                f"expected at least {2 * records.schema.min_patients} patients, found {patients}: add records"
+            )
+        schema = disclosure.protect(records.schema, records.frame, records.groups)
+        if not schema.table:
+            raise InputError(
+                "expected at least one clinical column that can be released, found none: "
+                "look at `hf-hybrid inspect` and give a schema"
+            )
+        config = codec.config
+        batches = records.iter_pixels(config.resolution, config.in_channels, batch_size=BLOCK)
+        latents = [codec.encode(to_tensor(batch).to(codec.device)).latents.cpu() for batch in batches]
+        rows = LatentRows(torch.cat(latents).numpy(), disclosure.restrict(schema, records.frame))
+        return cls(rows.to_dataset(schema), schema, records.groups)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a private folder (mode 0700): a saved `datasets` folder, the schema and the patient numbers."""
+        folder = private_folder(folder)
+        self.dataset.save_to_disk(folder / "table")
+        self.schema.save(folder / "schema.json")
+        np.save(folder / "groups.npy", self.groups)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Reads what `save` wrote."""
+        from datasets import load_from_disk
+
+        folder = Path(folder)
+        schema = RecordSchema.load(folder / "schema.json")
+        return cls(load_from_disk(folder / "table"), schema, np.load(folder / "groups.npy"))

@@ -1,0 +1,246 @@
+"""AlphaGAN: the codec between images and standardised latents (Rosca et al. 2017, arXiv 1706.04987)."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.utils import BaseOutput
+from torch import nn
+from torch.nn import functional
+
+from hf_hybrid.errors import InputError
+
+RESOLUTIONS = (32, 64, 128, 256, 512)
+
+
+@dataclass
+class EncoderOutput(BaseOutput):
+    """Latents `(batch, latent_dim)`, standardised: the images that trained the codec have mean 0, sd 1 per dimension."""
+
+    latents: torch.Tensor
+
+
+@dataclass
+class DecoderOutput(BaseOutput):
+    """Images `(batch, channels, height, width)` in [-1, 1]."""
+
+    sample: torch.Tensor
+
+
+class AlphaGAN(ModelMixin, ConfigMixin):
+    """Encoder and generator of an auto-encoding GAN.
+
+    Beside the convolutions runs a linear path at `linear_resolution`, initialised with a PCA of the training images
+    (`initialise_linear_path`): few images and short trainings then start from the best linear code instead of noise.
+
+    Args:
+        resolution: height and width in pixels, a power of two from 32 to 512.
+        in_channels: 1 (grey) or 3 (RGB).
+        latent_dim: length of a latent.
+        base_channels: channels at full resolution, doubled at each halving.
+        max_channels: where the doubling stops.
+        layers_per_block: convolutions at each resolution.
+        norm: `group` or `none`; batch norm is not offered, since a record's code must not depend on its neighbours.
+        linear_path: whether the linear path is there.
+        linear_resolution: resolution at which it works.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        resolution: int = 64,
+        in_channels: int = 1,
+        latent_dim: int = 64,
+        base_channels: int = 32,
+        max_channels: int = 256,
+        layers_per_block: int = 1,
+        norm: str = "group",
+        linear_path: bool = True,
+        linear_resolution: int = 64,
+    ) -> None:
+        super().__init__()
+        _check_configuration(resolution, in_channels, latent_dim, base_channels, max_channels, layers_per_block, norm)
+        widths = [min(base_channels * 2**stage, max_channels) for stage in range(resolution.bit_length() - 2)]
+        self.encoder = _Encoder(in_channels, widths, layers_per_block, norm, latent_dim)
+        self.generator = _Generator(in_channels, widths, layers_per_block, norm, latent_dim)
+        if linear_path:
+            side = min(linear_resolution, resolution)
+            self.linear_encoder = nn.Linear(in_channels * side**2, latent_dim)
+            self.linear_decoder = nn.Linear(latent_dim, in_channels * side**2)
+            for last in (self.encoder.layers[-1], self.generator.layers[-1]):  # the convolutions start from nothing
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
+        self.register_buffer("latents_mean", torch.zeros(latent_dim))
+        self.register_buffer("latents_std", torch.ones(latent_dim))
+
+    def linear_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the linear path, empty without one."""
+        if not self.config.linear_path:
+            return []
+        return [*self.linear_encoder.parameters(), *self.linear_decoder.parameters()]
+
+    @property
+    def linear_side(self) -> int:
+        """Height and width of the images that the linear path sees."""
+        return min(self.config.linear_resolution, self.config.resolution)
+
+    def encode_raw(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Images in [-1, 1] -> codes before standardisation, which the code discriminator pulls towards N(0, 1)."""
+        codes = self.encoder(pixel_values)
+        if self.config.linear_path:
+            small = functional.interpolate(pixel_values, size=self.linear_side, mode="area")
+            codes = codes + self.linear_encoder(small.flatten(1))
+        return codes
+
+    def decode_raw(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes before standardisation -> images, not yet clipped to [-1, 1]."""
+        images = self.generator(codes)
+        if self.config.linear_path:
+            small = self.linear_decoder(codes).view(-1, self.config.in_channels, self.linear_side, self.linear_side)
+            if self.linear_side != self.config.resolution:
+                small = functional.interpolate(small, size=self.config.resolution, mode="bilinear", antialias=True)
+            images = images + small
+        return images
+
+    def standardise(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes -> latents with mean 0 and sd 1 over the training images."""
+        return (codes - self.latents_mean) / self.latents_std
+
+    def unstandardise(self, latents: torch.Tensor) -> torch.Tensor:
+        """Inverse of `standardise`."""
+        return latents * self.latents_std + self.latents_mean
+
+    def encode(self, pixel_values: torch.Tensor) -> EncoderOutput:
+        """Images `(batch, channels, height, width)` in [-1, 1] -> latents `(batch, latent_dim)`."""
+        expected = (self.config.in_channels, self.config.resolution, self.config.resolution)
+        if tuple(pixel_values.shape[1:]) != expected:
+            raise ValueError(f"expected `pixel_values` (batch, {expected}), found {tuple(pixel_values.shape)}: resize")
+        return EncoderOutput(latents=self.standardise(self.encode_raw(pixel_values)))
+
+    def decode(self, latents: torch.Tensor) -> DecoderOutput:
+        """Latents `(batch, latent_dim)` -> images `(batch, channels, height, width)` in [-1, 1]."""
+        return DecoderOutput(sample=self.decode_raw(self.unstandardise(latents)).clamp(-1, 1))
+
+    def forward(self, pixel_values: torch.Tensor) -> DecoderOutput:
+        """Reconstructs images."""
+        return self.decode(self.encode(pixel_values).latents)
+
+    @torch.no_grad()
+    def initialise_linear_path(self, pixel_values: torch.Tensor) -> None:
+        """Sets the linear path to a PCA whose codes have sd 1 (no-op without one).
+
+        Args:
+            pixel_values: training images `(batch, channels, height, width)` in [-1, 1], more than `latent_dim`.
+        """
+        if not self.config.linear_path:
+            return
+        images = functional.interpolate(pixel_values, size=self.linear_side, mode="area").flatten(1)
+        mean, components, scale = principal_components(images, self.config.latent_dim)
+        self.linear_encoder.weight.copy_(components / scale[:, None])
+        self.linear_encoder.bias.copy_(-(self.linear_encoder.weight @ mean))
+        self.linear_decoder.weight.copy_((components * scale[:, None]).T)
+        self.linear_decoder.bias.copy_(mean)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> Self:
+        """Loads a folder or a Hub id; only safetensors.
+
+        Raises:
+            InputError: nothing there, or another class's model (diffusers itself would load it with random weights).
+        """
+        try:
+            config = cls.load_config(
+                pretrained_model_name_or_path, **{k: kwargs[k] for k in _HUB_ARGUMENTS if k in kwargs}
+            )
+            if config.get("_class_name") != cls.__name__:
+                raise InputError(
+                    f"expected a {cls.__name__} in `{pretrained_model_name_or_path}`, found "
+                    f"{config.get('_class_name')}: name a codec that hf-hybrid train-codec made"
+                )
+            return super().from_pretrained(pretrained_model_name_or_path, use_safetensors=True, **kwargs)
+        except (OSError, json.JSONDecodeError) as error:
+            raise InputError(
+                f"expected an {cls.__name__} codec (config.json and safetensors), found none that loads at "
+                f"`{pretrained_model_name_or_path}`: {type(error).__name__}; check the folder or Hub id and the token"
+            ) from None
+
+
+_HUB_ARGUMENTS = ("subfolder", "revision", "token", "cache_dir", "local_files_only", "force_download")
+
+
+def principal_components(images: torch.Tensor, latent_dim: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """PCA: images `(n, d)` -> mean `(d,)`, components `(latent_dim, d)`, standard deviations `(latent_dim,)`."""
+    from sklearn.decomposition import PCA
+
+    if len(images) <= latent_dim:
+        raise InputError(
+            f"expected more training images than `latent_dim` {latent_dim}, found {len(images)}: lower `latent_dim`"
+        )
+    pca = PCA(latent_dim, svd_solver="randomized", random_state=0).fit(images.cpu().numpy())
+    found = pca.mean_, pca.components_, np.sqrt(pca.explained_variance_).clip(1e-6)
+    return tuple(torch.as_tensor(array, dtype=images.dtype) for array in found)
+
+
+def _check_configuration(
+    resolution: int, in_channels: int, latent_dim: int, base_channels: int, max_channels: int, layers: int, norm: str
+) -> None:
+    if resolution not in RESOLUTIONS:
+        raise InputError(f"expected `resolution` among {RESOLUTIONS}, found {resolution}")
+    if in_channels not in (1, 3):
+        raise InputError(f"expected `in_channels` 1 (grey) or 3 (RGB), found {in_channels}")
+    if min(latent_dim, base_channels, max_channels, layers) < 1:
+        raise InputError("expected `latent_dim`, `base_channels`, `max_channels` and `layers_per_block` of at least 1")
+    if norm not in ("group", "none"):
+        raise InputError(f"expected `norm` group or none, found {norm!r}")
+
+
+def _block(in_channels: int, out_channels: int, layers: int, norm: str) -> nn.Sequential:
+    """`layers` times convolution, normalisation, activation."""
+    modules = []
+    for layer in range(layers):
+        modules.append(nn.Conv2d(in_channels if layer == 0 else out_channels, out_channels, 3, padding=1))
+        if norm == "group":
+            modules.append(nn.GroupNorm(_groups(out_channels), out_channels))
+        modules.append(nn.SiLU())
+    return nn.Sequential(*modules)
+
+
+def _groups(channels: int) -> int:
+    """The most groups up to 8 that divide the channels."""
+    return next(groups for groups in range(8, 0, -1) if channels % groups == 0)
+
+
+class _Encoder(nn.Module):
+    """Image -> code: halve the resolution down to 4 x 4, then one linear layer."""
+
+    def __init__(self, in_channels: int, widths: list[int], layers: int, norm: str, latent_dim: int) -> None:
+        super().__init__()
+        stages = [nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1), nn.SiLU()]
+        for index in range(1, len(widths)):
+            stages.append(_block(widths[index - 1], widths[index], layers, norm))
+            if index < len(widths) - 1:
+                stages.append(nn.AvgPool2d(2))
+        self.layers = nn.Sequential(*stages, nn.Flatten(), nn.Linear(widths[-1] * 16, latent_dim))
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return self.layers(pixel_values)
+
+
+class _Generator(nn.Module):
+    """Code -> image: one linear layer to 4 x 4, then double the resolution."""
+
+    def __init__(self, in_channels: int, widths: list[int], layers: int, norm: str, latent_dim: int) -> None:
+        super().__init__()
+        self.start = nn.Linear(latent_dim, widths[-1] * 16)
+        stages = [_block(widths[-1], widths[-1], layers, norm)]
+        for index in range(len(widths) - 1, 0, -1):
+            stages += [nn.Upsample(scale_factor=2), _block(widths[index], widths[index - 1], layers, norm)]
+        self.layers = nn.Sequential(*stages, nn.Conv2d(widths[0], in_channels, 3, padding=1))
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        return self.layers(self.start(codes).view(len(codes), -1, 4, 4))

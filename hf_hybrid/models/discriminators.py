@@ -1,0 +1,47 @@
+"""The two critics of an alphaGAN; they saw training images, stay in the training checkpoint and are never handed on."""
+
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+class ImageDiscriminator(nn.Module):
+    """Real images against reconstructions and prior samples; spectral normalisation keeps it Lipschitz (Miyato 2018).
+
+    Args:
+        resolution: height and width, a power of two.
+        in_channels: 1 (grey) or 3.
+        base_channels: channels behind the first convolution, doubled at each halving of the resolution.
+        max_channels: where the doubling stops.
+    """
+
+    def __init__(self, resolution: int, in_channels: int, base_channels: int, max_channels: int) -> None:
+        super().__init__()
+        layers, channels = [], in_channels
+        for stage in range(resolution.bit_length() - 3):
+            width = min(base_channels * 2**stage, max_channels)
+            layers += [spectral_norm(nn.Conv2d(channels, width, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+            channels = width
+        self.layers = nn.Sequential(*layers, nn.Flatten(), spectral_norm(nn.Linear(channels * 16, 1)))
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Images `(batch, channels, height, width)` -> logits `(batch,)` of being real."""
+        return self.layers(pixel_values).squeeze(1)
+
+
+class CodeDiscriminator(nn.Module):
+    """Prior codes against encoded ones. No batch norm here: it hides the very statistics to be told apart."""
+
+    def __init__(self, latent_dim: int, hidden_dim: int = 256) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(latent_dim, hidden_dim),
+            nn.LeakyReLU(0.2),
+            nn.Linear(hidden_dim, hidden_dim),
+            nn.LeakyReLU(0.2),
+            nn.Linear(hidden_dim, 1),
+        )
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        """Codes `(batch, latent_dim)` -> logits `(batch,)` of coming from the prior."""
+        return self.layers(latents).squeeze(1)

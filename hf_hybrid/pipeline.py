@@ -1,0 +1,219 @@
+"""HybridPipeline: codec + sampler + schema, from which synthetic image + row records are drawn."""
+
+import json
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pyarrow as pa
+import torch
+from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
+from PIL import Image
+
+from hf_hybrid import __version__, card, hub
+from hf_hybrid.errors import InputError
+from hf_hybrid.latent_table import LatentTable
+from hf_hybrid.models import AlphaGAN
+from hf_hybrid.pixels import encode_png, image_grid, to_uint8
+from hf_hybrid.provenance import hash_files, read_provenance, versions, write_provenance
+from hf_hybrid.records import Records
+from hf_hybrid.samplers import BLOCK, Conditions, Sampler, load_sampler
+from hf_hybrid.samplers.base import check_request
+from hf_hybrid.schema import RecordSchema
+from hf_hybrid.tables import to_columns
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_SAMPLE_IMAGES = 32
+
+
+class HybridPipeline(ModelHubMixin):
+    """Draws synthetic records: the sampler draws latents and rows, the codec's generator draws the images.
+
+    Args:
+        codec: on whichever device the images are to be drawn.
+        sampler: fitted.
+        schema: the protected schema that the sampler was fitted with.
+        facts: what made codec and sampler, as in `provenance.json` (keys `codec` and `sampler`).
+    """
+
+    def __init__(self, codec: AlphaGAN, sampler: Sampler, schema: RecordSchema, facts: dict) -> None:
+        self.codec = codec.eval()
+        self.sampler = sampler
+        self.schema = schema
+        self.facts = facts
+
+    @classmethod
+    def fit(
+        cls,
+        records: Records | LatentTable,
+        codec: str | Path | AlphaGAN,
+        sampler: Sampler,
+        logging_dir: Path | None = None,
+    ) -> Self:
+        """Learns private records.
+
+        Args:
+            records: the private records, or their latent table.
+            codec: folder or Hub id of a codec, or the codec itself (whose training the cards then call "not stated").
+            sampler: unfitted, with its options.
+            logging_dir: private folder with which a broken fit is resumed.
+        """
+        codec, codec_facts = load_codec(codec) if isinstance(codec, str | Path) else (codec, _codec_facts(codec))
+        table = records if isinstance(records, LatentTable) else LatentTable.encode(records, codec)
+        sampler.fit(table.dataset, table.schema, table.groups, logging_dir)
+        configuration = {key: value for key, value in vars(sampler).items() if not key.endswith("_")}
+        sampler_facts = {
+            "class": type(sampler).__name__,
+            "config": configuration,
+            "training": {
+                "num_records": len(table.dataset),
+                "num_patients": len(set(table.groups.tolist())),
+                "steps": configuration.get("max_train_steps", 0),
+                "seed": configuration.get("seed", 0),
+            },
+            "contains_training_records": sampler.contains_training_records,
+        }
+        return cls(codec, sampler, table.schema, {"codec": codec_facts, "sampler": sampler_facts})
+
+    def __call__(self, num_records: int, seed: int = 0, conditions: Conditions | None = None) -> "Dataset":
+        """Draws records into a temporary Arrow file, so that memory does not grow with their number.
+
+        Args:
+            num_records: how many, at least 1; the first ones are the same whatever the number.
+            seed: at least 0.
+            conditions: see `Sampler.sample`.
+
+        Returns:
+            A dataset with an `Image` column and typed clinical columns.
+        """
+        from datasets import Dataset
+
+        folder = tempfile.TemporaryDirectory(prefix="hf_hybrid-")
+        path = Path(folder.name) / "records.arrow"
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, self.features.arrow_schema) as writer:
+            for block in self.blocks(num_records, seed, conditions):
+                writer.write_table(block)
+        dataset = Dataset.from_file(str(path))
+        weakref.finalize(dataset.data, folder.cleanup)
+        return dataset
+
+    @property
+    def features(self):
+        """`datasets.Features` of the records."""
+        return self.schema.to_features()
+
+    @torch.inference_mode()
+    def blocks(
+        self, num_records: int, seed: int, conditions: Conditions | None = None, first: int = 0
+    ) -> Iterator[pa.Table]:
+        """Draws records in fixed blocks of 64, the last one cut, starting with block `first`."""
+        check_request(self.schema, num_records, seed, conditions)
+        for block in range(first, -(-num_records // BLOCK)):
+            rows = self.sampler.sample_block(seed, block, conditions)
+            images = self.codec.decode(torch.from_numpy(rows.latents).to(self.codec.device)).sample
+            kept = slice(min(BLOCK, num_records - BLOCK * block))
+            columns = {
+                self.schema.image_column: [
+                    {"bytes": encode_png(image), "path": None} for image in to_uint8(images)[kept]
+                ],
+                **to_columns(rows.take(kept).frame, self.schema),
+            }
+            yield pa.table(columns, schema=self.features.arrow_schema)
+
+    def sample_grid(self, seed: int = 0) -> bytes:
+        """PNG of the first 32 records' images side by side."""
+        dataset = self(_SAMPLE_IMAGES, seed)
+        return grid_of(dataset[self.schema.image_column])
+
+    # --- folders and the Hub ---------------------------------------------------------------------------------------
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        self.codec.save_pretrained(save_directory / "codec")
+        self.sampler.save_pretrained(save_directory / "sampler")
+        self.schema.save(save_directory / "schema.json")
+        config = {"_class_name": type(self).__name__, "_hf_hybrid_version": __version__}
+        (save_directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (save_directory / "assets").mkdir(exist_ok=True)
+        (save_directory / "assets" / "samples.png").write_bytes(self.sample_grid())
+        names = ["config.json", "schema.json", "assets/samples.png"]
+        names += [f"codec/{path.name}" for path in (save_directory / "codec").iterdir()]
+        names += [f"sampler/{path.name}" for path in (save_directory / "sampler").iterdir()]
+        facts = {"versions": versions(), **self.facts, "files": hash_files(save_directory, names)}
+        write_provenance(save_directory, facts)
+        card.pipeline_card(save_directory).save(save_directory / "README.md")
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, token: str | bool | None = None, **kwargs) -> Self:
+        folder = local_folder(model_id, token=token, **kwargs)
+        config = _read_config(folder)
+        if config.get("_class_name") != cls.__name__:
+            raise InputError(
+                f"expected a {cls.__name__} at `{model_id}`, found {config.get('_class_name')}: "
+                "name a pipeline that hf-hybrid fit made"
+            )
+        schema = RecordSchema.load(folder / "schema.json")
+        facts = {key: value for key, value in read_provenance(folder).items() if key in ("codec", "sampler")}
+        return cls(AlphaGAN.from_pretrained(folder / "codec"), load_sampler(folder / "sampler", schema), schema, facts)
+
+    def push_to_hub(self, repo_id: str, *, public: bool = False, gated: bool = False, token: str | None = None) -> str:
+        """Saves and uploads the pipeline by `hub.push` (private unless `public`); returns the repository's address."""
+        with tempfile.TemporaryDirectory(prefix="hf_hybrid-") as folder:
+            self.save_pretrained(folder)
+            return hub.push(folder, repo_id, public=public, gated=gated, token=token).url
+
+    def generate_model_card(self, *args, **kwargs) -> ModelCard:
+        """Not used: `save_pretrained` writes the card from the saved files."""
+        raise AssertionError("the card is written by _save_pretrained")
+
+
+def local_folder(name: str | Path, **kwargs) -> Path:
+    """The folder itself, or the snapshot of a Hub repository.
+
+    Raises:
+        InputError: there is neither.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    try:
+        return Path(snapshot_download(str(name), **kwargs))
+    except (HfHubHTTPError, ValueError, OSError) as error:
+        raise InputError(
+            f"expected a folder or Hub id, found none that loads at `{name}`: {type(error).__name__}; "
+            "check the spelling and, for a private repository, the token"
+        ) from None
+
+
+def load_codec(name: str | Path) -> tuple[AlphaGAN, dict]:
+    """A codec and what made it, from a folder or Hub id."""
+    folder = local_folder(name)
+    codec = AlphaGAN.from_pretrained(folder)
+    return codec, read_provenance(folder)["codec"]
+
+
+def grid_of(images: list[Image.Image]) -> bytes:
+    """PNG of images side by side, eight in a row."""
+    import numpy as np
+
+    return encode_png(image_grid(np.stack([np.asarray(image) for image in images])))
+
+
+def _codec_facts(codec: AlphaGAN) -> dict:
+    training = {"images": "not stated", "steps": 0, "seed": 0, "scores": {}}
+    return {"class": type(codec).__name__, "config": codec_config(codec), "training": training}
+
+
+def codec_config(codec: AlphaGAN) -> dict:
+    """The constructor's arguments, without what diffusers adds."""
+    return {key: value for key, value in codec.config.items() if not key.startswith("_")}
+
+
+def _read_config(folder: Path) -> dict:
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        raise InputError(f"expected a config.json in {folder}, found none that reads: name another folder") from None

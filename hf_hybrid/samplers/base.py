@@ -1,0 +1,223 @@
+"""The contract of every sampler: learn a latent table, sample it, save it without a row of it."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hf_hybrid.errors import InputError
+from hf_hybrid.randomness import generator
+from hf_hybrid.schema import RecordSchema
+from hf_hybrid.tables import from_columns, to_columns
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+BLOCK = 64  # records drawn from one generator; a release is the same however it is divided, down to these blocks
+MAX_DRAWS_A_BLOCK = 400  # how often a block is drawn again to satisfy conditions
+
+Conditions = Mapping[str, str | bool | float | tuple[float, float] | None]
+
+
+@dataclass
+class LatentRows:
+    """Latents `(n, latent_dim)` float32 and the typed cells of the same records."""
+
+    latents: np.ndarray
+    frame: pd.DataFrame
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self.latents)
+
+    def take(self, rows: np.ndarray | slice) -> Self:
+        """These rows, counted from 0 again."""
+        return type(self)(self.latents[rows], self.frame.iloc[rows].reset_index(drop=True))
+
+    @classmethod
+    def concatenate(cls, parts: list[Self]) -> Self:
+        """All rows of all parts."""
+        frames = pd.concat([part.frame for part in parts], ignore_index=True)
+        return cls(np.concatenate([part.latents for part in parts]), frames)
+
+    def to_dataset(self, schema: RecordSchema) -> "Dataset":
+        """The latent table: `z_000`, `z_001`, ... and the clinical columns."""
+        from datasets import Dataset, Features, Value
+
+        names = latent_names(self.latents.shape[1])
+        features = Features({name: Value("float32") for name in names}) | schema.to_features(with_image=False)
+        columns = dict(zip(names, self.latents.T, strict=True)) | to_columns(self.frame, schema)
+        return Dataset.from_dict(columns, features=Features(features))
+
+    @classmethod
+    def from_dataset(cls, table: "Dataset", schema: RecordSchema) -> Self:
+        """Reads a latent table."""
+        table = table.with_format("arrow")[:]
+        names = latent_names(sum(name.startswith("z_") and name[2:].isdigit() for name in table.column_names))
+        latents = np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.float32)
+        return cls(latents, from_columns({name: table[name].to_pylist() for name in schema.table}, schema))
+
+
+def latent_names(latent_dim: int) -> list[str]:
+    """Names of the latent columns: `z_000`, `z_001`, ..."""
+    return [f"z_{index:03d}" for index in range(latent_dim)]
+
+
+@dataclass
+class Sampler(ABC):
+    """Learns the joint distribution of latents and clinical columns.
+
+    The fields of a subclass are its configuration, JSON-able; what is learned ends in `_`.
+    """
+
+    contains_training_records: ClassVar[bool] = False
+
+    @abstractmethod
+    def fit(
+        self,
+        table: "Dataset",
+        schema: RecordSchema,
+        groups: np.ndarray | None = None,
+        logging_dir: Path | None = None,
+    ) -> Self:
+        """Learns a latent table.
+
+        Args:
+            table: `z_000` ... and the clinical columns, restricted to what `schema` allows.
+            schema: a protected schema (`disclosure.protect`).
+            groups: the patient of each record, shape `(num_records,)`; None when each record is a patient.
+            logging_dir: private folder for checkpoints, with which a broken `fit` is resumed.
+        """
+
+    @abstractmethod
+    def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
+        """Draws `BLOCK` records; conditions are a hint here, `sample_block` enforces them."""
+
+    @abstractmethod
+    def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
+        """What was learned: a JSON-able part and tensors. No row, no extreme, nothing fewer than 10 patients decide."""
+
+    @abstractmethod
+    def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:
+        """Inverse of `learned`; `schema_` is set before."""
+
+    def sample(self, num_records: int, seed: int, conditions: Conditions | None = None) -> "Dataset":
+        """Samples a latent table; the first rows are the same whatever `num_records`.
+
+        Args:
+            num_records: how many, at least 1.
+            seed: at least 0.
+            conditions: column -> category, True or False, a number, a range `(low, high)`, or None for missing; all hold
+                exactly in every record.
+
+        Raises:
+            InputError: a condition names an unknown column or value, or is too rare to be met.
+        """
+        check_request(self.schema_, num_records, seed, conditions)
+        blocks = [self.sample_block(seed, block, conditions) for block in range(-(-num_records // BLOCK))]
+        return LatentRows.concatenate(blocks).take(slice(num_records)).to_dataset(self.schema_)
+
+    def sample_block(self, seed: int, block: int, conditions: Conditions | None = None) -> LatentRows:
+        """Records `BLOCK * block` to `BLOCK * (block + 1)` of the endless sequence that belongs to `seed`."""
+        conditions = conditions or {}
+        found, count = [], 0
+        for attempt in range(MAX_DRAWS_A_BLOCK if conditions else 1):
+            rows = self.draw(generator(seed, block, attempt), conditions)
+            met = np.flatnonzero(conditions_met(self.schema_, rows.frame, conditions))
+            found.append(rows.take(met))
+            count += len(met)
+            if count >= BLOCK:
+                return LatentRows.concatenate(found).take(slice(BLOCK))
+        raise InputError(
+            f"expected conditions that the sampler meets now and then, found {dict(conditions)} too rare: "
+            "widen a range or drop a condition"
+        )
+
+    def save_pretrained(self, save_directory: str | Path) -> None:
+        """Writes `config.json` and `model.safetensors`; no pickle."""
+        from safetensors.torch import save_file
+
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        facts, tensors = self.learned()
+        config = {
+            "_class_name": type(self).__name__,
+            "contains_training_records": self.contains_training_records,
+            **asdict(self),
+            "learned": facts,
+        }
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, schema: RecordSchema) -> Self:
+        """Loads what `save_pretrained` wrote.
+
+        Args:
+            folder: local folder.
+            schema: the schema that the sampler was fitted with.
+        """
+        from safetensors.torch import load_file
+
+        config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        if config.pop("_class_name") != cls.__name__:
+            raise InputError(f"expected a {cls.__name__} in {folder}, found another class: use `load_sampler`")
+        config.pop("contains_training_records")
+        facts = config.pop("learned")
+        sampler = cls(**config)
+        sampler.schema_ = schema
+        sampler.load_learned(facts, load_file(Path(folder) / "model.safetensors"))
+        return sampler
+
+
+def check_request(schema: RecordSchema, num_records: int, seed: int, conditions: Conditions | None) -> None:
+    """Refuses what no sampler can do.
+
+    Raises:
+        InputError: a number out of range, or a condition on an unknown column or value.
+    """
+    if num_records < 1 or seed < 0:
+        raise InputError(
+            f"expected `num_records` of at least 1 and `seed` of at least 0, found {num_records} and {seed}"
+        )
+    for name, wanted in (conditions or {}).items():
+        if name not in schema.table:
+            raise InputError(f"expected conditions on {list(schema.table)}, found one on `{name}`")
+        column = schema.table[name]
+        if wanted is None:
+            if "missing" not in column.states:
+                raise InputError(f"expected a value for `{name}`, found missing, which this column never is")
+        elif column.is_number:
+            low, high = wanted if isinstance(wanted, tuple | list) else (wanted, wanted)
+            if isinstance(low, str | bool) or isinstance(high, str | bool) or not low <= high:
+                raise InputError(f"expected a number or a range low..high for `{name}`, found {wanted!r}")
+            if high < column.bounds[0] or low > column.bounds[1]:
+                raise InputError(f"expected `{name}` within {list(column.bounds)}, found the condition {wanted!r}")
+        elif column.kind == "boolean":
+            if not isinstance(wanted, bool):
+                raise InputError(f"expected true or false for `{name}`, found {wanted!r}")
+        elif wanted not in column.categories:
+            raise InputError(f"expected `{name}` among {column.categories}, found {wanted!r}")
+
+
+def conditions_met(schema: RecordSchema, frame: pd.DataFrame, conditions: Conditions) -> np.ndarray:
+    """Which records meet all conditions, shape `(n,)`."""
+    met = np.ones(len(frame), dtype=bool)
+    for name, wanted in conditions.items():
+        column, cells = schema.table[name], frame[name]
+        if wanted is None:
+            met &= cells.isna().to_numpy()
+        elif column.is_number:
+            low, high = wanted if isinstance(wanted, tuple | list) else (wanted, wanted)
+            met &= (cells >= low).to_numpy() & (cells <= high).to_numpy()
+        elif column.kind == "multi-label":
+            met &= np.array([cell is not None and wanted in cell for cell in cells])
+        else:
+            met &= np.array([cell == wanted for cell in cells])
+    return met

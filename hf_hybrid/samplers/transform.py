@@ -1,0 +1,234 @@
+"""The latent table as a matrix that a network can learn, and back.
+
+Latents go in standardised; a clinical number gets the mode-specific normalisation of CTGAN (Xu et al. 2019, section 4.2)
+with modes that at least ten patients hold; categories, booleans, labels and the states "missing", "-inf" and "inf" are
+one-hot blocks. Nothing that the transform stores belongs to fewer than ten patients.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from hf_hybrid.disclosure import MIN_PATIENTS_A_COMPONENT, count_patients
+from hf_hybrid.schema import RecordSchema
+
+MAX_MODES = 10
+_VALUE = "value"
+
+
+@dataclass
+class Block:
+    """A one-hot block: which column and question it answers, and its choices.
+
+    Args:
+        column: name of the column.
+        role: `value` (category or boolean), `state` (value, missing, -inf or inf), `mode` of a number, or `label`.
+        choices: what each position stands for.
+        start: first position in the matrix.
+    """
+
+    column: str
+    role: str
+    choices: list
+    start: int
+
+    @property
+    def positions(self) -> slice:
+        """Where the block lies in the matrix."""
+        return slice(self.start, self.start + len(self.choices))
+
+
+@dataclass
+class Modes:
+    """Mixture components of a number: means and standard deviations, in the column's unit."""
+
+    means: list[float]
+    sds: list[float]
+
+
+class TableTransform:
+    """Learns from `(latents, frame)` how to write them as one float32 matrix.
+
+    The matrix holds the scalars first (latents, then one per number), the one-hot blocks behind them.
+
+    Args:
+        schema: a protected schema (`disclosure.protect`).
+    """
+
+    def __init__(self, schema: RecordSchema) -> None:
+        self.schema = schema
+
+    def fit(self, latents: np.ndarray, frame: pd.DataFrame, groups: np.ndarray) -> Self:
+        """Learns means, standard deviations and modes.
+
+        Args:
+            latents: `(n, latent_dim)`.
+            frame: typed cells, restricted to the schema (`disclosure.restrict`).
+            groups: the patient of each record, `(n,)`.
+        """
+        self.latents_mean_ = latents.mean(0).astype(np.float64)
+        self.latents_std_ = latents.std(0).astype(np.float64).clip(1e-6)
+        self.modes_ = {
+            name: _fit_modes(frame[name].to_numpy(np.float64), groups)
+            for name, column in self.schema.table.items()
+            if column.is_number
+        }
+        self._lay_out()
+        return self
+
+    @property
+    def width(self) -> int:
+        """Columns of the matrix."""
+        return self.num_scalars_ + sum(len(block.choices) for block in self.blocks_)
+
+    def transform(self, latents: np.ndarray, frame: pd.DataFrame) -> np.ndarray:
+        """Returns the matrix `(n, width)`, float32; a scalar without a value is 0."""
+        matrix = np.zeros((len(frame), self.width), dtype=np.float32)
+        matrix[:, : latents.shape[1]] = (latents - self.latents_mean_) / self.latents_std_
+        scalar = latents.shape[1]
+        chosen_modes = {}
+        for name, modes in self.modes_.items():
+            values = frame[name].to_numpy(np.float64)
+            finite = np.isfinite(values)
+            means, sds = np.array(modes.means), np.array(modes.sds)
+            standard = (np.where(finite, values, means[0])[:, None] - means) / sds
+            chosen = np.argmin(standard**2 / 2 + np.log(sds), axis=1)
+            matrix[finite, scalar] = standard[finite, chosen[finite]]
+            chosen_modes[name] = np.where(finite, chosen, -1)
+            scalar += 1
+        for block in self.blocks_:
+            chosen = chosen_modes[block.column] if block.role == "mode" else _chosen(block, frame[block.column])
+            rows = np.flatnonzero(chosen >= 0)
+            matrix[rows, block.start + chosen[rows]] = 1
+        return matrix
+
+    def inverse(self, matrix: np.ndarray) -> tuple[np.ndarray, pd.DataFrame]:
+        """Matrix (one-hot blocks may be soft) -> latents `(n, latent_dim)` float32 and typed cells within the schema."""
+        latent_dim = len(self.latents_mean_)
+        latents = matrix[:, :latent_dim] * self.latents_std_ + self.latents_mean_
+        answers = {}
+        for block in self.blocks_:
+            answers[block.column, block.role, block.choices[-1] if block.role == "label" else None] = np.array(
+                block.choices, dtype=object
+            )[matrix[:, block.positions].argmax(1)]
+        frame, scalar = {}, latent_dim
+        for name, column in self.schema.table.items():
+            state = answers.get((name, "state", None))
+            if column.is_number:
+                cells = self._numbers(name, matrix[:, scalar], answers.get((name, "mode", None)))
+                scalar += 1
+                for word, value in (("missing", np.nan), ("-inf", -np.inf), ("inf", np.inf)):
+                    if state is not None:
+                        cells = np.where(state == word, value, cells)
+            elif column.kind == "multi-label":
+                held = [answers[name, "label", label] for label in column.categories]
+                cells = [[label for label in row if label] for row in zip(*held, strict=True)]
+                if state is not None:
+                    cells = [None if word == "missing" else cell for cell, word in zip(cells, state, strict=True)]
+                cells = pd.Series(cells, dtype=object)
+            else:
+                cells = pd.Series(answers[name, "value", None], dtype=object)
+            frame[name] = cells
+        return latents.astype(np.float32), pd.DataFrame(frame)
+
+    def to_dict(self) -> dict:
+        """JSON-able form of what was learned; no row, no extreme."""
+        return {
+            "latents_mean": self.latents_mean_.tolist(),
+            "latents_std": self.latents_std_.tolist(),
+            "modes": {name: asdict(modes) for name, modes in self.modes_.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, schema: RecordSchema, description: dict) -> Self:
+        """The transform that `to_dict` described."""
+        transform = cls(schema)
+        transform.latents_mean_ = np.array(description["latents_mean"])
+        transform.latents_std_ = np.array(description["latents_std"])
+        transform.modes_ = {name: Modes(**modes) for name, modes in description["modes"].items()}
+        transform._lay_out()
+        return transform
+
+    def _lay_out(self) -> None:
+        """Decides which scalars and blocks there are and where they lie."""
+        self.num_scalars_ = len(self.latents_mean_) + len(self.modes_)
+        self.blocks_, start = [], self.num_scalars_
+        for name, column in self.schema.table.items():
+            states = list(column.states)
+            if column.is_number:
+                wanted = [("state", [_VALUE, *states])] if states else []
+                wanted += [("mode", list(range(len(self.modes_[name].means))))]
+            elif column.kind == "multi-label":
+                wanted = [("state", [_VALUE, *states])] if states else []
+                wanted += [("label", [None, label]) for label in column.categories]
+            elif column.kind == "boolean":
+                kept = [
+                    value
+                    for value in (False, True)
+                    if not column.categories or str(value).lower() in column.categories
+                ]
+                wanted = [("value", [*kept, *([None] if states else [])])]
+            else:
+                wanted = [("value", [*column.categories, *([None] if states else [])])]
+            for role, choices in wanted:
+                self.blocks_.append(Block(name, role, choices, start))
+                start += len(choices)
+
+    def _numbers(self, name: str, scalars: np.ndarray, modes: np.ndarray) -> np.ndarray:
+        column, learned = self.schema.columns[name], self.modes_[name]
+        chosen = modes.astype(int)
+        values = scalars.astype(np.float64) * np.array(learned.sds)[chosen] + np.array(learned.means)[chosen]
+        return np.round(np.clip(values, *column.bounds), column.decimals)
+
+
+def _chosen(block: Block, cells: pd.Series) -> np.ndarray:
+    """The position of each cell's answer in a block."""
+    if block.role == "label":
+        return np.array([int(cell is not None and block.choices[-1] in cell) for cell in cells])
+    if block.role == "state":
+        words = [_state(cell) for cell in cells]
+    else:
+        words = list(cells)
+    index = {choice: position for position, choice in enumerate(block.choices)}
+    return np.array([index[word] for word in words])
+
+
+def _state(cell: object) -> str:
+    if cell is None or cell != cell:
+        return "missing"
+    if isinstance(cell, float) and np.isinf(cell):
+        return "inf" if cell > 0 else "-inf"
+    return _VALUE
+
+
+def _fit_modes(values: np.ndarray, groups: np.ndarray) -> Modes:
+    """Modes of the finite values by a Bayesian mixture; one that fewer than ten patients hold is given to its neighbours."""
+    from sklearn.mixture import BayesianGaussianMixture
+
+    finite = np.isfinite(values)
+    values, groups = values[finite], groups[finite]
+    spread = values.std()
+    if spread == 0:
+        return Modes([float(values.mean())], [1.0])
+    standard = ((values - values.mean()) / spread)[:, None]
+    components = min(MAX_MODES, len(values) // MIN_PATIENTS_A_COMPONENT)
+    mixture = BayesianGaussianMixture(
+        n_components=components,
+        weight_concentration_prior_type="dirichlet_process",
+        weight_concentration_prior=1e-3,
+        max_iter=200,
+        tol=1e-2,
+        random_state=0,
+    ).fit(standard)
+    assigned = mixture.predict(standard)
+    kept = [k for k in range(components) if count_patients(groups, assigned == k) >= MIN_PATIENTS_A_COMPONENT]
+    if not kept:
+        return Modes([float(values.mean())], [float(spread)])
+    nearest = np.array(kept)[np.argmin(np.abs(standard - mixture.means_[kept].T), axis=1)]
+    assigned = np.where(np.isin(assigned, kept), assigned, nearest)
+    return Modes(
+        means=[float(values[assigned == k].mean()) for k in kept],
+        sds=[float(max(values[assigned == k].std(), 0.01 * spread)) for k in kept],
+    )

@@ -1,0 +1,404 @@
+"""RecordSchema: role and kind of every column, to and from `datasets.Features` and YAML or JSON."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Literal, Self, get_args
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from hf_hybrid import cells
+from hf_hybrid.errors import InputError
+
+Role = Literal["image", "clinical", "target", "group", "id", "ignore"]
+Kind = Literal["numeric", "integer", "categorical", "boolean", "multi-label"]
+
+MAX_CATEGORIES = 200
+OTHER = "other"  # where rare categories go, and any that the schema does not know
+_GROUP_NAME = re.compile(
+    r"((.*[\W_])?(patient|subject|person|participant|case)[\W_]*(id|no|nr|number|key)|patient|subject|person|participant)s?",
+    re.IGNORECASE,
+)
+_ID_NAME = re.compile(
+    r"(.*[\W_])?(id|uid|uuid|guid|mrn|accession([\W_]?number)?|ssn|identifier)|(.*_)?(file_?)?(name|path)|filename|"
+    r"unnamed: \d+",  # the row numbers that pandas writes
+    re.IGNORECASE,
+)
+_UNIT = re.compile(r".*[\[(]([^\s\])]{1,12})[\])]\s*")
+
+
+@dataclass
+class ColumnSchema:
+    """What one column is.
+
+    Args:
+        role: `image`, `clinical` (synthesised), `target` (synthesised, and predicted by the utility scores), `group`
+            (the patient), `id` or `ignore` (both left out).
+        kind: how cells are read; None for the image and for columns left out.
+        unit: the unit of a number, for the card.
+        bounds: lowest and highest value that a release may hold, in the column's unit.
+        categories: names of the categories, or of the labels of a multi-label column.
+        decimals: decimals of a number in a release.
+        states: which of "missing", "-inf", "inf" the column may hold beside values; None until a private table was
+            read under the privacy rule (`hf_hybrid.disclosure`).
+        note: why a column is left out.
+    """
+
+    role: Role
+    kind: Kind | None = None
+    unit: str | None = None
+    bounds: tuple[float, float] | None = None
+    categories: list[str] | None = None
+    decimals: int | None = None
+    states: list[str] | None = None
+    note: str | None = None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether cells are numbers (kind numeric or integer)."""
+        return self.kind in ("numeric", "integer")
+
+    @property
+    def is_released(self) -> bool:
+        """Whether the column is learned and stands in a release."""
+        return self.role in ("clinical", "target")
+
+
+@dataclass
+class RecordSchema:
+    """Role and kind of every column of a set of records.
+
+    Args:
+        columns: one entry a column, in the order of the table.
+        min_patients: a category or state held by fewer patients than this never leaves the private table.
+        missing_values: further spellings of missing, beside the usual ones.
+    """
+
+    columns: dict[str, ColumnSchema]
+    min_patients: int = 5
+    missing_values: list[str] = field(default_factory=list)
+
+    @property
+    def image_column(self) -> str:
+        """Name of the image column."""
+        return next(name for name, column in self.columns.items() if column.role == "image")
+
+    @property
+    def group_column(self) -> str | None:
+        """Name of the column that tells patients apart, None when every record is its own patient."""
+        return next((name for name, column in self.columns.items() if column.role == "group"), None)
+
+    @property
+    def table(self) -> dict[str, ColumnSchema]:
+        """The columns that are learned and released, the image left out."""
+        return {name: column for name, column in self.columns.items() if column.is_released}
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of the columns that the utility scores predict."""
+        return [name for name, column in self.columns.items() if column.role == "target"]
+
+    @property
+    def missing_spellings(self) -> set[str]:
+        """`missing_values` as `cells.is_missing` compares them."""
+        return {str(spelling).strip().lower() for spelling in self.missing_values}
+
+    # --- reading cells ---------------------------------------------------------------------------------------------
+
+    def read(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+        """Reads raw cells as this schema says.
+
+        Args:
+            frame: raw cells, one row a record; must hold every clinical and target column.
+
+        Returns:
+            The typed table (numbers: float64 with NaN and ±inf; categories: str or None; booleans: True, False or
+            None; multi-label: sorted lists or None), and per column the words that could not be read and became
+            missing.
+
+        Raises:
+            InputError: a column of the schema is not in `frame`.
+        """
+        absent = [name for name in self.table if name not in frame]
+        if absent:
+            raise InputError(
+                f"expected the columns {list(self.table)}, found none named {absent}: "
+                "give the table that the schema describes, or a schema for this table"
+            )
+        spellings = self.missing_spellings
+        typed, unread = {}, {}
+        for name, column in self.table.items():
+            typed[name], words = _read_column(frame[name], column, spellings)
+            if words:
+                unread[name] = words
+        return pd.DataFrame(typed, index=frame.index), unread
+
+    def to_features(self, with_image: bool = True):
+        """The `datasets.Features` of a release: `Image`, `ClassLabel`, `Value`, `List(ClassLabel)`."""
+        from datasets import ClassLabel, Features, Image, List, Value
+
+        types = {"numeric": Value("float64"), "integer": Value("int64"), "boolean": Value("bool")}
+        features = {self.image_column: Image()} if with_image else {}
+        for name, column in self.table.items():
+            if column.kind == "categorical":
+                features[name] = ClassLabel(names=column.categories)
+            elif column.kind == "multi-label":
+                features[name] = List(ClassLabel(names=column.categories))
+            else:
+                features[name] = types[column.kind]
+        return Features(features)
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict:
+        """JSON-able form; entries that are not set are left out."""
+        columns = {
+            name: {key: value for key, value in asdict(column).items() if value is not None}
+            for name, column in self.columns.items()
+        }
+        return {"columns": columns, "min_patients": self.min_patients, "missing_values": self.missing_values}
+
+    @classmethod
+    def from_dict(cls, description: dict) -> Self:
+        """The schema that `to_dict` described.
+
+        Raises:
+            InputError: an entry is unknown or has a value that does not fit.
+        """
+        _check_keys(description, [entry.name for entry in fields(cls)], "a schema")
+        columns = {name: _column(name, entry) for name, entry in description.get("columns", {}).items()}
+        return cls(**{**description, "columns": columns})
+
+    def save(self, path: str | Path) -> None:
+        """Writes JSON, the form that pipelines and releases carry."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads JSON or YAML."""
+        return cls.from_dict(load_description(path))
+
+    @classmethod
+    def infer(cls, frame: pd.DataFrame, image_column: str, overrides: dict | None = None) -> Self:
+        """Infers role and kind of every column from raw cells.
+
+        Args:
+            frame: raw cells, one row a record, without the image.
+            image_column: name of the image column.
+            overrides: a description as in a schema file; what it says of a column wins over what is inferred.
+
+        Raises:
+            InputError: the overrides name a column that does not exist, or ask for one that cannot be released.
+        """
+        overrides = overrides or {}
+        _check_keys(overrides, [entry.name for entry in fields(cls)], "a schema")
+        asked = overrides.get("columns") or {}
+        unknown = [name for name in asked if name not in frame and name != image_column]
+        if unknown:
+            raise InputError(
+                f"expected columns among {[image_column, *frame]}, found {unknown} in the schema: rename them"
+            )
+        for name, entry in asked.items():
+            _check_entry(name, entry)
+        schema = cls({image_column: ColumnSchema("image")}, **{k: v for k, v in overrides.items() if k != "columns"})
+        spellings = schema.missing_spellings
+        for name in frame:
+            entry = dict(asked.get(name) or {})
+            inferred = _infer_column(name, frame[name], spellings, entry)
+            column = _column(name, {**{k: v for k, v in asdict(inferred).items() if v is not None}, **entry})
+            if (
+                column.is_released
+                and inferred.role == "ignore"
+                and (column.kind is None or "all cells" in inferred.note)
+            ):
+                raise InputError(f"expected a column that can be released, found `{name}`: {inferred.note}")
+            if column.is_released and column.kind is None:
+                raise InputError(f"expected a `kind` for `{name}` among {list(get_args(Kind))}, found none: add it")
+            if column.kind in ("categorical", "multi-label") and column.is_released and column.categories is None:
+                column.categories = _categories(frame[name], column.kind, spellings)
+            if column.role == "image":
+                raise InputError(f"expected one image column, `{image_column}`, found `{name}` with that role too")
+            schema.columns[name] = column
+        if len([column for column in schema.columns.values() if column.role == "group"]) > 1:
+            groups = [name for name, column in schema.columns.items() if column.role == "group"]
+            raise InputError(f"expected one group column, found {groups}: give all but one the role `id`")
+        return schema
+
+    def with_targets(self, targets: Sequence[str] | None) -> Self:
+        """The same schema with `targets` as the columns that utility predicts (None: as they are).
+
+        Raises:
+            InputError: a target is not a column of the table.
+        """
+        if targets is None:
+            return self
+        unknown = [name for name in targets if name not in self.table]
+        if unknown:
+            raise InputError(f"expected `targets` among {list(self.table)}, found {unknown}: name released columns")
+        description = self.to_dict()
+        for name, column in self.table.items():
+            description["columns"][name]["role"] = "target" if name in targets else "clinical"
+            description["columns"][name]["kind"] = column.kind
+        return type(self).from_dict(description)
+
+
+def load_description(path: str | Path | dict) -> dict:
+    """The mapping in a YAML or JSON file; a mapping is given back as it is.
+
+    Raises:
+        InputError: no such file, or no mapping in it.
+    """
+    if isinstance(path, dict):
+        return path
+    try:
+        description = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"expected a readable YAML or JSON file, found {path}: {type(error).__name__}") from None
+    if not isinstance(description, dict):
+        raise InputError(f"expected a mapping such as `columns: ...`, found {type(description).__name__} in {path}")
+    return description
+
+
+def _check_keys(description: dict, known: list[str], where: str) -> None:
+    unknown = [key for key in description if key not in known]
+    if unknown:
+        raise InputError(f"expected the keys {known} in {where}, found {unknown}: correct the spelling")
+
+
+def _check_entry(name: str, entry: dict | None) -> None:
+    if entry is not None and not isinstance(entry, dict):
+        raise InputError(f"expected a mapping such as `kind: numeric` for column `{name}`, found {entry!r}")
+    _check_keys(entry or {}, [one.name for one in fields(ColumnSchema)], f"column `{name}`")
+
+
+def _column(name: str, entry: dict) -> ColumnSchema:
+    _check_entry(name, entry)
+    column = ColumnSchema(**{"role": "clinical", **entry})
+    for key, value, choices in (("role", column.role, get_args(Role)), ("kind", column.kind, (None, *get_args(Kind)))):
+        if value not in choices:
+            raise InputError(f"expected `{key}` of column `{name}` among {list(choices)}, found {value!r}")
+    if column.bounds is not None:
+        try:
+            low, high = column.bounds = tuple(float(bound) for bound in column.bounds)
+            is_range = low <= high
+        except (TypeError, ValueError):
+            is_range = False
+        if not is_range:
+            raise InputError(f"expected `bounds` of column `{name}` as [low, high], found {entry['bounds']!r}")
+    if column.categories is not None:
+        if truths := [category for category in column.categories if isinstance(category, bool)]:
+            raise InputError(f"expected text in `categories` of column `{name}`, found {truths[0]}: quote it")
+        column.categories = [cells.to_category(category) for category in column.categories]
+        if len(set(column.categories)) < len(column.categories):
+            raise InputError(f"expected different `categories` in column `{name}`, found one twice: remove it")
+    return column
+
+
+def _values(raw: pd.Series, spellings: set[str]) -> pd.Series:
+    """The cells that hold something."""
+    return raw[[not cells.is_missing(cell, spellings) for cell in raw]]
+
+
+def _categories(raw: pd.Series, kind: Kind, spellings: set[str]) -> list[str]:
+    """The names in a column, each in its most frequent spelling: "Male" and "male" are one category."""
+    values = _values(raw, spellings)
+    found = [label for cell in values for label in cells.to_labels(cell)] if kind == "multi-label" else values
+    counts = Counter(cells.to_category(cell) for cell in found)
+    by_lower = {}
+    for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        by_lower.setdefault(name.lower(), name)
+    return sorted(by_lower.values())
+
+
+def _infer_column(name: str, raw: pd.Series, spellings: set[str], asked: dict) -> ColumnSchema:
+    """Role and kind from the column's name and cells; `asked` is what the user says of it."""
+    if _GROUP_NAME.fullmatch(name):
+        return ColumnSchema("group")
+    if _ID_NAME.fullmatch(name):
+        return ColumnSchema("id", note="named like an identifier")
+    values = _values(raw, spellings)
+    if values.empty:
+        return ColumnSchema("ignore", note="all cells are missing")
+    if any(isinstance(cell, list | tuple | np.ndarray) for cell in values):
+        return ColumnSchema("clinical", "multi-label")
+    if np.mean([cells.is_date(cell) for cell in values]) > 0.5:
+        return ColumnSchema("ignore", note="dates identify a person: give the days since an event instead")
+    words = {cells.to_category(cell).lower() for cell in values}
+    for pair in cells.TRUE_FALSE_PAIRS:
+        of_pair = [cells.to_boolean(cell, pair) is not None for cell in values]
+        if (
+            np.mean(of_pair) >= 0.9
+            and set(pair) <= words | {"true", "false"}
+            and all(cells.to_number(cell) is None for cell, known in zip(values, of_pair, strict=True) if not known)
+        ):
+            return ColumnSchema("clinical", "boolean")
+    numbers = np.array([cells.to_number(cell) for cell in values], dtype=np.float64)  # NaN: a word
+    of_number = ~np.isnan(numbers)
+    strange = {cells.to_category(cell).lower() for cell in values[~of_number]}
+    # Up to a fifth of words, or up to half of a few words that come again and again, such as "pending".
+    if of_number.mean() >= 0.8 or (of_number.mean() >= 0.5 and len(strange) <= 5 and len(np.unique(numbers)) > 10):
+        return _infer_number(name, numbers[of_number])
+    return _infer_text(values, words, asked)
+
+
+def _infer_number(name: str, numbers: np.ndarray) -> ColumnSchema:
+    finite = numbers[np.isfinite(numbers)]
+    places = cells.decimals(numbers)
+    whole = places == 0 and finite.size == numbers.size
+    if whole and finite.size >= 50 and np.unique(finite).size == finite.size:
+        # Measurements of this range would have met several times (birthday problem), and are not that long.
+        if finite.size**2 > 10 * np.ptp(finite) or finite.min() >= 100_000:
+            return ColumnSchema("id", note="a different whole number in every record looks like an identifier")
+    unit = _UNIT.fullmatch(name)
+    return ColumnSchema("clinical", "integer" if whole else "numeric", unit[1] if unit else None, decimals=places)
+
+
+def _infer_text(values: pd.Series, words: set[str], asked: dict) -> ColumnSchema:
+    separated = [len(cells.to_labels(cell)) > 1 for cell in values]
+    labels = {label for cell in values for label in cells.to_labels(cell)}
+    if any(separated) and len(labels) <= len(words) and len(labels) <= MAX_CATEGORIES:
+        return ColumnSchema("clinical", "multi-label")
+    listed = "categories" in asked
+    if not listed and (len(words) > MAX_CATEGORIES or (len(words) > 20 and len(words) > 0.5 * len(values))):
+        long = np.median([len(str(cell).split()) for cell in values]) > 2
+        return ColumnSchema("ignore", note="free text" if long else "looks like an identifier: most cells differ")
+    return ColumnSchema("clinical", "categorical")
+
+
+def _read_column(raw: pd.Series, column: ColumnSchema, spellings: set[str]) -> tuple[list | np.ndarray, list[str]]:
+    """The typed cells of one column, and the words in it that could not be read."""
+    names = {name.lower(): name for name in column.categories or ()}
+    typed, words = [], {}
+    for cell in raw:
+        is_listed = isinstance(cell, str) and cell.strip().lower() in names
+        if not is_listed and cells.is_missing(cell, spellings):
+            typed.append(None)
+            continue
+        value = _READERS[column.kind](cell)
+        if column.kind == "categorical":
+            value = names.get(value.lower(), names.get(OTHER))
+        elif column.kind == "multi-label":
+            labels = {names.get(label.lower(), names.get(OTHER)) for label in value}
+            value = sorted(labels - {None})
+            if None in labels and not value:
+                value = None
+        if value is None:
+            words[str(cell)] = None
+        typed.append(value)
+    if column.is_number:
+        return np.array([np.nan if value is None else value for value in typed], dtype=np.float64), list(words)
+    return pd.Series(typed, index=raw.index, dtype=object), list(words)
+
+
+_READERS = {
+    "numeric": cells.to_number,
+    "integer": cells.to_number,
+    "boolean": cells.to_boolean,
+    "categorical": cells.to_category,
+    "multi-label": cells.to_labels,
+}

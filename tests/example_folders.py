@@ -1,0 +1,197 @@
+"""Small folders with the files that a release, a codec and a pipeline consist of, for tests of cards and pushes."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from hf_hybrid import provenance
+from hf_hybrid.schema import ColumnSchema, RecordSchema
+
+NUM_RECORDS = 12
+SCHEMA = RecordSchema(
+    {
+        "image": ColumnSchema("image"),
+        "patient_id": ColumnSchema("group"),
+        "age": ColumnSchema("clinical", "integer", unit="years", bounds=(18, 95), decimals=0, states=[]),
+        "crp": ColumnSchema("clinical", "numeric", "mg/L", (0, 350), decimals=1, states=["missing", "inf"]),
+        "sex": ColumnSchema("clinical", "categorical", categories=["F", "M"], states=["missing"]),
+        "devices": ColumnSchema("clinical", "multi-label", categories=["tube", "line|drain"], states=[]),
+        "outcome": ColumnSchema("target", "categorical", categories=["survived", "deceased"], states=[]),
+    }
+)
+VERSIONS = {"python": "3.11.7", "hf_hybrid": "0.1.0", "datasets": "5.2.0", "torch": "2.13.0"}
+CODEC = {
+    "class": "AlphaGAN",
+    "config": {"resolution": 32, "in_channels": 1, "latent_dim": 16, "norm": "group"},
+    "training": {
+        "images": "1,000 drawn chest phantoms (seed 1)",
+        "steps": 2000,
+        "seed": 0,
+        "scores": {
+            "codec": {"l1": 0.051, "ssim": 0.81234, "latent_normality": 0.04, "score": 0.27866},
+            "pca": {"l1": 0.06, "ssim": 0.8, "latent_normality": 0.05, "score": 0.31},
+        },
+    },
+}
+SAMPLER = {
+    "class": "CTGANSampler",
+    "config": {"num_layers": 2, "pac": 1, "condition": None},
+    "training": {"num_records": 900, "num_patients": 700, "steps": 3000, "seed": 0},
+}
+RELEASE = {
+    "pretty_name": "Drawn chests",
+    "license": "cc-by-4.0",
+    "num_records": NUM_RECORDS,
+    "seed": 7,
+    "conditions": {"outcome": "deceased"},
+    "source_name": None,
+}
+
+
+def score(target: str, trained_on: str, inputs: str, value: float | None, **changes) -> dict:
+    """An entry of report.json's utility scores."""
+    return {
+        "target": target,
+        "metric": "auc",
+        "direction": "higher is better",
+        "range": [0.0, 1.0],
+        "inputs": inputs,
+        "trained_on": trained_on,
+        "n_train": 900,
+        "n_test": 300,
+        "n_test_patients": 250,
+        "seeds": 3,
+        "value": value,
+        "interval": None if value is None else [value - 0.05, value + 0.05],
+        "compared_with": "a constant" if trained_on == "real" else "real",
+        "difference": None if value is None else value - 0.5,
+        "difference_interval": None if value is None else [value - 0.6, value - 0.4],
+        "reason": "the training records hold one value only" if value is None else None,
+        **changes,
+    }
+
+
+def headline(target: str, metric: str, inputs: str, trained_on: str, share: float | None, gap: float | None) -> dict:
+    """An entry of report.json's utility headline."""
+    return {
+        "target": target,
+        "metric": metric,
+        "inputs": inputs,
+        "trained_on": trained_on,
+        "recovered_share": share,
+        "gap": gap,
+        "gap_interval": None if gap is None else [gap - 0.07, gap + 0.06],
+        "reason": "the lower bound of r2 with real data (0.02) is not above 0.1" if gap is None else None,
+    }
+
+
+UTILITY = {
+    "status": "measured",
+    "interval": "95 % of 500 patient-cluster bootstraps of the mean over 3 seeds",
+    "scores": [
+        score("outcome", "real", "image", 0.71),
+        score("outcome", "real", "both", 0.8),
+        score("outcome", "synthetic 5x", "image", 0.62, n_train=4500),
+        score("outcome", "synthetic 5x", "both", None, n_train=4500),
+        score("age", "real", "image", 0.3, metric="r2", range=[None, 1.0]),
+        score("age", "synthetic 5x", "image", -0.12, metric="r2", range=[None, 1.0]),
+        score("age", "real", "image", 12.5, metric="mae", direction="lower is better", range=[0.0, None]),
+    ],
+    "headline": [
+        headline("outcome", "auc", "both", "synthetic 1x", 0.5, 0.15),
+        headline("outcome", "auc", "both", "synthetic 5x", 0.74, 0.078),
+        headline("age", "r2", "image", "synthetic 5x", None, None),
+        headline("age", "mae", "image", "synthetic 5x", None, None),
+    ],
+}
+NOT_MEASURED = {"status": "not measured", "reason": "this version does not measure it"}
+REPORT = {"utility": UTILITY, **dict.fromkeys(("fidelity", "pairing", "privacy"), NOT_MEASURED), "provenance": {}}
+
+
+def png(seed: int = 0, size: int = 8) -> bytes:
+    """A PNG of grey noise."""
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size), dtype=np.uint8)
+    Image.fromarray(pixels).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def make_release(folder: Path, num_shards: int = 2, seed: int = 0) -> Path:
+    """A generated release that was not evaluated: all but the README, whose card is made from the rest."""
+    _write(folder, {"assets/samples.png": png(seed, 64)})
+    (folder / "data").mkdir()
+    generator = np.random.default_rng(seed)
+    features = SCHEMA.to_features()
+    for shard, indices in enumerate(np.array_split(np.arange(NUM_RECORDS), num_shards)):
+        columns = {
+            "image": [{"bytes": png(100 * seed + i), "path": None} for i in indices],
+            "age": [int(age) for age in generator.integers(18, 96, len(indices))],
+            "crp": [[None, 3.5, float("inf"), 120.0][i % 4] for i in indices],
+            "sex": [[0, 1, None][i % 3] for i in indices],
+            "devices": [[[], [0], [0, 1]][i % 3] for i in indices],
+            "outcome": [int(i % 2) for i in indices],
+        }
+        table = pa.table(columns, schema=features.arrow_schema)
+        pq.write_table(table, folder / f"data/train-{shard:05d}-of-{num_shards:05d}.parquet")
+    SCHEMA.save(folder / "schema.json")
+    provenance.write_provenance(folder, {"versions": VERSIONS, "release": RELEASE, "codec": CODEC, "sampler": SAMPLER})
+    return folder
+
+
+def make_codec(folder: Path) -> Path:
+    """A codec without its README."""
+    config = {"_class_name": "AlphaGAN", **CODEC["config"]}
+    _write(
+        folder,
+        {
+            "config.json": json.dumps(config).encode(),
+            "diffusion_pytorch_model.safetensors": _weights(),
+            "assets/samples.png": png(0, 64),
+        },
+    )
+    provenance.write_provenance(folder, {"versions": VERSIONS, "codec": CODEC})
+    return folder
+
+
+def make_pipeline(folder: Path, sampler_config: dict | None = None) -> Path:
+    """A pipeline without its README and that of its codec."""
+    make_codec(folder / "codec")
+    sampler_config = {"_class_name": "CTGANSampler", **(sampler_config or {})}
+    _write(
+        folder,
+        {
+            "config.json": b"{}",
+            "sampler/config.json": json.dumps(sampler_config).encode(),
+            "sampler/model.safetensors": _weights(),
+            "assets/samples.png": png(0, 64),
+        },
+    )
+    SCHEMA.save(folder / "schema.json")
+    provenance.write_provenance(folder, {"versions": VERSIONS, "codec": CODEC, "sampler": SAMPLER})
+    return folder
+
+
+def seal(folder: Path) -> Path:
+    """Lists the files that are there in provenance.json, as whoever makes a folder does at the end."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    facts = provenance.read_provenance(folder)
+    facts["files"] = provenance.hash_files(folder, [name for name in names if name != provenance.FILE_NAME])
+    provenance.write_provenance(folder, facts)
+    return folder
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def _weights() -> bytes:
+    from safetensors.numpy import save
+
+    return save({"weight": np.arange(64, dtype=np.float32)})

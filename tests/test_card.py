@@ -1,0 +1,217 @@
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+from datasets import ClassLabel, Image, List, Value, load_dataset
+from example_folders import CODEC, NUM_RECORDS, RELEASE, REPORT, SAMPLER, VERSIONS, make_codec, make_pipeline, make_release
+
+from hf_hybrid import card, provenance
+from hf_hybrid.errors import InputError
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def release(tmp_path):
+    return make_release(tmp_path / "release")
+
+
+@pytest.fixture
+def evaluated(release):
+    (release / "report.json").write_text(json.dumps(REPORT))
+    (release / "assets" / "utility_outcome.png").write_bytes((release / "assets" / "samples.png").read_bytes())
+    return release
+
+
+def change(folder: Path, *keys: str, **entries) -> None:
+    """Changes entries of provenance.json; None as `...` removes one."""
+    facts = provenance.read_provenance(folder)
+    place = facts
+    for key in keys:
+        place = place[key]
+    place.update(entries)
+    for name in [name for name, value in entries.items() if value is ...]:
+        del place[name]
+    provenance.write_provenance(folder, facts)
+
+
+class TestReleaseCard:
+    def test_whole_text(self, evaluated):
+        text = str(card.release_card(evaluated))
+        # Sizes depend on the version of pyarrow.
+        sizes = {name: re.search(rf"{name}: (\d+)", text)[1] for name in ("num_bytes", "download_size")}
+        assert sizes["download_size"] == str(sum(path.stat().st_size for path in (evaluated / "data").iterdir()))
+        expected = (DATA / "dataset_card.md").read_text()
+        assert text == expected.replace("NUM_BYTES", sizes["num_bytes"]).replace(
+            "DOWNLOAD_SIZE", sizes["download_size"]
+        )
+
+    def test_release_that_was_not_evaluated_says_so_near_the_top(self, release):
+        text = card.release_card(release).text
+        top = text[: text.index("## Load")]
+        assert "**Privacy has not been measured for this release: do not treat it as anonymous by proof.**" in top
+        assert "**Utility has not been evaluated:**" in top
+        assert "Not measured: utility, fidelity, pairing, privacy." in top
+        assert text.count("ot measured: the release was generated and not evaluated.") == 3
+
+    @pytest.mark.parametrize("streaming", [False, True])
+    def test_folder_loads_with_its_features(self, evaluated, tmp_path, streaming):
+        card.release_card(evaluated).save(evaluated / "README.md")
+        dataset = load_dataset(str(evaluated), split="train", streaming=streaming, cache_dir=tmp_path / "cache")
+        assert dataset.features == {
+            "image": Image(),
+            "age": Value("int64"),
+            "crp": Value("float64"),
+            "sex": ClassLabel(names=["F", "M"]),
+            "devices": List(ClassLabel(names=["tube", "line|drain"])),
+            "outcome": ClassLabel(names=["survived", "deceased"]),
+        }
+        records = list(dataset)
+        assert len(records) == NUM_RECORDS and records[0]["image"].size == (8, 8)
+        assert [record["outcome"] for record in records] == [0, 1] * 6
+        assert [record["crp"] for record in records[:4]] == [None, 3.5, float("inf"), 120.0]
+
+    def test_source_is_named_only_when_asked(self, release):
+        assert "The private dataset that the model learned from is not named." in card.release_card(release).text
+        change(release, "release", source_name="St. *Elsewhere*")
+        assert "The model learned from St. \\*Elsewhere\\*." in card.release_card(release).text
+
+    def test_numeric_target_is_a_regression(self, release):
+        schema = json.loads((release / "schema.json").read_text())
+        schema["columns"]["age"]["role"] = "target"
+        (release / "schema.json").write_text(json.dumps(schema))
+        tasks = ["image-classification", "tabular-classification", "tabular-regression"]
+        assert card.release_card(release).data.task_categories == tasks
+        schema["columns"]["outcome"]["role"] = "clinical"
+        (release / "schema.json").write_text(json.dumps(schema))
+        assert card.release_card(release).data.task_categories == ["tabular-regression"]
+
+    def test_control_says_that_it_holds_real_records(self, release):
+        change(release, "sampler", contains_training_records=True)
+        text = card.release_card(release).text
+        assert "it holds real training records. Do not hand it on." in text and "no record is a patient" not in text
+
+
+def leaves(facts: dict, where: tuple[str, ...] = ()):
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*where, key))
+        else:
+            yield (*where, key)
+
+
+SHOWN = [
+    ("release", *path) for path in leaves(RELEASE) if path[0] not in ("num_records", "conditions", "source_name")
+] + [
+    ("codec", "class"),
+    ("codec", "config", "latent_dim"),
+    *(("codec", "training", name) for name in ("images", "steps", "seed")),
+    ("sampler", "class"),
+    *(("sampler", "training", *path) for path in leaves(SAMPLER["training"])),
+    *(("versions", name) for name in VERSIONS),
+]
+
+
+class TestMissingFact:
+    @pytest.mark.parametrize("path", SHOWN, ids=".".join)
+    def test_null_fails_the_card_and_the_report(self, release, path):
+        change(release, *path[:-1], **{path[-1]: None})
+        with pytest.raises(InputError, match="missing"):
+            card.release_card(release)
+        if path != ("release", "license"):
+            with pytest.raises(InputError, match="missing"):
+                card.report_html(release)
+
+    @pytest.mark.parametrize(
+        "path", [path for path in SHOWN if path[0] != "versions"] + [("release", "source_name")], ids=".".join
+    )
+    def test_absent_fails_the_card(self, release, path):
+        change(release, *path[:-1], **{path[-1]: ...})
+        with pytest.raises(InputError):
+            card.release_card(release)
+
+    @pytest.mark.parametrize("name", ["release", "codec", "sampler", "versions"])
+    def test_whole_section(self, release, name):
+        change(release, **{name: ...})
+        with pytest.raises(InputError, match=f"expected the fact `{name}` in provenance.json"):
+            card.release_card(release)
+
+    @pytest.mark.parametrize("name", ["assets/samples.png", "schema.json", "provenance.json"])
+    def test_file(self, release, name):
+        (release / name).unlink()
+        with pytest.raises(InputError, match=name):
+            card.release_card(release)
+
+    def test_bounds_of_a_number(self, release):
+        schema = json.loads((release / "schema.json").read_text())
+        del schema["columns"]["age"]["bounds"]
+        (release / "schema.json").write_text(json.dumps(schema))
+        with pytest.raises(InputError, match="expected `bounds` of column `age`"):
+            card.release_card(release)
+
+    @pytest.mark.parametrize("key", ["value", "interval", "compared_with", "n_test_patients", "difference"])
+    def test_entry_of_a_score(self, evaluated, key):
+        report = copy.deepcopy(REPORT)
+        del report["utility"]["scores"][0][key]
+        (evaluated / "report.json").write_text(json.dumps(report))
+        with pytest.raises(InputError, match=f"expected the fact '{key}' in report.json"):
+            card.release_card(evaluated)
+
+    def test_measured_section_that_the_card_cannot_show(self, evaluated):
+        report = {**REPORT, "privacy": {"status": "measured", "scores": []}}
+        (evaluated / "report.json").write_text(json.dumps(report))
+        with pytest.raises(InputError, match="`privacy`"):
+            card.release_card(evaluated)
+
+
+class TestModelCards:
+    @pytest.mark.parametrize(
+        ("make", "render", "golden"),
+        [(make_codec, card.codec_card, "codec_card.md"), (make_pipeline, card.pipeline_card, "pipeline_card.md")],
+        ids=["codec", "pipeline"],
+    )
+    def test_whole_text(self, tmp_path, make, render, golden):
+        assert str(render(make(tmp_path / "model"))) == (DATA / golden).read_text()
+
+    def test_codec_without_scores_says_so(self, tmp_path):
+        folder = make_codec(tmp_path / "codec")
+        change(folder, "codec", "training", scores={})
+        assert "handed the codec over without them" in card.codec_card(folder).text
+
+    @pytest.mark.parametrize("control", ["pca", "codec"])
+    def test_score_without_its_control_fails(self, tmp_path, control):
+        folder = make_codec(tmp_path / "codec")
+        scores = {name: found for name, found in CODEC["training"]["scores"].items() if name != control}
+        change(folder, "codec", "training", scores=scores)
+        with pytest.raises(InputError, match=f"expected the fact `{control}` in codec.training.scores"):
+            card.codec_card(folder)
+
+    def test_pipeline_without_sampler_fails(self, tmp_path):
+        folder = make_pipeline(tmp_path / "pipeline")
+        change(folder, sampler=...)
+        with pytest.raises(InputError, match="expected the fact `sampler`"):
+            card.pipeline_card(folder)
+
+
+class TestReport:
+    def test_is_one_file_with_the_headline_first(self, evaluated):
+        text = card.report_html(evaluated)
+        assert re.findall(r"https?:|<script|<link|@import|url\(", text) == []
+        assert re.findall(r'src="(.{22})', text) == ["data:image/png;base64,"] * 2
+        places = [text.index(word) for word in ("74%", "Privacy has not been measured", "<img", "<h2>Columns")]
+        assert places == sorted(places)
+        assert "width=device-width" in text and "@media print" in text
+
+    def test_names_cannot_break_out(self, release):
+        change(release, "release", pretty_name="<script>alert(1)</script>")
+        assert "<script" not in card.report_html(release)
+        assert "\n# \\<script\\>" in card.release_card(release).text
+
+
+@pytest.mark.parametrize("folder", ["release", "evaluated"])
+def test_nothing_is_left_blank(request, folder):
+    folder = request.getfixturevalue(folder)
+    for text in (str(card.release_card(folder)), card.report_html(folder)):
+        assert not re.search(r"\bNone\b|\bnull\b|\bnan\b|undefined|More Information Needed|\{\{|\{%", text)

@@ -1,0 +1,175 @@
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hf_hybrid import disclosure
+from hf_hybrid.schema import ColumnSchema, RecordSchema
+
+
+def read(columns, overrides=None):
+    raw = pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in columns.items()})
+    schema = RecordSchema.infer(raw, "image", overrides)
+    return schema, schema.read(raw)[0]
+
+
+def protect(columns, groups=None, overrides=None):
+    schema, frame = read(columns, overrides)
+    groups = np.arange(len(frame)) if groups is None else np.asarray(groups)
+    return disclosure.protect(schema, frame, groups), frame
+
+
+def test_patients_are_counted_once():
+    groups = np.array([0, 0, 1, 2])
+    assert disclosure.count_patients(groups, [True, True, False, True]) == 2
+    assert disclosure.count_patients(groups, pd.Series([False] * 4)) == 0
+
+
+def test_bounds_hide_the_extremes():
+    rng = np.random.default_rng(0)
+    values = rng.normal(100, 10, 400).round(2)
+    values[0], values[1] = 987.65, -654.32
+    protected, frame = protect({"crp": values})
+    low, high = protected.columns["crp"].bounds
+    assert 60 <= low <= np.sort(values)[4] and np.sort(values)[-5] <= high <= 140
+    assert low not in values and high not in values
+    restricted = disclosure.restrict(protected, frame)["crp"]
+    assert restricted.min() == low and restricted.max() == high
+
+
+def test_one_patient_with_many_images_decides_no_bound():
+    values = np.r_[np.full(50, 9000.0), np.linspace(1, 9, 60)]
+    groups = np.r_[np.zeros(50, dtype=int), np.arange(1, 61)]
+    assert protect({"crp": values}, groups)[0].columns["crp"].bounds[1] <= 10
+
+
+def test_bounds_of_the_schema_are_kept():
+    overrides = {"columns": {"age": {"bounds": [18, 90]}}}
+    protected, frame = protect({"age": np.arange(100) % 80 + 15}, overrides=overrides)
+    assert protected.columns["age"].bounds == (18, 90)
+    assert set(disclosure.restrict(protected, frame)["age"]) == set(range(18, 91))
+
+
+def test_rare_categories_are_merged():
+    cells = ["a"] * 40 + ["b"] * 30 + ["rare one"] * 3 + ["rare two"] * 2
+    protected, frame = protect({"finding": cells})
+    assert protected.columns["finding"].categories == ["a", "b", "other"]
+    assert list(disclosure.restrict(protected, frame)["finding"][-5:]) == ["other"] * 5
+
+
+def test_a_category_of_one_patient_with_many_images_is_rare():
+    groups = np.r_[np.arange(40), np.full(10, 40)]
+    protected, _ = protect({"finding": ["a"] * 20 + ["b"] * 20 + ["own"] * 10}, groups)
+    assert protected.columns["finding"].categories == ["a", "b"]
+
+
+def test_rare_categories_too_few_to_merge_become_missing_or_frequent():
+    cells = ["a"] * 40 + ["b"] * 30 + ["rare"] * 2
+    protected, frame = protect({"finding": cells})
+    assert protected.columns["finding"].categories == ["a", "b"]
+    assert protected.columns["finding"].states == []
+    assert list(disclosure.restrict(protected, frame)["finding"][-2:]) == ["a", "a"]
+    protected, frame = protect({"finding": [*cells, *[""] * 5]})
+    assert protected.columns["finding"].states == ["missing"]
+    assert list(disclosure.restrict(protected, frame)["finding"][-7:]) == [None] * 7
+
+
+def test_a_boolean_value_of_few_patients_does_not_stay():
+    cells = ["no"] * 50 + ["yes"] * 2
+    protected, frame = protect({"icu": cells})
+    assert protected.columns["icu"].categories == ["false"]
+    assert set(disclosure.restrict(protected, frame)["icu"]) == {False}
+    protected, frame = protect({"icu": [*cells, *[""] * 6]})
+    assert list(disclosure.restrict(protected, frame)["icu"][50:]) == [None] * 8
+
+
+def test_multi_label_columns_lose_rare_labels():
+    cells = ["a|b"] * 20 + ["b"] * 20 + ["a|rare"] + [""] * 6
+    protected, frame = protect({"signs": cells})
+    assert protected.columns["signs"].categories == ["a", "b"]
+    restricted = disclosure.restrict(protected, frame)["signs"]
+    assert restricted[40] == ["a"] and restricted[0] == ["a", "b"] and restricted[41] is None
+
+
+def test_states_need_enough_patients():
+    values = [*range(40), *["inf"] * 6, *["-inf"] * 2, *[""] * 7]
+    protected, frame = protect({"crp": values})
+    column = protected.columns["crp"]
+    assert column.kind == "numeric" and column.states == ["missing", "inf"]
+    restricted = disclosure.restrict(protected, frame)["crp"].to_numpy()
+    assert np.isinf(restricted).sum() == 6
+    assert np.isnan(restricted).sum() == 9  # the two values below the limit are missing now
+
+
+def test_states_that_are_dropped_without_missing_become_values():
+    protected, frame = protect({"crp": [*np.arange(40) / 2, "inf", "-inf", ""]})
+    assert protected.columns["crp"].states == []
+    low, high = protected.columns["crp"].bounds
+    restricted = disclosure.restrict(protected, frame)["crp"].to_numpy()
+    assert list(restricted[-3:-1]) == [high, low]
+    assert np.isfinite(restricted).all() and low < restricted[-1] < high
+
+
+def test_what_replaces_a_missing_integer_is_whole():
+    protected, frame = protect({"age": [*range(30, 70), "", ""]})
+    restricted = disclosure.restrict(protected, frame)["age"].to_numpy()
+    assert np.array_equal(restricted, restricted.round())
+
+
+def test_columns_with_too_few_values_are_left_out_with_a_warning(caplog):
+    columns = {
+        "crp": [*range(19), *[""] * 30],
+        "word": [f"w{i % 15}" for i in range(49)],
+        "sex": ["F", "M"] * 24 + ["F"],
+    }
+    with caplog.at_level(logging.WARNING):
+        protected, frame = protect(columns, overrides={"columns": {"word": {"kind": "categorical"}}})
+    assert protected.columns["crp"] == ColumnSchema("ignore", note="fewer than 20 patients have a value")
+    assert list(protected.table) == ["word", "sex"]
+    assert caplog.messages == ["column `crp` is left out: fewer than 20 patients have a value"]
+    assert list(disclosure.restrict(protected, frame)) == ["word", "sex"]
+
+
+def test_a_column_without_a_common_category_is_left_out():
+    overrides = {"columns": {"word": {"kind": "categorical"}}}
+    protected, _ = protect({"word": ["a", "b", "c"], "sex": ["F"] * 3}, overrides=overrides)
+    assert protected.columns["word"].note == "no category is held by 5 patients"
+    assert protected.table == {}
+
+
+def test_protecting_leaves_the_given_schema_alone_and_keeps_the_rest():
+    overrides = {"missing_values": ["-99"], "min_patients": 3, "columns": {"sex": {"role": "target"}}}
+    schema, frame = read(
+        {"age": ["-99", *range(40, 80)], "sex": ["F"] * 39 + ["M"] * 2, "exam_id": range(41)}, overrides
+    )
+    before = schema.to_dict()
+    protected = disclosure.protect(schema, frame, np.arange(41))
+    assert schema.to_dict() == before
+    assert (protected.min_patients, protected.missing_values) == (3, ["-99"])
+    assert protected.targets == ["sex"] and protected.columns["exam_id"].role == "id"
+    assert RecordSchema.from_dict(protected.to_dict()) == protected
+
+
+def test_a_protected_schema_reads_and_restricts_other_records():
+    protected, _ = protect({"age": range(30, 70), "sex": ["F", "M"] * 20, "icu": ["yes", "no"] * 20})
+    other = pd.DataFrame({"age": ["", "200"], "sex": ["", "X"], "icu": ["", ""]})
+    frame, unread = protected.read(other)
+    restricted = disclosure.restrict(protected, frame)
+    assert unread == {"sex": ["X"]}
+    assert restricted["age"].between(*protected.columns["age"].bounds).all()
+    assert set(restricted["sex"]) <= {"F", "M"} and set(restricted["icu"]) <= {True, False}
+    only_missing = disclosure.restrict(protected, protected.read(other.iloc[:1])[0])
+    assert only_missing["age"].between(*protected.columns["age"].bounds).all()
+
+
+@pytest.mark.parametrize("canary", ["SECRET-STREET 7", "zz9"])
+def test_no_canary_is_left(canary):
+    cells = {
+        "place": ["a", "b"] * 30 + [canary],
+        "signs": ["a|b", "a"] * 30 + [f"a|{canary}"],
+        "crp": [*np.linspace(0.5, 30, 60).round(2), 31415.92],
+    }
+    protected, frame = protect(cells)
+    text = str(protected.to_dict()) + disclosure.restrict(protected, frame).to_csv()
+    assert canary not in text and "31415" not in text
