@@ -126,7 +126,7 @@ def _refuse_none(value: object) -> object:
 
 
 def _number(value: int) -> str:
-    return f"{_refuse_none(value):,}"
+    return f"{int(_refuse_none(value)):,}"
 
 
 def _cell(value: object) -> str:

@@ -7,9 +7,7 @@ import numpy as np
 import pandas as pd
 
 MISSING_SPELLINGS = frozenset(
-    "|na|n/a|#n/a|<na>|nan|nat|null|missing|unknown|unk|not available|not done|not known|nd|?|-|--|.".split(
-        "|"
-    )
+    "|na|n/a|#n/a|<na>|nan|nat|null|missing|unknown|unk|not available|not done|not known|nd|?|-|--|.".split("|")
 )
 TRUE_FALSE_PAIRS = (("yes", "no"), ("y", "n"), ("true", "false"), ("t", "f"), ("1", "0"), ("1.0", "0.0"))
 LABEL_SEPARATOR = re.compile(r"\s*[|;]\s*")

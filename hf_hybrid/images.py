@@ -174,13 +174,18 @@ def _decode_dicom(data: bytes, channels: int) -> DecodedImage:
 
 def _window(stored: np.ndarray, dataset) -> np.ndarray:
     """8-bit grey values: modality rescale, then the VOI table or window, or the whole range if the file names none."""
-    from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
+    from pydicom.pixels import apply_modality_lut, apply_windowing
 
     values = apply_modality_lut(stored, dataset)
     widths = np.atleast_1d(dataset.get("WindowWidth") or 0)
     if dataset.get("VOILUTSequence"):
-        lowest, highest = 0, 2 ** dataset.VOILUTSequence[0].LUTDescriptor[2] - 1
-        values = apply_voi(np.rint(values).astype(np.int32), dataset)
+        # Not by pydicom's `apply_voi`, which counts the entries of an 8-bit table in 8 bits.
+        table = dataset.VOILUTSequence[0]
+        (entries, first, depth), data = table.LUTDescriptor, table.LUTData
+        if isinstance(data, bytes):
+            data = np.frombuffer(data, np.uint8 if len(data) < 2 * (entries or 2**16) else np.uint16)
+        lowest, highest = 0, 2**depth - 1
+        values = np.asarray(data)[np.clip(np.rint(values).astype(np.int64) - first, 0, len(data) - 1)]
     elif widths[0] >= 1 and dataset.get("WindowCenter") not in (None, ""):
         lowest, highest = apply_windowing(np.array([-np.inf, np.inf]), dataset)  # the range that a window maps to
         values = apply_windowing(values, dataset)

@@ -305,7 +305,9 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
 
 def test_a_folder_with_something_in_it_is_refused_and_left_alone(folder):
     before = contents(folder)
-    with pytest.raises(ValueError, match=r"`output_dir` must be a new or an empty folder, found .* Choose another"):
+    with pytest.raises(
+        ValueError, match="expected a new or empty folder as `output_dir`, found files at .*: name another"
+    ):
         write_phantom(folder, num_records=3, resolution=32)
     with pytest.raises(ValueError, match="`output_dir`"):
         write_phantom(folder / "truth.csv", num_records=3, resolution=32)
@@ -315,9 +317,9 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_records": 0}, "`num_records` must be 1 or more, found 0"),
-        ({"resolution": 31}, "`resolution` must be 32 to 512, found 31"),
-        ({"resolution": 513}, "`resolution` must be 32 to 512, found 513"),
+        ({"num_records": 0}, "expected `num_records` of at least 1, found 0"),
+        ({"resolution": 31}, "expected `resolution` from 32 to 512, found 31"),
+        ({"resolution": 513}, "expected `resolution` from 32 to 512, found 513"),
     ],
 )
 def test_numbers_out_of_range_are_refused(arguments, message, tmp_path):

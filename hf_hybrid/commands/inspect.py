@@ -52,13 +52,14 @@ def describe_records(records: Records, images: ImageSummary) -> str:
     """The number of records, patients and images, and the schema as an aligned table."""
     patients = np.bincount(records.groups)
     patients = patients[patients > 0]
+    several = (patients > 1).sum()
     sizes = [f"{width} x {height} ({count})" for (width, height), count in images.sizes.most_common(3)]
     if len(images.sizes) > 3:
         sizes.append(f"{len(images.sizes) - 3} other sizes")
     modes = [f"{mode} ({count})" for mode, count in images.modes.most_common()]
     lines = [
-        f"{len(records)} records of {len(patients)} patients, 1 to {patients.max()} images a patient, "
-        f"{(patients > 1).sum()} patients with several",
+        f"{len(records)} records of {len(patients)} patients, "
+        + (f"{several} of them with several images (up to {patients.max()})" if several else "one image each"),
         f"images: {', '.join(sizes)}; stored as {', '.join(modes)}",
         "",
     ]
@@ -86,11 +87,11 @@ def find_problems(records: Records, images: ImageSummary | None = None) -> list[
         for name, words in records.unread.items()
     ]
     problems += _duplicates(records)
-    if not records.schema.targets:
+    if records.schema.table and not records.schema.targets:
         problems.append("no targets: nothing to predict, so utility cannot be scored; name some with `--targets`")
     for target in records.schema.targets:
         problems += _given_away(records, target)
-    if records.schema.group_column is None:
+    if records.schema.table and records.schema.group_column is None:
         problems.append("no group column: every record counts as a patient of its own; name one if that is not so")
     if images and images.burned_in:
         problems.append(f"{images.burned_in} of {len(records)} DICOM headers say that text is burned into the image")
@@ -159,8 +160,12 @@ def _duplicates(records: Records) -> list[str]:
 
 def _given_away(records: Records, target: str) -> list[str]:
     """Columns whose missingness, or whose value alone, tells a target."""
-    from scipy.stats import fisher_exact
-    from sklearn.metrics import roc_auc_score
+    from scipy.stats import fisher_exact, rankdata
+
+    def auc(outcome: np.ndarray, scores: np.ndarray) -> float:  # by ranks: scores may be infinite
+        positives = outcome.sum()
+        area = rankdata(scores)[outcome].sum() - positives * (positives + 1) / 2
+        return area / (positives * (len(outcome) - positives))
 
     outcomes = dict(_outcomes(records, target))
     known = records.frame[target].notna().to_numpy()
@@ -186,12 +191,12 @@ def _given_away(records: Records, target: str) -> list[str]:
             problems.append(f"{told}: whether the cell is missing tells the target")
         for label, outcome in outcomes.items():
             aucs = [
-                roc_auc_score(outcome[rows], scores[rows])
+                auc(outcome[rows], scores[rows])
                 for rows, scores in _scores(records, name, outcome, known & ~missing)
                 if rows.sum() >= MIN_RECORDS
                 and min(disclosure.count_patients(records.groups, rows & o) for o in (outcome, ~outcome)) >= 5
             ]
-            if aucs and (best := max(max(auc, 1 - auc) for auc in aucs)) > NEARLY_GIVEN_AWAY:
+            if aucs and (best := max(max(area, 1 - area) for area in aucs)) > NEARLY_GIVEN_AWAY:
                 problems.append(f"`{name}` alone tells {label} (AUC {best:.2f}): is it the same fact, or known later?")
                 break
     return problems
@@ -205,7 +210,7 @@ def _outcomes(records: Records, target: str) -> Iterator[tuple[str, np.ndarray]]
         yield f"`{target}` above its median", (values > median).to_numpy()
         yield f"`{target}` up to its median", (values <= median).to_numpy()
     else:
-        for category in [False, True] if column.kind == "boolean" else column.categories:
+        for category in [True, False] if column.kind == "boolean" else column.categories:
             holds = [category in cell if isinstance(cell, list) else cell == category for cell in values]
             yield f"{target}={str(category).lower() if column.kind == 'boolean' else category}", np.array(holds)
 

@@ -113,7 +113,12 @@ def main(options: Options) -> int:
     report = _evaluate(options, stages, dataset, release)
     private_folder(output_dir / "release-private")
     sys.stdout.write(format_report(report) + "\n")
-    for what, path in (("codec", codec), ("pipeline", pipeline), ("release", release), ("card", release / "README.md")):
+    for what, path in (
+        ("codec", codec),
+        ("pipeline", pipeline),
+        ("release", release),
+        ("card", release / "README.md"),
+    ):
         sys.stdout.write(f"{what:9} {path}\n")
     sys.stdout.write(f"next: hf-hybrid push {release} --repo_id NAME --dry_run\n")
     return 0
@@ -173,7 +178,10 @@ def _private_records(options: Options, stages: Stages) -> tuple[str, str | dict 
         cohort = options.cohort
         folder = stages.logs / "cohort-images"
         stages.run(
-            "cohort", folder, asdict(cohort), lambda _: write_phantom(folder, cohort.num_records, cohort.resolution, cohort.seed)
+            "cohort",
+            folder,
+            asdict(cohort),
+            lambda _: write_phantom(folder, cohort.num_records, cohort.resolution, cohort.seed),
         )
         dataset, schema = str(folder), schema or phantom_schema()
     if {"train", "test"} <= set(split_names(dataset)):
@@ -200,7 +208,9 @@ def _codec(options: Options, stages: Stages) -> Path | str:
     if public is None:
         cohort = options.public_cohort
         if options.dataset is None and cohort.seed == options.cohort.seed:
-            raise InputError(f"expected another `seed` for public_cohort than for cohort, found {cohort.seed} for both")
+            raise InputError(
+                f"expected another `seed` for public_cohort than for cohort, found {cohort.seed} for both"
+            )
         folder = stages.logs / "public-images"
         stages.run(
             "public",

@@ -33,7 +33,9 @@ class CodecOptions(CodecArguments):
     norm: str = "group"
     linear_path: bool = True
 
-    def train(self, dataset: str, output_dir: str | Path, logging_dir: Path | None = None) -> dict[str, dict[str, float]]:
+    def train(
+        self, dataset: str, output_dir: str | Path, logging_dir: Path | None = None
+    ) -> dict[str, dict[str, float]]:
         """Trains and writes the codec's folder; see `train_codec`."""
         from hf_hybrid.models.train_alphagan import train_codec
         from hf_hybrid.records import load_records
