@@ -4,6 +4,7 @@ A fact that is missing fails the render; nothing is guessed and nothing is left 
 """
 
 import base64
+import functools
 import json
 from pathlib import Path
 
@@ -103,20 +104,25 @@ def _dataset_card_data(facts: ReleaseFacts) -> DatasetCardData:
 
 
 def _render(template: str, **facts: object) -> str:
+    try:
+        return _environment().get_template(template).render(facts)
+    except jinja2.UndefinedError as error:
+        raise InputError(f"expected every fact that {template} shows, found one missing: {error}") from None
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hf_hybrid.templates", ""),
         undefined=jinja2.StrictUndefined,
-        autoescape=template.endswith(".html.jinja"),
+        autoescape=lambda template: template.endswith(".html.jinja"),
         finalize=_refuse_none,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": _number, "cell": _cell, "bibtex": _bibtex, "json": json.dumps}
-    try:
-        return environment.get_template(template).render(facts)
-    except jinja2.UndefinedError as error:
-        raise InputError(f"expected every fact that {template} shows, found one missing: {error}") from None
+    return environment
 
 
 def _refuse_none(value: object) -> object:

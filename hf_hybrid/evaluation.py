@@ -36,7 +36,7 @@ OUTLIER = 5.0  # standard deviations at which a feature is cut: one typing error
 # much as the squared one: hence the 4 for equal shrinkage.
 LOGISTIC_C = 0.1
 RIDGE_ALPHA = 4 / LOGISTIC_C
-CNN_STEPS, CNN_BATCH = 400, 64  # of every network, however many records: more data must not mean more training
+CNN_STEPS, CNN_BATCH = 250, 64  # of every network, however many records: more data must not mean more training
 REAL, REPEATED, CONSTANT = "real", "real repeated", "a constant"
 
 
@@ -125,17 +125,20 @@ def evaluate_release(
     from hf_hybrid.records import load_records
 
     schema = RecordSchema.load(schema or Path(release) / "schema.json").with_targets(targets)
+    spellings = {spelling.strip().lower() for spelling in schema.missing_values}
     sets, patients = [], []
     for dataset, split in ((release, "train"), (train, "train"), (test, "test")):
         records = load_records(dataset, schema=schema, split=split)
         sets.append(EvaluationSet(records.pixel_values(RESOLUTION), records.frame, records.groups))
         cells = records.raw[schema.group_column] if schema.group_column in records.raw else ()
-        patients.append({to_category(cell) for cell in cells if not is_missing(cell, schema.missing_values)})
+        patients.append({to_category(cell) for cell in cells if not is_missing(cell, spellings)})
+    advice = "divide the records with `hf-hybrid split` first"
     if shared := patients[1] & patients[2]:
-        raise InputError(
-            f"expected other patients in `test` than in `train`, found {len(shared)} of {len(patients[2])} in both: "
-            "divide the records with `hf-hybrid split` first"
-        )
+        found = f"{len(shared)} of {len(patients[2])} in both"
+        raise InputError(f"expected other patients in `test` than in `train`, found {found}: {advice}")
+    images = [{image.tobytes() for image in one.pixels} for one in sets[1:]]
+    if images[1] <= images[0]:
+        raise InputError(f"expected other images in `test` than in `train`, found the same: {advice}")
     return evaluate_sets(*sets, schema, options)
 
 
@@ -281,7 +284,7 @@ class _Target:
         train_values = read[0][0][read[0][1]]
         self.scored, self.reason, enough = [], None, schema.min_patients
         if not _varies(train_values):
-            self.reason = "the real training records hold one value only"
+            self.reason = "the training records (real) hold one value only"
         elif column.is_number:
             if self.num_patients < enough or not _varies(self.test_values):
                 self.reason = f"fewer than {enough} test patients have a value, or all have the same"
@@ -308,7 +311,7 @@ class _Target:
             for metric, estimate in self._estimates(outputs, values).items():
                 result.estimates[metric].append(estimate)
         else:
-            result.reason = self.reason or "the training records hold one value only"
+            result.reason = self.reason or f"the training records ({training_set.name}) hold one value only"
 
     def _estimates(self, outputs: np.ndarray, values: np.ndarray) -> dict[str, Estimate]:
         """Scores outputs; `values` are those learned from, whose frequencies decide between classes.
@@ -608,23 +611,22 @@ def format_report(report: Report) -> str:
             for score in scores:
                 if score["inputs"] == inputs:
                     values[score["trained_on"]] = "-" if score["value"] is None else f"{score['value']:.3f}"
-                    intervals[score["trained_on"]] = (
-                        "{:.2f} to {:.2f}".format(*score["interval"]) if score["interval"] else ""
-                    )
+                    ends = [f"{end:.2f}" if abs(end) < 10 else f"{end:.1f}" for end in score["interval"] or ()]
+                    intervals[score["trained_on"]] = " to ".join(ends)
             lines.append(f"  {inputs:6}" + "".join(f"{value:>15}" for value in values.values()))
             lines.append(" " * 8 + "".join(f"{interval:>15}" for interval in intervals.values()))
         lines.append("")
     lines.append(f"Below each score: {utility['interval']}.")
+    shares = []
     for row in utility["headline"]:
-        what = f"{row['target']}, {row['inputs']}, {row['trained_on']}"
+        what = f"{row['target']}, {row['inputs']}"
         if row["recovered_share"] is not None:
             gap = "{:.3f} ({:.3f} to {:.3f})".format(row["gap"], *row["gap_interval"])
-            lines.append(
-                f"{what}: recovers {row['recovered_share']:.0%} of the {row['metric']} above chance, gap {gap}"
-            )
+            share = f"{row['recovered_share']:.0%} of the {row['metric']} above chance"
+            shares.append(f"{what}: {row['trained_on']} recovers {share}, gap {gap}")
         elif row["metric"] in CHANCE:
-            lines.append(f"{what}: no share ({row['reason']})")
-    return "\n".join(lines) + "\n"
+            shares.append(f"{what}: no share ({row['reason']})")
+    return "\n".join([*lines, *dict.fromkeys(shares)]) + "\n"
 
 
 def draw_charts(report: Report, directory: str | Path) -> list[Path]:

@@ -273,8 +273,10 @@ def _with_interval(entry: dict, name: str, interval: str | None = None) -> str:
     """A number with its interval, or why there is none."""
     if entry[name] is None:
         return f"not given: {entry['reason']}"
-    low, high = entry[interval or f"{name}_interval"]
-    return f"{_number(entry[name])} ({_number(low)} to {_number(high)})"
+    value, bounds = entry[name], entry[interval or f"{name}_interval"]
+    places = 3 if max(map(abs, [value, *(bounds or ())])) < 2 else 1  # an AUC has three, an error in years one
+    behind = " to ".join(f"{bound:.{places}f}" for bound in bounds) if bounds else "no interval"
+    return f"{value:.{places}f} ({behind})"
 
 
 def _codec_scores(scores: dict) -> list[dict]:
@@ -286,8 +288,8 @@ def _codec_scores(scores: dict) -> list[dict]:
         {
             "metric": name,
             "meaning": _known(_CODEC_SCORES, name, "what a card can explain"),
-            "codec": _number(value),
-            "pca": _number(_known(pca, name, "codec.training.scores.pca")),
+            "codec": f"{value:.3f}",
+            "pca": f"{_known(pca, name, 'codec.training.scores.pca'):.3f}",
         }
         for name, value in own.items()
     ]
@@ -304,10 +306,6 @@ def _known(facts: Mapping, key: str, where: str = "provenance.json") -> object:
     if facts.get(key) is None:
         raise InputError(f"expected the fact `{key}` in {where}, found none: a card leaves nothing out")
     return facts[key]
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def _percent(share: float) -> str:

@@ -86,11 +86,16 @@ def check(folder: str | Path) -> Parcel:
         if name.endswith(".json") and _holds_training_records(json.loads((folder / name).read_text("utf-8"))):
             raise PushRefused(f"{name} says `contains_training_records`: it holds private rows and is never uploaded")
     listed = provenance.check_files(folder)
-    # A card may be edited by hand after it was made, and provenance cannot list itself.
+    # A card that is not listed may be edited by hand, and provenance cannot list itself.
     exempt = (_CARD, provenance.FILE_NAME)
     unlisted = [name for name in files if name not in listed and Path(name).name not in exempt]
     if unlisted:
         raise InputError(f"expected {provenance.FILE_NAME} to list every file, found {', '.join(unlisted)}: remove it")
+    if private := [name for name in listed if not kind.allowed.fullmatch(name)]:
+        raise InputError(
+            f"expected {provenance.FILE_NAME} to list published files only, found {', '.join(private)}: remove it "
+            f"and make the {kind.name} again"
+        )
     return Parcel(folder, kind, files, [name for name in found if name not in files])
 
 

@@ -85,9 +85,11 @@ def push(
     """
     try:
         validate_repo_id(repo_id)
-        namespace, _ = repo_id.split("/")
-    except (HFValidationError, ValueError):
-        raise InputError("expected `repo_id` as namespace/name, found another form: give both") from None
+        is_full = "/" in repo_id
+    except HFValidationError:
+        is_full = False
+    if not is_full:
+        raise InputError(f"expected `repo_id` as namespace/name, found {repo_id!r}: give both")
     parcel = gate.check(folder)
     api = HfApi(token=token)
     upload = _Upload(api, parcel, {"repo_id": repo_id, "repo_type": parcel.kind.repo_type})
@@ -226,7 +228,7 @@ class _Upload:
         return {(file.path, file.blob_id) for file in tree if isinstance(file, RepoFile) and file.path != _OF_THE_HUB}
 
     def _fail(self, what: str) -> None:
-        raise PushFailed(f"`{self.repo['repo_id']}` {what}: it was not made public; push again, or elsewhere")
+        raise PushFailed(f"`{self.repo['repo_id']}` {what}: this push did not make it public; push again")
 
 
 def _retried(call: Callable, **arguments: object) -> object:
@@ -247,11 +249,11 @@ def _retried(call: Callable, **arguments: object) -> object:
 
 
 def _status(error: BaseException | None) -> int | None:
-    """The Hub's answer behind an error; that of a failed upload is hidden in the chain of causes."""
+    """The Hub's answer behind an error; that of a failed upload is the cause of another error."""
     while error is not None:
         if isinstance(error, HfHubHTTPError):
             return error.response.status_code
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return None
 
 

@@ -150,6 +150,8 @@ def _decode_dicom(data: bytes, channels: int) -> DecodedImage:
     except ImportError:
         raise InputError("expected pydicom to read DICOM files, found none: pip install hf_hybrid[dicom]") from None
     dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=_DICOM_TAGS)
+    if "PixelData" not in dataset:
+        raise UnreadableImage("a DICOM file without pixels")
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise UnreadableImage(SEVERAL_FRAMES)
     if "TransferSyntaxUID" not in dataset.file_meta:

@@ -52,6 +52,8 @@ class LatentTable:
                 f"expected at least {2 * records.schema.min_patients} patients, found {patients}: add records"
             )
         schema = disclosure.protect(records.schema, records.frame, records.groups)
+        # What is left out is not even named in what is handed on; the group column tells patients apart in evaluation.
+        schema.columns = {name: column for name, column in schema.columns.items() if column.role not in ("id", "ignore")}
         if not schema.table:
             raise InputError(
                 "expected at least one clinical column that can be released, found none: "

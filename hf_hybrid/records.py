@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from hf_hybrid import cells
 from hf_hybrid.errors import InputError
+from hf_hybrid.folders import new_folder
 from hf_hybrid.images import DecodedImage, UnreadableImage, decode_image, image_bytes, resize
 from hf_hybrid.schema import RecordSchema, load_description
 from hf_hybrid.sources import listed, open_source, to_arrow
@@ -163,7 +164,7 @@ class Records:
 
 def load_records(
     dataset: str | Path,
-    schema: str | Path | RecordSchema | None = None,
+    schema: str | Path | dict | RecordSchema | None = None,
     split: str | None = "train",
     targets: Sequence[str] | None = None,
     cache_dir: str | Path | None = None,
@@ -174,7 +175,7 @@ def load_records(
         dataset: an image folder (with `metadata.csv`, `.jsonl` or `.parquet` in it or in its split folders; images may
             be DICOM), a parquet file, a folder of parquet files, a folder that `save_to_disk` wrote, or a Hub id;
             `name:split` picks a split.
-        schema: a schema file that overrides what is inferred, or the schema to read the cells with.
+        schema: a schema file, or what would stand in it, that overrides what is inferred; or the schema to read with.
         split: the split to take when there are several and `dataset` names none.
         targets: columns that the utility scores predict.
         cache_dir: where parquet is unpacked to, made with mode 0700; by default a private temporary folder that goes
@@ -186,15 +187,15 @@ def load_records(
     source = open_source(str(dataset), split, cache_dir)
     raw = source.raw
     if not isinstance(schema, RecordSchema):
-        schema = RecordSchema.infer(raw, source.image_column, None if schema is None else load_description(schema))
+        overrides = schema if schema is None or isinstance(schema, dict) else load_description(schema)
+        schema = RecordSchema.infer(raw, source.image_column, overrides)
     schema = schema.with_targets(targets)
     frame, unread = schema.read(raw)
     groups = np.arange(len(raw))
     if schema.group_column in raw:
-        spellings = {spelling.strip().lower() for spelling in schema.missing_values}
         # A cell that names no patient must not join all such records into one.
         names = [
-            ("no name", row) if cells.is_missing(cell, spellings) else ("name", cells.to_category(cell))
+            ("no name", row) if cells.is_missing(cell, schema.missing_spellings) else ("name", cells.to_category(cell))
             for row, cell in enumerate(raw[schema.group_column])
         ]
         groups = pd.factorize(pd.Series(names, dtype=object))[0]
@@ -254,16 +255,10 @@ def write_records(
     """
     from datasets import Features, Image
 
-    output_dir = Path(output_dir).absolute()
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise InputError(f"expected a new or empty `output_dir`, found {output_dir}: name another or remove it")
     columns = {name: to_arrow(records.raw[name]) for name in records.raw}
     types = Features.from_arrow_schema(pa.schema([(name, column.type) for name, column in columns.items()]))
     schema = Features({records.schema.image_column: Image(), **types}).arrow_schema
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}-") as temporary:
-        folder = Path(temporary) / output_dir.name
-        folder.mkdir(mode=0o700)
+    with new_folder(output_dir, mode=0o700) as folder:
         (folder / "data").mkdir()
         for split, indices in (splits or {"train": range(len(records))}).items():
             with pq.ParquetWriter(folder / "data" / f"{split}-00000-of-00001.parquet", schema) as writer:
@@ -274,7 +269,6 @@ def write_records(
                             [images, *(column.take(rows) for column in columns.values())], schema=schema
                         )
                     )
-        os.replace(folder, output_dir)
 
 
 def _row_groups(records: Records, indices: Sequence[int] | np.ndarray) -> Iterator[tuple[pa.Array, list[dict]]]:

@@ -329,13 +329,11 @@ def _infer_column(name: str, raw: pd.Series, spellings: set[str], asked: dict) -
     if np.mean([cells.is_date(cell) for cell in values]) > 0.5:
         return ColumnSchema("ignore", note="dates identify a person: give the days since an event instead")
     words = {cells.to_category(cell).lower() for cell in values}
-    for pair in cells.TRUE_FALSE_PAIRS:
-        of_pair = [cells.to_boolean(cell, pair) is not None for cell in values]
-        if (
-            np.mean(of_pair) >= 0.9
-            and set(pair) <= words | {"true", "false"}
-            and all(cells.to_number(cell) is None for cell, known in zip(values, of_pair, strict=True) if not known)
-        ):
+    for pair in map(set, cells.TRUE_FALSE_PAIRS):
+        if not words & pair or not pair <= words | {"true", "false"}:  # cells of type bool may all be the same
+            continue
+        strange = [cell for cell in values if cells.to_category(cell).lower() not in pair]
+        if len(strange) <= 0.1 * len(values) and all(cells.to_number(cell) is None for cell in strange):
             return ColumnSchema("clinical", "boolean")
     numbers = np.array([cells.to_number(cell) for cell in values], dtype=np.float64)  # NaN: a word
     of_number = ~np.isnan(numbers)

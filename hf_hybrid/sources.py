@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_hybrid.errors import InputError
+from hf_hybrid.folders import private_folder
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,31 @@ def open_source(dataset: str, split: str | None = "train", cache_dir: str | Path
     return Source(images, name, _raw_cells(loaded.remove_columns(name), len(loaded)), cache)
 
 
+def split_names(dataset: str) -> list[str]:
+    """Names of the splits of a dataset; the one alone that `name:split` picks.
+
+    Raises:
+        InputError: there is no such dataset.
+    """
+    import datasets
+
+    name, asked, path = _locate(dataset)
+    if asked:
+        return [asked]
+    if _is_saved(path):
+        splits = _load_prepared(name, datasets.load_from_disk, path)
+        return list(splits) if isinstance(splits, datasets.DatasetDict) else [str(splits.split or "train")]
+    if path is not None and path.is_dir() and (folders := _split_folders(path)):
+        return list(folders)
+    if path is not None and path.is_file():
+        return ["train"]
+    if path is None:
+        return _load_prepared(name, datasets.get_dataset_split_names, name)
+    with tempfile.TemporaryDirectory(prefix="hf_hybrid-") as cache:  # a lock file there bears the folder's name
+        builder = _load_prepared(name, datasets.load_dataset_builder, str(path), cache_dir=cache)
+    return list(builder.config.data_files)
+
+
 def to_arrow(column: pd.Series) -> pa.Array:
     """Raw cells with their own type, or as text where they have several."""
     try:
@@ -75,39 +101,51 @@ def listed(items: Sequence) -> str:
     return "; ".join(map(str, items[:MAX_NAMED])) + (f"; and {more} more" if more > 0 else "")
 
 
+def _locate(dataset: str) -> tuple[str, str | None, Path | None]:
+    """The name and the split in `name:split`, and where it lies; no path for a Hub id."""
+    name, asked = dataset, None
+    if not Path(dataset).expanduser().exists() and ":" in dataset:
+        name, asked = dataset.rsplit(":", 1)
+    path = Path(name).expanduser()
+    if path.exists():
+        if not path.is_dir() and path.suffix != ".parquet":
+            raise InputError(f"expected a folder, a parquet file or a Hub id, found the file `{name}`")
+        return name, asked, path
+    looks_local = path.is_absolute() or path.suffix in FILE_SUFFIXES or name.startswith((".", "~"))
+    if looks_local or name.count("/") > 1 or ("/" in name and path.parent.exists()):  # the Hub is not told of it
+        raise InputError(f"expected a dataset, found no file or folder `{name}`: correct the path")
+    return name, asked, None
+
+
+def _is_saved(path: Path | None) -> bool:
+    return path is not None and any((path / marker).is_file() for marker in ("dataset_dict.json", "state.json"))
+
+
 def _load(dataset: str, default: str | None, cache_dir: str | Path | None):
     """The split asked for, as a `datasets.Dataset`, and the temporary folder that it lies in, if any."""
     import datasets
 
-    name, asked = dataset, None
-    if not Path(dataset).expanduser().exists() and ":" in dataset:
-        name, asked = dataset.rsplit(":", 1)
-    path, cache = Path(name).expanduser(), None
-    if not path.exists():
-        looks_local = path.is_absolute() or path.suffix in FILE_SUFFIXES or name.startswith((".", "~"))
-        if looks_local or name.count("/") > 1 or ("/" in name and path.parent.exists()):  # the Hub is not told of it
-            raise InputError(f"expected a dataset, found no file or folder `{name}`: correct the path")
+    name, asked, path = _locate(dataset)
+    cache = None
+    if path is None:
         splits = _load_prepared(name, datasets.load_dataset, name, cache_dir=cache_dir)
-    elif path.is_dir() and any((path / marker).is_file() for marker in ("dataset_dict.json", "state.json")):
+    elif _is_saved(path):
         splits = _load_prepared(name, datasets.load_from_disk, path)
+        if isinstance(splits, datasets.Dataset):
+            splits = {str(splits.split or "train"): splits}
     elif path.is_dir() and (folders := _split_folders(path)):
         return _image_folder(folders[_choose(name, folders, asked, default)]), None
-    elif path.is_dir() or path.suffix == ".parquet":
+    else:
         if cache_dir is None:
             cache = tempfile.TemporaryDirectory(prefix="hf_hybrid-", ignore_cleanup_errors=True)
             cache_dir = cache.name
-        Path(cache_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
         files, source = [path], {"path": "parquet", "data_files": str(path)}
         if path.is_dir():
             files, source = path.rglob("*.parquet"), {"path": str(path)}
-        splits = _load_prepared(name, datasets.load_dataset, **source, cache_dir=str(cache_dir))
+        splits = _load_prepared(name, datasets.load_dataset, **source, cache_dir=str(private_folder(cache_dir)))
         found = sum(pq.read_metadata(file).num_rows for file in files)
         if (loaded := sum(map(len, splits.values()))) != found:
             logger.warning("`datasets` loads %d of %d parquet rows in `%s`: name its files alike", loaded, found, name)
-    else:
-        raise InputError(f"expected a folder, a parquet file or a Hub id, found the file `{name}`")
-    if isinstance(splits, datasets.Dataset):
-        splits = {str(splits.split or "train"): splits}
     return splits[_choose(name, splits, asked, default)], cache
 
 

@@ -1,8 +1,8 @@
 """What every training loop shares under Accelerate: budget, checkpoints, exact resume, log, EMA; models supply losses.
 
-A loop reads `for step in run.steps(...): ...; run.log(step, losses)`. Randomness comes from `randomness.generator(seed, stream,
-step)`, so a checkpoint holds weights, optimisers, the moving average and the step, and a resumed run takes the very
-steps that an undisturbed one would have taken.
+A loop reads `for step in run.steps(...): ...; run.log(step, losses)`. Randomness comes from
+`randomness.generator(seed, stream, step)`, so a checkpoint holds weights, optimisers, the moving average and the step,
+and a resumed run takes the very steps that an undisturbed one would have taken.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from tqdm.auto import tqdm
 
 from hf_hybrid.errors import InputError
@@ -37,7 +38,7 @@ class TrainingArguments:
         learning_rate: of the model's own optimiser.
         lr_scheduler: `constant`, `cosine`, `linear`, ... as in `diffusers.optimization.get_scheduler`.
         lr_warmup_steps: steps over which the learning rate rises from 0.
-        mixed_precision: `no`, `fp16` or `bf16`.
+        mixed_precision: `no`, `fp16` or `bf16`; None takes what `accelerate launch` was told.
         ema_decay: decay of the moving average of the weights, 0 for none.
         checkpointing_steps: steps between checkpoints.
         checkpoints_total_limit: checkpoints kept.
@@ -53,7 +54,7 @@ class TrainingArguments:
     learning_rate: float = 2e-4
     lr_scheduler: str = "constant"
     lr_warmup_steps: int = 0
-    mixed_precision: str = "no"
+    mixed_precision: str | None = None
     ema_decay: float = 0.999
     checkpointing_steps: int = 500
     checkpoints_total_limit: int = 2
@@ -75,13 +76,15 @@ class TrainingArguments:
                 raise InputError(f"expected `{name}` of at least 1, found {getattr(self, name)}")
         if not 0 <= self.ema_decay < 1:
             raise InputError(f"expected `ema_decay` from 0 to below 1, found {self.ema_decay}")
-        if self.mixed_precision not in ("no", "fp16", "bf16"):
+        if self.mixed_precision not in (None, "no", "fp16", "bf16"):
             raise InputError(f"expected `mixed_precision` no, fp16 or bf16, found {self.mixed_precision!r}")
         if self.seed < 0:
             raise InputError(f"expected a `seed` of at least 0, found {self.seed}")
 
     def accelerator(self, logging_dir: Path) -> Accelerator:
         """The Accelerator that these arguments ask for."""
+        # Its state is one per process: without this a sampler could not be trained after a codec in half precision.
+        AcceleratorState._reset_state()
         return Accelerator(mixed_precision=self.mixed_precision, log_with=self.report_to, project_dir=logging_dir)
 
 
@@ -129,7 +132,7 @@ class TrainingRun:
         self.accelerator.wait_for_everyone()
 
     def steps(self, description: str) -> Iterator[int]:
-        """Counts 1, 2, ... to the end of the budget; saves a checkpoint after each `checkpointing_steps` and at the end."""
+        """Counts 1, 2, ... to the end of the budget; saves a checkpoint each `checkpointing_steps` and at the end."""
         arguments = self.arguments
         bar = tqdm(
             desc=description,
@@ -225,8 +228,8 @@ class TrainingRun:
             differ = [key for key in {**made_with, **configuration} if made_with.get(key) != configuration.get(key)]
             if differ:
                 raise InputError(
-                    f"expected the {', '.join(sorted(differ))} that the checkpoints in {self.logging_dir} were made with, "
-                    "found others: use another `output_dir`, or remove that folder to start again"
+                    f"expected the {', '.join(sorted(differ))} that the checkpoints in {self.logging_dir} were made "
+                    "with, found others: use another `output_dir`, or remove that folder to start again"
                 )
         self.accelerator.wait_for_everyone()
 
@@ -265,8 +268,8 @@ class MovingAverage:
 def average_gradients(accelerator: Accelerator, module: torch.nn.Module) -> None:
     """Replaces the gradients by their mean over all processes.
 
-    The four networks of an alphaGAN meet in one loss by other methods than `forward`, which DistributedDataParallel does
-    not see; one reduction of the flattened gradients does the same.
+    The four networks of an alphaGAN meet in one loss by other methods than `forward`, which DistributedDataParallel
+    does not see; one reduction of the flattened gradients does the same.
     """
     if accelerator.num_processes == 1:
         return

@@ -121,7 +121,7 @@ def png(seed: int = 0, size: int = 8) -> bytes:
     return stream.getvalue()
 
 
-def make_release(folder: Path, num_shards: int = 2, seed: int = 0) -> Path:
+def make_release(folder: Path, num_shards: int = 2, seed: int = 0, image_size: int = 8) -> Path:
     """A generated release that was not evaluated: all but the README, whose card is made from the rest."""
     _write(folder, {"assets/samples.png": png(seed, 64)})
     (folder / "data").mkdir()
@@ -129,7 +129,7 @@ def make_release(folder: Path, num_shards: int = 2, seed: int = 0) -> Path:
     features = SCHEMA.to_features()
     for shard, indices in enumerate(np.array_split(np.arange(NUM_RECORDS), num_shards)):
         columns = {
-            "image": [{"bytes": png(100 * seed + i), "path": None} for i in indices],
+            "image": [{"bytes": png(100 * seed + i, image_size), "path": None} for i in indices],
             "age": [int(age) for age in generator.integers(18, 96, len(indices))],
             "crp": [[None, 3.5, float("inf"), 120.0][i % 4] for i in indices],
             "sex": [[0, 1, None][i % 3] for i in indices],

@@ -9,13 +9,13 @@ from hf_hybrid import cells
 
 
 @pytest.mark.parametrize(
-    "cell", [None, float("nan"), pd.NA, pd.NaT, "", "  ", "NA", "n/a", "NaN", "None", "Unknown", "not done", "?", "-"]
+    "cell", [None, float("nan"), pd.NA, pd.NaT, "", "  ", "NA", "n/a", "NaN", "null", "Unknown", "not done", "?", "-"]
 )
 def test_usual_spellings_of_missing(cell):
     assert cells.is_missing(cell)
 
 
-@pytest.mark.parametrize("cell", ["0", 0, 0.0, False, "no", "inf", np.inf, "nano", [], "negative"])
+@pytest.mark.parametrize("cell", ["0", 0, 0.0, False, "no", "inf", np.inf, "none", "nano", [], "negative"])
 def test_values_are_not_missing(cell):
     assert not cells.is_missing(cell)
 

@@ -215,7 +215,7 @@ def test_split_writes_what_can_be_loaded(tmp_path, capsys):
     assert sorted(age for records in splits for age in records.frame["age"]) == list(range(40, 80))
     patients = [set(records.raw["patient_id"]) for records in splits]
     assert not patients[0] & patients[1] and not patients[0] & patients[2] and not patients[1] & patients[2]
-    with pytest.raises(InputError, match="expected a new or empty `output_dir`"):
+    with pytest.raises(InputError, match="expected a new or empty folder as `output_dir`"):
         split.main(options)
 
 

@@ -1,7 +1,12 @@
+import gc
 import io
 import json
 import logging
+import os
 import stat
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +19,7 @@ from hf_hybrid.errors import InputError
 from hf_hybrid.images import read_image, resize
 from hf_hybrid.records import load_records, split_by_patient, write_records
 from hf_hybrid.schema import RecordSchema
+from hf_hybrid.sources import split_names
 
 GREY = np.add.outer(np.arange(6), 10 * np.arange(8)).astype(np.uint8)  # 6 high, 8 wide, 0 to 75
 
@@ -240,8 +246,10 @@ def test_compressed_dicom():
 def test_unreadable_dicom_says_why():
     with pytest.raises(InputError, match="several frames in one file"):
         read(dicom(np.stack([GREY, GREY]), bits=8, NumberOfFrames=2))
-    with pytest.raises(InputError, match="cannot be decoded"):
+    with pytest.raises(InputError, match="a DICOM file without pixels"):
         read(b"no DICOM", path="x.dcm")
+    with pytest.raises(InputError, match="cannot be decoded"):
+        read(dicom(GREY, bits=8)[:-20])
 
 
 def test_nothing_of_the_dicom_header_reaches_a_message(caplog, recwarn):
@@ -281,7 +289,7 @@ def test_missing_pydicom_is_one_clear_message(tmp_path, monkeypatch):
     folder.mkdir()
     for name in ("one.dcm", "two.dcm"):
         (folder / name).write_bytes(dicom(GREY, bits=8))
-    monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(InputError) as error:
         load_records(folder).check_images()
     assert str(error.value) == ("expected pydicom to read DICOM files, found none: pip install hf_hybrid[dicom]")
@@ -349,6 +357,8 @@ def test_a_table_of_file_names_only(tmp_path):
 def test_splits_of_an_image_folder(tmp_path):
     for number, split in enumerate(["train", "validation", "test"]):
         make_folder(tmp_path / "cohort" / split, ROWS[number : number + 1])
+    assert sorted(split_names(f"{tmp_path}/cohort")) == ["test", "train", "validation"]
+    assert split_names(f"{tmp_path}/cohort:test") == ["test"]
     assert load_records(tmp_path / "cohort").raw["sex"].tolist() == ["F"]
     assert load_records(tmp_path / "cohort", split="test").raw["sex"].tolist() == ["NA"]
     assert load_records(f"{tmp_path}/cohort:validation", split="test").raw["sex"].tolist() == ["M"]
@@ -398,6 +408,8 @@ def test_classes_are_read_by_name(tmp_path):
         assert list(records.frame["sex"]) == ["M", None, "F", "M"]
         assert list(records.frame["signs"]) == [["a", "b"], None, [], ["b"]]
         np.testing.assert_array_equal(records.pixel_values(6)[0], GREY[:, 1:7])
+    assert split_names(f"{tmp_path}/release") == split_names(f"{tmp_path}/one") == ["train"]
+    assert split_names(f"{tmp_path}/several") == ["train", "test"]
     assert sorted(tmp_path.rglob("*")) == before  # nothing is written beside private data
 
 
@@ -409,6 +421,7 @@ def test_hub_id(hub, repo_id):
         rows, features=datasets.Features(image=datasets.Image(), age=datasets.Value("int64"))
     )
     datasets.DatasetDict(train=train, test=train.select([2])).push_to_hub(repo_id, private=True)
+    assert split_names(repo_id) == ["train", "test"]
     assert list(load_records(repo_id).frame["age"]) == [50, 61, 72]
     assert list(load_records(f"{repo_id}:test").frame["age"]) == [72]
     with pytest.raises(InputError, match="among \\['train', 'test'\\], found 'dev'"):
@@ -424,6 +437,7 @@ def test_local_inputs_ask_no_address(hub, tmp_path, monkeypatch):
     make_folder(tmp_path / "owner" / "cohort", ROWS)
     records = load_records("owner/cohort")  # like a Hub id, but it is there
     write_records(records, "owner/parquet")
+    assert split_names("owner/parquet") == ["train"]
     load_records("owner/parquet").pixel_values(4)
     for typo in ("owner/cohrot", "./cohort", f"{tmp_path}/cohort", "a/b/c", "cohort.parquet", "~/cohort-of-nobody"):
         with pytest.raises(InputError, match="expected a dataset, found no file or folder `.*`: correct the path"):
@@ -432,13 +446,12 @@ def test_local_inputs_ask_no_address(hub, tmp_path, monkeypatch):
 
 
 def test_temporary_files_are_private_and_go_with_the_records(tmp_path, monkeypatch):
-    import gc
-    import tempfile
-
     write_records(load_records(make_folder(tmp_path / "cohort", ROWS)), tmp_path / "parquet")
+    shared = sorted(Path(os.environ["HF_HOME"]).rglob("*"))
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     records = load_records(tmp_path / "parquet").select([1, 2])
+    assert split_names(str(tmp_path / "parquet")) == ["train"]
     (cache,) = (tmp_path / "tmp").iterdir()
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     gc.collect()
@@ -449,6 +462,7 @@ def test_temporary_files_are_private_and_go_with_the_records(tmp_path, monkeypat
     load_records(tmp_path / "parquet", cache_dir=tmp_path / "below" / "cache")
     assert stat.S_IMODE((tmp_path / "below" / "cache").stat().st_mode) == 0o700
     assert list((tmp_path / "tmp").iterdir()) == []
+    assert sorted(Path(os.environ["HF_HOME"]).rglob("*")) == shared
 
 
 # --- what is wrong with a dataset ----------------------------------------------------------------------------------
@@ -592,6 +606,9 @@ def test_a_schema_file_or_schema_wins(tmp_path):
     records = load_records(folder, tmp_path / "schema.yaml", targets=["sex"])
     assert records.schema.columns["age"].categories == ["61", "62"]
     assert records.groups.tolist() == [0, 1, 2] and records.schema.targets == ["sex"]
+    records = load_records(folder, {"columns": {"age": {"unit": "years"}}, "missing_values": ["p1"]})
+    assert records.schema.columns["age"].unit == "years"
+    assert records.groups.tolist() == [0, 1, 2]  # no patient is called p1 now
     schema = RecordSchema.from_dict({"columns": {"image": {"role": "image"}, "age": {"kind": "numeric"}}})
     records = load_records(folder, schema)
     assert records.schema is schema and list(records.frame) == ["age"]
@@ -698,9 +715,7 @@ def test_only_a_new_or_empty_folder_is_written_to(tmp_path):
     (tmp_path / "empty").mkdir()
     write_records(records, tmp_path / "empty")
     assert stat.S_IMODE((tmp_path / "empty").stat().st_mode) == 0o700
-    with pytest.raises(
-        InputError, match="expected a new or empty `output_dir`, found .*empty: name another or remove it"
-    ):
+    with pytest.raises(InputError, match="expected a new or empty folder as `output_dir`, found files at .*empty"):
         write_records(records, tmp_path / "empty")
 
 

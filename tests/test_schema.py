@@ -98,7 +98,7 @@ def test_reads_a_messy_table():
         "age": ["61", "n/a"] + ["40"] * 28,
         "sex": ["M", "m", "Male", "F ", "f", "?", "unknown"] + ["F"] * 23,
         "icu": ["Y", "N", "Would have been stated", "y"] + ["N"] * 26,
-        "signs": ["a|b", "", "b", "none", "a;b"] + ["b"] * 25,
+        "signs": ["a|b", "", "b", "n/a", "a;b"] + ["b"] * 25,
         "constant": ["1.5"] * 30,
     }
     schema, raw = infer(columns)
@@ -127,18 +127,18 @@ missing_values: [{missing!r}, not visible]
 columns:
   score: {{kind: categorical}}
   crp: {{unit: mg/l, bounds: [0, 500]}}
-  grade: {{role: target, categories: [none, mild, severe]}}
+  grade: {{role: target, categories: [none, mild, unknown]}}
   exam_id: {{role: clinical, kind: categorical}}
   note: {{role: ignore}}
 """,
         encoding="utf-8",
     )
     columns = {
-        "score": [1, 2, 2.0, "1"],
-        "crp": [0.5, -99, "-99", -99.0],
-        "grade": ["None", "mild", "Not visible", "fatal"],
-        "exam_id": ["a", "b", "a", "b"],
-        "note": ["x", "y", "x", "y"],
+        "score": [1, 2, 2.0, "1", 2],
+        "crp": [0.5, -99, "-99", -99.0, 1],
+        "grade": ["None", "mild", "Not visible", "fatal", "Unknown"],
+        "exam_id": ["a", "b", "a", "b", "a"],
+        "note": ["x", "y", "x", "y", "x"],
     }
     schema, raw = infer(columns, load_description(path))
     assert roles(schema) == {
@@ -152,9 +152,15 @@ columns:
     assert schema.columns["crp"] == ColumnSchema("clinical", "numeric", "mg/l", (0.0, 500.0), decimals=1)
     frame, unread = schema.read(raw)
     assert list(frame) == ["score", "crp", "grade", "exam_id"]
-    assert list(frame["score"]) == ["1", "2", "2", "1"]
-    np.testing.assert_array_equal(frame["crp"], [0.5, np.nan, np.nan, np.nan])
-    assert list(frame["grade"]) == ["none", "mild", None, None]  # a listed category wins over a spelling of missing
+    assert list(frame["score"]) == ["1", "2", "2", "1", "2"]
+    np.testing.assert_array_equal(frame["crp"], [0.5, np.nan, np.nan, np.nan, 1])
+    assert list(frame["grade"]) == [
+        "none",
+        "mild",
+        None,
+        None,
+        "unknown",
+    ]  # a listed category wins over a spelling of missing
     assert unread == {"grade": ["fatal"]}
     assert schema.min_patients == 3
 

@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 
 POSITIONAL = ("folder",)
+LEFT_OUT_SHOWN = 20  # a codec's folder may hold hundreds of files of its training
 
 
 @dataclass
@@ -36,7 +37,9 @@ def main(options: Options) -> int:
         return 1
     verb = "sent" if result.uploaded else "would send"
     lines = [f"{verb} {name}" for name in result.files]
-    lines += [f"left out {name}: not a file of a {result.kind}" for name in result.left_out]
+    lines += [f"left out {name}: not a file of a {result.kind}" for name in result.left_out[:LEFT_OUT_SHOWN]]
+    if (hidden := len(result.left_out) - LEFT_OUT_SHOWN) > 0:
+        lines.append(f"left out {hidden} more")
     if result.uploaded:
         lines.append(f"{result.url} is verified and {'public' if result.public else 'private'}")
     else:

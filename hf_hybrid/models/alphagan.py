@@ -20,7 +20,7 @@ RESOLUTIONS = (32, 64, 128, 256, 512)
 
 @dataclass
 class EncoderOutput(BaseOutput):
-    """Latents `(batch, latent_dim)`, standardised: the images that trained the codec have mean 0, sd 1 per dimension."""
+    """Latents `(batch, latent_dim)`, standardised: over the training images each has mean 0 and sd 1."""
 
     latents: torch.Tensor
 
@@ -42,7 +42,7 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         resolution: height and width in pixels, a power of two from 32 to 512.
         in_channels: 1 (grey) or 3 (RGB).
         latent_dim: length of a latent.
-        base_channels: channels at full resolution, doubled at each halving.
+        base_channels: channels at half the resolution, doubled at each further halving.
         max_channels: where the doubling stops.
         layers_per_block: convolutions at each resolution.
         norm: `group` or `none`; batch norm is not offered, since a record's code must not depend on its neighbours.
@@ -65,7 +65,7 @@ class AlphaGAN(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         _check_configuration(resolution, in_channels, latent_dim, base_channels, max_channels, layers_per_block, norm)
-        widths = [min(base_channels * 2**stage, max_channels) for stage in range(resolution.bit_length() - 2)]
+        widths = [min(base_channels * 2**stage, max_channels) for stage in range(resolution.bit_length() - 3)]
         self.encoder = _Encoder(in_channels, widths, layers_per_block, norm, latent_dim)
         self.generator = _Generator(in_channels, widths, layers_per_block, norm, latent_dim)
         if linear_path:
@@ -199,13 +199,13 @@ def _check_configuration(
         raise InputError(f"expected `norm` group or none, found {norm!r}")
 
 
-def _block(in_channels: int, out_channels: int, layers: int, norm: str) -> nn.Sequential:
-    """`layers` times convolution, normalisation, activation."""
+def _stage(first: nn.Module, channels: int, layers: int, norm: str) -> nn.Sequential:
+    """A convolution that changes the resolution, then `layers - 1` more; each followed by norm and activation."""
     modules = []
-    for layer in range(layers):
-        modules.append(nn.Conv2d(in_channels if layer == 0 else out_channels, out_channels, 3, padding=1))
+    for convolution in (first, *(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(layers - 1))):
+        modules.append(convolution)
         if norm == "group":
-            modules.append(nn.GroupNorm(_groups(out_channels), out_channels))
+            modules.append(nn.GroupNorm(_groups(channels), channels))
         modules.append(nn.SiLU())
     return nn.Sequential(*modules)
 
@@ -220,11 +220,8 @@ class _Encoder(nn.Module):
 
     def __init__(self, in_channels: int, widths: list[int], layers: int, norm: str, latent_dim: int) -> None:
         super().__init__()
-        stages = [nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1), nn.SiLU()]
-        for index in range(1, len(widths)):
-            stages.append(_block(widths[index - 1], widths[index], layers, norm))
-            if index < len(widths) - 1:
-                stages.append(nn.AvgPool2d(2))
+        pairs = zip([in_channels, *widths], widths, strict=False)
+        stages = [_stage(nn.Conv2d(one, two, 4, stride=2, padding=1), two, layers, norm) for one, two in pairs]
         self.layers = nn.Sequential(*stages, nn.Flatten(), nn.Linear(widths[-1] * 16, latent_dim))
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
@@ -237,9 +234,9 @@ class _Generator(nn.Module):
     def __init__(self, in_channels: int, widths: list[int], layers: int, norm: str, latent_dim: int) -> None:
         super().__init__()
         self.start = nn.Linear(latent_dim, widths[-1] * 16)
-        stages = [_block(widths[-1], widths[-1], layers, norm)]
-        for index in range(len(widths) - 1, 0, -1):
-            stages += [nn.Upsample(scale_factor=2), _block(widths[index], widths[index - 1], layers, norm)]
+        upwards = [*reversed(widths), widths[0]]
+        pairs = zip(upwards, upwards[1:], strict=False)
+        stages = [_stage(nn.ConvTranspose2d(one, two, 4, stride=2, padding=1), two, layers, norm) for one, two in pairs]
         self.layers = nn.Sequential(*stages, nn.Conv2d(widths[0], in_channels, 3, padding=1))
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:

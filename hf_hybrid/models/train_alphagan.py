@@ -1,8 +1,9 @@
-"""Training of an AlphaGAN: the losses of Rosca et al. (2017), a held-out score that picks the weights, a PCA beside it.
+"""Training of an AlphaGAN: the losses of Rosca et al. (2017), a held-out score that picks the weights, a PCA beside.
 
 Losses (non-saturating; x a training image, E the encoder, G the generator, D and C the image and code discriminators,
 z ~ N(0, 1)):
-    E, G:  reconstruction_weight |x - G(E(x))| - adversarial_weight (log D(G(E(x))) + log D(G(z))) - code_weight log C(E(x))
+    E, G:  reconstruction_weight |x - G(E(x))| - adversarial_weight (log D(G(E(x))) + log D(G(z)))
+           - code_weight log C(E(x))
     D:     -log D(x) - 1/2 log(1 - D(G(E(x)))) - 1/2 log(1 - D(G(z)))
     C:     -log C(z) - log(1 - C(E(x)))            (the first arXiv version swaps prior and posterior here)
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from PIL import Image
 from scipy.stats import kstest
 from skimage.metrics import structural_similarity
@@ -79,7 +81,7 @@ class AlphaGANTrainer:
 
     Args:
         codec: the networks to train.
-        pixels: images `(n, height, width)` or `(n, height, width, 3)`, 8-bit, at the codec's resolution; may be a memmap.
+        pixels: 8-bit images `(n, height, width)` or `(n, height, width, 3)` at the codec's resolution; may be a memmap.
         arguments: the options.
         logging_dir: private folder for checkpoints, log and grids.
     """
@@ -105,8 +107,11 @@ class AlphaGANTrainer:
             )
         codec.initialise_linear_path(self._pca_images())
         # Evaluation mode: placed and saved by Accelerate, gradients averaged by us (see `average_gradients`).
-        self.codec = self.accelerator.prepare_model(codec, evaluation_mode=True)
-        self.critics = self.accelerator.prepare_model(critics, evaluation_mode=True)
+        # Channels last is 1.4 to 1.6 times as fast on CPU (measured at 64 px) and what tensor cores want.
+        self.codec, self.critics = (
+            self.accelerator.prepare_model(module.to(memory_format=torch.channels_last), evaluation_mode=True)
+            for module in (codec, critics)
+        )
         self.codec_optimizer, codec_scheduler = self._optimizer(self.codec, arguments.learning_rate)
         self.critics_optimizer, critics_scheduler = self._optimizer(
             self.critics, arguments.discriminator_learning_rate
@@ -168,45 +173,57 @@ class AlphaGANTrainer:
         return found
 
     def train_step(self, batches: list[Batch]) -> dict[str, torch.Tensor]:
-        """One update of both discriminators, then one of encoder and generator; returns the losses of the last batch."""
-        losses = {}
-        for module, optimizer, loss_of in (
-            (self.critics, self.critics_optimizer, self.critics_loss),
-            (self.codec, self.codec_optimizer, self.codec_loss),
-        ):
-            self.critics.requires_grad_(module is self.critics)
-            optimizer.zero_grad()
-            for batch in batches:
-                with self.accelerator.autocast():
-                    parts = loss_of(batch)
-                self.accelerator.backward(sum(parts.values()) / len(batches))
-            average_gradients(self.accelerator, module)
-            optimizer.step()
-            losses |= {name: part.detach() for name, part in parts.items()}
-        return losses
+        """Updates encoder and generator, then both discriminators on the same images and codes.
 
-    def critics_loss(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Losses of the image and the code discriminator."""
-        with torch.no_grad():
-            codes = self.codec.encode_raw(batch.pixel_values)
-            fakes = self.codec.decode_raw(torch.cat([codes, batch.noise]))
+        Returns:
+            The losses of the last micro-batch.
+        """
+        self.codec_optimizer.zero_grad()
+        self.critics.requires_grad_(False)
+        drawn = []
+        for batch in batches:
+            with self.accelerator.autocast():
+                codes = self.codec.encode_raw(batch.pixel_values)
+                fakes = self.codec.decode_raw(torch.cat([codes, batch.noise]))
+                losses = self.codec_loss(batch, codes, fakes)
+            self.accelerator.backward(sum(losses.values()) / len(batches))
+            drawn.append((batch, codes.detach(), fakes.detach()))
+        average_gradients(self.accelerator, self.codec)
+        self.codec_optimizer.step()
+
+        self.critics_optimizer.zero_grad()
+        self.critics.requires_grad_(True)
+        for batch, codes, fakes in drawn:
+            with self.accelerator.autocast():
+                judged = self.critics_loss(batch, codes, fakes)
+            self.accelerator.backward(sum(judged.values()) / len(batches))
+        average_gradients(self.accelerator, self.critics)
+        self.critics_optimizer.step()
+        return {name: loss.detach() for name, loss in (losses | judged).items()}
+
+    def codec_loss(self, batch: Batch, codes: torch.Tensor, fakes: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Losses of encoder and generator, weighted.
+
+        Args:
+            batch: images and prior codes.
+            codes: of the images.
+            fakes: reconstructions of the images, then samples from the prior codes.
+        """
+        arguments = self.arguments
+        reconstruction = functional.l1_loss(fakes[: len(codes)].float(), batch.pixel_values)
+        return {
+            "reconstruction": arguments.reconstruction_weight * reconstruction,
+            # Twice the mean over both kinds of fake = the sum of the two terms of the loss.
+            "adversarial": arguments.adversarial_weight * 2 * _says(self.critics["image"](fakes), True),
+            "code": arguments.code_weight * _says(self.critics["code"](codes), True),
+        }
+
+    def critics_loss(self, batch: Batch, codes: torch.Tensor, fakes: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Losses of the image and the code discriminator; arguments as of `codec_loss`, detached."""
         judge, judge_code = self.critics["image"], self.critics["code"]
         return {
             "image_discriminator": _says(judge(batch.pixel_values), True) + _says(judge(fakes), False),
             "code_discriminator": _says(judge_code(batch.noise), True) + _says(judge_code(codes), False),
-        }
-
-    def codec_loss(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Losses of encoder and generator, weighted."""
-        arguments = self.arguments
-        codes = self.codec.encode_raw(batch.pixel_values)
-        fakes = self.codec.decode_raw(torch.cat([codes, batch.noise]))
-        reconstruction = fakes[: len(codes)].float()
-        return {
-            "reconstruction": arguments.reconstruction_weight * functional.l1_loss(reconstruction, batch.pixel_values),
-            # Twice the mean over both kinds of fake = the sum of the two terms of the loss.
-            "adversarial": arguments.adversarial_weight * 2 * _says(self.critics["image"](fakes), True),
-            "code": arguments.code_weight * _says(self.critics["code"](codes), True),
         }
 
     def _optimizer(self, module: nn.Module, learning_rate: float) -> tuple:
@@ -215,7 +232,7 @@ class AlphaGANTrainer:
         arguments = self.arguments
         linear = module.linear_parameters() if isinstance(module, AlphaGAN) else []
         others = [parameter for parameter in module.parameters() if all(parameter is not one for one in linear)]
-        # A weight of the linear path multiplies thousands of pixels: at the full rate Adam undoes the PCA in a few steps.
+        # A weight of the linear path meets thousands of pixels: at the full rate Adam undoes the PCA in a few steps.
         groups = [{"params": others}, {"params": linear, "lr": learning_rate * arguments.linear_learning_rate_scale}]
         groups = [group for group in groups if group["params"]]
         optimizer = torch.optim.Adam(groups, lr=learning_rate, betas=(0.5, 0.99))
@@ -326,7 +343,7 @@ def train_codec(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(arguments.seed)
         codec = AlphaGAN(**config)
-    trainer = AlphaGANTrainer(codec, _pixels(load, codec, arguments, logging_dir), arguments, logging_dir)
+    trainer = AlphaGANTrainer(codec, _pixels(load, codec, logging_dir), arguments, logging_dir)
     scores = trainer.fit()
     if trainer.accelerator.is_main_process:
         count = len(trainer.pixels)
@@ -342,12 +359,11 @@ def train_codec(
     return scores
 
 
-def _pixels(load: Callable[[], Records], codec: AlphaGAN, arguments: CodecArguments, logging_dir: Path) -> np.ndarray:
+def _pixels(load: Callable[[], Records], codec: AlphaGAN, logging_dir: Path) -> np.ndarray:
     """All images at the codec's resolution, decoded once into a file that is read by memory map."""
     config = codec.config
     path = logging_dir / f"pixels-{config.resolution}-{config.in_channels}.npy"
-    accelerator = arguments.accelerator(logging_dir)
-    with accelerator.main_process_first():
+    with PartialState().main_process_first():
         if not path.exists():
             records, temporary = load(), path.with_suffix(".tmp")
             side, first = (config.resolution, config.resolution), 0
@@ -390,8 +406,8 @@ def held_out_score(
         images: `(n, channels, height, width)` in [-1, 1].
 
     Returns:
-        `l1` (0 to 2, lower is better), `ssim` (-1 to 1, higher), `latent_normality` (mean Kolmogorov-Smirnov distance of
-        a dimension to N(0, 1), 0 to 1, lower) and `score` = l1 + (1 - ssim) + latent_normality (lower), which chooses.
+        `l1` (0 to 2, lower is better), `ssim` (-1 to 1, higher), `latent_normality` (mean Kolmogorov-Smirnov distance
+        of a dimension to N(0, 1), 0 to 1, lower) and `score` = l1 + (1 - ssim) + latent_normality (lower), which chooses.
     """
     latents, reconstructions = encode_and_decode(images)
     similar = [

@@ -134,6 +134,7 @@ class CTGANSampler(Sampler):
             max_train_steps=self.max_train_steps,
             train_batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            mixed_precision="no",
             seed=self.seed,
         )
         accelerator = arguments.accelerator(logging_dir)

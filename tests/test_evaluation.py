@@ -1,0 +1,380 @@
+import dataclasses
+import io
+import json
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+from example_folders import CODEC, RELEASE, SAMPLER, VERSIONS, png
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from hf_hybrid import evaluation, provenance
+from hf_hybrid.commands import evaluate
+from hf_hybrid.errors import InputError
+from hf_hybrid.evaluation import EvaluationOptions, EvaluationSet, Report, evaluate_sets
+from hf_hybrid.schema import ColumnSchema, RecordSchema
+from hf_hybrid.tables import to_columns
+
+FAST = EvaluationOptions(seeds=1, bootstraps=60)
+
+
+def draw(num_records: int, seed: int, sign: int = 1) -> EvaluationSet:
+    """Records whose image (a bright square) and table (crp) both tell `died`, two of each patient."""
+    rng = np.random.default_rng(seed)
+    died = np.repeat(rng.random(-(-num_records // 2)) < 0.5, 2)[:num_records]
+    told = np.where(died, sign, 0 if sign == 1 else 1)
+    pixels = rng.normal(100, 20, (num_records, 32, 32))
+    pixels[:, 10:18, 10:18] += 15 * (told * rng.normal(1, 0.8, num_records))[:, None, None]
+    crp = rng.normal(20, 5, num_records) + 8 * told
+    frame = pd.DataFrame({"died": pd.Series(died.tolist(), dtype=object), "crp": crp.round(2)})
+    frame["sex"] = pd.Series(rng.choice(["F", "M"], num_records), dtype=object)
+    return EvaluationSet(pixels.clip(0, 255).astype(np.uint8), frame, np.arange(num_records) // 2)
+
+
+def schema(*targets: str, **columns: ColumnSchema) -> RecordSchema:
+    columns = {
+        "image": ColumnSchema("image"),
+        "patient_id": ColumnSchema("group"),
+        "died": ColumnSchema("clinical", "boolean"),
+        "crp": ColumnSchema("clinical", "numeric", bounds=(-20, 80)),
+        "sex": ColumnSchema("clinical", "categorical", categories=["F", "M"]),
+        **columns,
+    }
+    return RecordSchema(columns).with_targets(targets)
+
+
+def scores(report: Report, **wanted) -> dict[str, dict]:
+    """The chosen rows by what was trained on."""
+    rows = [row for row in report.utility["scores"] if all(row[key] == value for key, value in wanted.items())]
+    assert len({row["trained_on"] for row in rows}) == len(rows) > 0
+    return {row["trained_on"]: row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def same_distribution() -> Report:
+    options = EvaluationOptions(seeds=2, bootstraps=100)
+    return evaluate_sets(draw(1000, 0), draw(200, 1), draw(160, 2), schema("died", "crp"), options)
+
+
+def test_synthetic_records_of_the_same_distribution_are_as_useful_as_real_ones(same_distribution):
+    headline = [row for row in same_distribution.utility["headline"] if row["trained_on"] == "synthetic 1x"]
+    shares = {row["inputs"]: row["recovered_share"] for row in headline if row["target"] == "died"}
+    assert set(shares) == {"image", "table", "both"}
+    assert all(0.75 < share < 1.25 for share in shares.values()), shares
+    for row in headline:
+        if row["target"] == "died":
+            assert row["gap_interval"][0] <= row["gap"] <= row["gap_interval"][1] and row["reason"] is None
+
+
+def test_shuffled_images_tell_nothing(same_distribution):
+    image = scores(same_distribution, target="died", metric="auc", inputs="image")
+    shuffled = image["synthetic 5x, images shuffled"]
+    assert image["synthetic 5x"]["value"] > 0.75
+    assert abs(shuffled["value"] - 0.5) < 0.12
+    assert shuffled["compared_with"] == "synthetic 5x"
+    assert shuffled["difference"] == pytest.approx(shuffled["value"] - image["synthetic 5x"]["value"], abs=2e-4)
+    assert shuffled["difference_interval"][1] < 0
+    assert "synthetic 5x, images shuffled" not in scores(
+        same_distribution, target="died", metric="auc", inputs="table"
+    )
+
+
+def test_repeated_real_records_are_worth_what_real_ones_are(same_distribution):
+    for inputs in ("image", "table", "both"):
+        rows = scores(same_distribution, target="died", metric="auc", inputs=inputs)
+        assert rows["real repeated"]["value"] == pytest.approx(rows["real"]["value"], abs=0.04)
+        assert rows["real repeated"]["n_train"] == rows["real + synthetic 5x"]["n_train"] == 1200
+        assert rows["real + synthetic 5x"]["compared_with"] == "real repeated"
+
+
+def test_every_number_says_what_it_is(same_distribution):
+    report = same_distribution.to_dict()
+    assert list(report) == ["utility", "fidelity", "pairing", "privacy", "provenance"]
+    assert {report[part]["status"] for part in ("fidelity", "pairing", "privacy")} == {"not measured"}
+    assert report["provenance"]["configuration"] == {"seeds": 2, "bootstraps": 100, "image_model": "linear"}
+    row = report["utility"]["scores"][0]
+    low, high = row.pop("interval")
+    assert low < row.pop("value") < high
+    lower, higher = row.pop("difference_interval")
+    assert lower < row.pop("difference") < higher
+    assert row == {
+        "target": "died",
+        "metric": "auc",
+        "direction": "higher is better",
+        "range": [0.0, 1.0],
+        "inputs": "image",
+        "trained_on": "real",
+        "n_train": 200,
+        "n_test": 160,
+        "n_test_patients": 80,
+        "classes_scored": 2,
+        "seeds": 2,
+        "compared_with": "a constant",
+        "reason": None,
+    }
+    crp = scores(same_distribution, target="crp", metric="mae", inputs="both")["real"]
+    assert (crp["direction"], crp["range"], crp["classes_scored"]) == ("lower is better", [0.0, None], None)
+
+
+def test_regression_gives_a_gap_of_r2_and_of_the_error(same_distribution):
+    rows = [row for row in same_distribution.utility["headline"] if row["target"] == "crp" and row["inputs"] == "both"]
+    r2, mae = rows[:2]
+    assert (r2["metric"], mae["metric"]) == ("r2", "mae")
+    assert r2["recovered_share"] > 0.5 and abs(r2["gap"]) < 0.1
+    assert mae["recovered_share"] is None and mae["reason"] == "the share is one of r2" and abs(mae["gap"]) < 0.5
+
+
+def test_a_model_that_learned_the_opposite_stays_below_chance():
+    report = evaluate_sets(draw(150, 0, sign=-1), draw(150, 1), draw(120, 2), schema("died"), FAST)
+    rows = scores(report, metric="auc", inputs="both")
+    assert rows["real"]["value"] > 0.8
+    assert rows["synthetic 1x"]["value"] < 0.3 and rows["synthetic 1x"]["interval"][1] < 0.5
+    headline = {row["inputs"]: row for row in report.utility["headline"]}
+    assert headline["both"]["recovered_share"] < -0.3
+
+
+def test_the_same_inputs_give_the_same_report():
+    sets = draw(60, 0), draw(60, 1), draw(60, 2)
+    texts = [
+        json.dumps(evaluate_sets(*sets, schema("died", "crp"), FAST).to_dict(), allow_nan=False) for _ in range(2)
+    ]
+    assert texts[0] == texts[1]
+    one_more = json.dumps(
+        evaluate_sets(draw(60, 3), *sets[1:], schema("died", "crp"), FAST).to_dict(), allow_nan=False
+    )
+    assert one_more != texts[0]
+
+
+def test_without_targets_utility_is_not_measured():
+    report = evaluate_sets(draw(20, 0), draw(20, 1), draw(20, 2), schema(), FAST)
+    assert report.utility == {
+        "status": "not measured",
+        "reason": "the schema names no target: name columns to predict with `targets`",
+    }
+    assert evaluation.format_report(report) == (
+        "utility: not measured (the schema names no target: name columns to predict with `targets`)\n"
+    )
+
+
+def test_a_target_with_one_value_gives_its_reason_and_the_others_are_measured():
+    synthetic, train, test = draw(60, 0), draw(60, 1), draw(60, 2)
+    for one in (train, test):
+        one.frame["sex"] = pd.Series(["F"] * 60, dtype=object)
+    report = evaluate_sets(synthetic, train, test, schema("died", "sex"), FAST)
+    for row in scores(report, target="sex", metric="auc", inputs="both").values():
+        assert row["value"] is None and row["interval"] is None
+        assert row["reason"] == "the training records (real) hold one value only"
+    assert scores(report, target="died", metric="auc", inputs="both")["real"]["value"] > 0.6
+    reasons = {row["reason"] for row in report.utility["headline"] if row["target"] == "sex"}
+    assert reasons == {"the training records (real) hold one value only"}
+
+
+def test_synthetic_records_that_lost_a_class_are_not_measured_and_real_ones_are():
+    synthetic = draw(60, 0)
+    synthetic.frame["died"] = pd.Series([True] * 60, dtype=object)
+    report = evaluate_sets(synthetic, draw(60, 1), draw(60, 2), schema("died"), FAST)
+    rows = scores(report, metric="auc", inputs="image")
+    assert rows["synthetic 1x"]["reason"] == "the training records (synthetic 1x) hold one value only"
+    assert rows["synthetic 1x"]["value"] is None and rows["real"]["value"] > 0.6
+    assert report.utility["headline"][0]["reason"] == "the training records (synthetic 1x) hold one value only"
+
+
+def test_missing_infinite_and_several_labels():
+    finding = ColumnSchema("clinical", "multi-label", categories=["effusion", "pneumonia", "rare"])
+    view = ColumnSchema("clinical", "categorical", categories=["AP", "AP Supine", "PA", "other"])
+    sets = [draw(120, seed) for seed in range(3)]
+    for seed, one in enumerate(sets):
+        rng = np.random.default_rng(seed)
+        one.frame["finding"] = pd.Series(
+            [["pneumonia"] * died + ["effusion"] * bool(rng.random() < 0.5) for died in one.frame["died"]],
+            dtype=object,
+        )
+        one.frame["view"] = pd.Series(
+            np.where(one.frame["died"], "PA", rng.choice(["AP", "AP Supine"], 120)), dtype=object
+        )
+        one.frame.loc[:9, "finding"] = None
+        one.frame.loc[10:19, "view"] = None
+        one.frame.loc[:3, "crp"], one.frame.loc[4:5, "crp"], one.frame.loc[6:7, "crp"] = np.nan, np.inf, -np.inf
+    sets[2].frame.at[20, "view"] = "other"
+    report = evaluate_sets(*sets, schema("finding", "view", "crp", finding=finding, view=view), FAST)
+    json.dumps(report.to_dict(), allow_nan=False)
+    rows = {target: scores(report, target=target, inputs="both", metric=metric)["real"]
+            for target, metric in (("finding", "auc"), ("view", "auc"), ("crp", "r2"))}  # fmt: skip
+    assert [row["n_test"] for row in rows.values()] == [110, 110, 112]
+    assert [row["classes_scored"] for row in rows.values()] == [2, 3, None]  # "rare" and "other" have too few patients
+    assert rows["view"]["value"] > 0.7
+    balanced = scores(report, target="view", inputs="both", metric="balanced_accuracy")["real"]
+    assert balanced["value"] > 0.5 and balanced["difference"] == pytest.approx(balanced["value"] - 1 / 3, abs=1e-3)
+
+
+def test_a_target_is_never_predicted_from_itself():
+    one_column = RecordSchema({"image": ColumnSchema("image"), "died": ColumnSchema("target", "boolean")})
+    report = evaluate_sets(draw(60, 0), draw(60, 1), draw(60, 2), one_column, FAST)
+    assert {row["inputs"] for row in report.utility["scores"]} == {"image"}
+    with_sex = RecordSchema(
+        {**one_column.columns, "sex": ColumnSchema("clinical", "categorical", categories=["F", "M"])}
+    )
+    report = evaluate_sets(draw(60, 0), draw(60, 1), draw(60, 2), with_sex, FAST)
+    assert scores(report, inputs="table", metric="auc")["real"]["value"] < 0.7
+
+
+def test_synthetic_subsets_are_nested_and_a_small_release_is_used_whole():
+    sets = {one.name: one for one in evaluation._training_sets(10, 23, seed=0)}
+    assert list(sets) == [
+        "real",
+        "synthetic 1x",
+        "synthetic 2x",
+        "synthetic 2x, images shuffled",
+        "real repeated",
+        "real + synthetic 2x",
+    ]
+    assert (sets["synthetic 2x"].rows[:10] == sets["synthetic 1x"].rows).all()
+    assert sets["synthetic 2x"].rows.min() >= 10 and len(set(sets["synthetic 2x"].rows)) == 20
+    assert sorted(sets["synthetic 2x, images shuffled"].image_order) == list(range(20))
+    assert np.bincount(sets["real repeated"].rows).tolist() == [3] * 10
+    small = {one.name: one for one in evaluation._training_sets(10, 4, seed=0)}
+    assert list(small)[1] == "synthetic 0.4x" and len(small["synthetic 0.4x"].rows) == 4
+    assert len(small["real repeated"].rows) == len(small["real + synthetic 0.4x"].rows) == 14
+    other = evaluation._training_sets(10, 23, seed=1)
+    assert (other[1].rows != sets["synthetic 1x"].rows).any()
+
+
+def test_the_network_learns_from_pixels_and_repeats_itself(monkeypatch):
+    train, test = draw(80, 0), draw(80, 1)
+    died, brightness = (train.frame["died"].to_numpy(int), train.pixels[:, 10:18, 10:18].mean(axis=(1, 2)))
+    monkeypatch.setattr(evaluation, "CNN_BATCH", 16)
+    monkeypatch.setattr(evaluation, "CNN_STEPS", 3)
+    outputs = [evaluation._fit_cnn([train.pixels], brightness, [test.pixels], None, seed) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert (outputs[0] != outputs[2]).any()
+    monkeypatch.setattr(evaluation, "CNN_STEPS", 40)
+    found = evaluation._fit_cnn([train.pixels], brightness, [test.pixels], None, seed=0)
+    assert np.corrcoef(found, test.pixels[:, 10:18, 10:18].mean(axis=(1, 2)))[0, 1] > 0.5
+    crp = [one.frame[["crp"]].to_numpy(np.float32) / 10 for one in (train, test)]
+    labels = np.stack([died == 1, died == 0], axis=1)
+    found = evaluation._fit_cnn([train.pixels, crp[0]], labels, [test.pixels, crp[1]], 2, seed=0)
+    assert found.shape == (80, 2) and found.min() > 0 and found.max() < 1
+    assert roc_auc_score(test.frame["died"].to_numpy(int), found[:, 0]) > 0.7
+
+
+def test_the_network_takes_the_place_of_the_components(monkeypatch):
+    monkeypatch.setattr(evaluation, "CNN_STEPS", 2)
+    sets = draw(40, 0), draw(40, 1), draw(40, 2)
+    report = evaluate_sets(*sets, schema("died"), dataclasses.replace(FAST, image_model="cnn"))
+    linear = evaluate_sets(*sets, schema("died"), FAST)
+    assert "torch" in report.provenance["versions"] and "torch" not in linear.provenance["versions"]
+    for inputs, same in (("image", False), ("table", True), ("both", False)):
+        rows = [scores(one, inputs=inputs, metric="auc")["real"] for one in (report, linear)]
+        assert (rows[0] == rows[1]) is same and rows[0]["value"] is not None
+
+
+def test_the_table_for_the_terminal(same_distribution):
+    text = evaluation.format_report(same_distribution)
+    assert max(map(len, text.splitlines())) <= 119
+    lines = text.splitlines()
+    assert lines[0] == "died: auc, higher is better, tested on 160 real records of 80 patients"
+    image = scores(same_distribution, target="died", metric="auc", inputs="image")
+    assert lines[4].split() == ["image", *(f"{row['value']:.3f}" for row in image.values())]
+    assert lines[5].split()[:3] == "{:.2f} to {:.2f}".format(*image["real"]["interval"]).split()
+    assert "Below each score: 95 % of 100 patient-cluster bootstraps of the mean over 2 seeds." in lines
+    assert any(line.startswith("died, both: synthetic 5x recovers ") for line in lines)
+    assert any(line.startswith("crp, image: ") for line in lines)
+
+
+def test_charts_are_the_same_bytes_without_a_program_name_and_replace_older_ones(same_distribution, tmp_path):
+    (tmp_path / "utility_gone.png").write_bytes(b"old")
+    (tmp_path / "samples.png").write_bytes(b"kept")
+    paths = evaluation.draw_charts(same_distribution, tmp_path)
+    first = {path.name: path.read_bytes() for path in paths}
+    assert list(first) == ["utility_died.png", "utility_crp.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["samples.png", "utility_crp.png", "utility_died.png"]
+    assert {path.name: path.read_bytes() for path in evaluation.draw_charts(same_distribution, tmp_path)} == first
+    with Image.open(io.BytesIO(first["utility_died.png"])) as chart:
+        assert chart.width > 600 and not chart.text
+    assert evaluation.draw_charts(Report(), tmp_path) == []
+
+
+def test_names_that_are_no_file_names_get_charts_of_their_own(same_distribution, tmp_path):
+    rows = [row for row in same_distribution.utility["scores"] if row["metric"] == "auc" and row["inputs"] == "image"]
+    renamed = [{**row, "target": name} for name in ("SpO2 / %", "SpO2 ($)", "../..") for row in rows]
+    paths = evaluation.draw_charts(Report(utility={"status": "measured", "scores": renamed}), tmp_path)
+    assert [path.name for path in paths] == ["utility_SpO2.png", "utility_SpO2_2.png", "utility_target.png"]
+    assert all(path.parent == tmp_path and path.is_file() for path in paths)
+
+
+def test_bad_options_are_refused():
+    with pytest.raises(InputError, match="expected `image_model` linear or cnn, found 'resnet'"):
+        EvaluationOptions(image_model="resnet")
+    with pytest.raises(InputError, match="expected `seeds` of at least 1, found 0"):
+        EvaluationOptions(seeds=0)
+
+
+def _png(pixels: np.ndarray) -> dict:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG")
+    return {"bytes": stream.getvalue(), "path": None}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A release, and a dataset with two splits, from the sets that are returned with them."""
+    sets = draw(60, 0), draw(60, 1), draw(60, 2)
+    released = schema("died")
+    features = released.to_features()
+    columns = {"image": [_png(image) for image in sets[0].pixels], **to_columns(sets[0].frame, released)}
+    (tmp_path / "release" / "data").mkdir(parents=True)
+    release = datasets.Dataset.from_dict(columns, features=features)
+    release.to_parquet(tmp_path / "release" / "data" / "train-00000-of-00001.parquet")
+    released.save(tmp_path / "release" / "schema.json")
+    (tmp_path / "real" / "data").mkdir(parents=True)
+    for split, one in (("train", sets[1]), ("test", sets[2])):
+        raw = {name: one.frame[name].tolist() for name in one.frame}
+        raw |= {"image": [_png(image) for image in one.pixels], "patient_id": [f"{split} {g}" for g in one.groups]}
+        raw = datasets.Dataset.from_dict(raw).cast_column("image", datasets.Image())
+        raw.to_parquet(tmp_path / "real" / "data" / f"{split}-00000-of-00001.parquet")
+    return tmp_path / "release", tmp_path / "real", sets
+
+
+def test_a_release_folder_is_scored_as_the_records_in_it(folders):
+    release, real, sets = folders
+    report = evaluation.evaluate_release(release, real, real, FAST)
+    assert report == evaluate_sets(*sets, schema("died"), FAST)
+    other_target = evaluation.evaluate_release(release, f"{real}:train", f"{real}:test", FAST, targets=["sex"])
+    assert {row["target"] for row in other_target.utility["scores"]} == {"sex"}
+
+
+def test_patients_in_train_and_test_are_refused(folders):
+    release, real, _ = folders
+    with pytest.raises(InputError) as error:
+        evaluation.evaluate_release(release, real, f"{real}:train", FAST)
+    assert str(error.value) == (
+        "expected other patients in `test` than in `train`, found 30 of 30 in both: "
+        "divide the records with `hf-hybrid split` first"
+    )
+
+
+def test_the_same_images_in_train_and_test_are_refused(folders):
+    release, real, _ = folders
+    no_groups = RecordSchema({name: column for name, column in schema("died").columns.items() if name != "patient_id"})
+    no_groups.save(release / "schema.json")
+    with pytest.raises(InputError, match="expected other images in `test` than in `train`, found the same: divide"):
+        evaluation.evaluate_release(release, real, f"{real}:train", FAST)
+
+
+def test_the_command_completes_the_release(folders, capsys):
+    release, real, sets = folders
+    (release / "assets").mkdir()
+    (release / "assets" / "samples.png").write_bytes(png())
+    facts = {"versions": VERSIONS, "release": RELEASE | {"num_records": 60}, "codec": CODEC, "sampler": SAMPLER}
+    provenance.write_provenance(release, facts)
+    options = evaluate.Options(str(release), f"{real}:train", str(real), seeds=1, bootstraps=60)
+    assert evaluate.main(options) == 0
+    expected = evaluate_sets(*sets, schema("died"), FAST)
+    assert json.loads((release / "report.json").read_text("utf-8")) == expected.to_dict()
+    assert capsys.readouterr().out == evaluation.format_report(expected)
+    published = {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*.*")}
+    assert {"README.md", "report.html", "assets/utility_died.png"} < set(published)
+    assert evaluate.main(options) == 0
+    assert {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*.*")} == published

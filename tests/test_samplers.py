@@ -1,0 +1,235 @@
+"""The contract of every sampler, and what is particular to the CTGAN."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import tiny_codec, tiny_records, tiny_sampler
+
+from hf_hybrid.errors import InputError
+from hf_hybrid.latent_table import LatentTable
+from hf_hybrid.samplers import SAMPLERS, CTGANSampler, LatentRows, load_sampler
+from hf_hybrid.samplers.base import MAX_DRAWS_A_BLOCK
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory):
+    return LatentTable.encode(tiny_records(tmp_path_factory.mktemp("records") / "messy"), tiny_codec())
+
+
+def rows(dataset, schema):
+    return LatentRows.from_dataset(dataset, schema).frame
+
+
+class SamplerContract:
+    """A subclass gives `sampler()`, unfitted."""
+
+    @pytest.fixture(scope="class")
+    def fitted(self, table):
+        return self.sampler().fit(table.dataset, table.schema, table.groups)
+
+    def test_fit_returns_itself_and_keeps_the_configuration(self, table):
+        sampler = self.sampler()
+        configuration = dict(vars(sampler))
+
+        assert sampler.fit(table.dataset, table.schema, table.groups) is sampler
+        assert {name: value for name, value in vars(sampler).items() if not name.endswith("_")} == configuration
+
+    def test_a_sample_has_the_features_of_the_table(self, fitted, table):
+        sample = fitted.sample(70, seed=1)
+
+        assert len(sample) == 70
+        assert sample.features == table.dataset.features
+
+    def test_cells_keep_to_the_schema(self, fitted, table):
+        frame = rows(fitted.sample(300, seed=1), table.schema)
+        for name, column in table.schema.table.items():
+            if column.is_number:
+                finite = frame[name][np.isfinite(frame[name])]
+                assert finite.between(*column.bounds).all(), name
+                assert frame[name].isna().any() <= ("missing" in column.states), name
+            elif column.kind != "multi-label":
+                assert frame[name].isna().any() <= ("missing" in column.states), name
+
+    def test_the_first_records_do_not_depend_on_their_number(self, fitted):
+        assert fitted.sample(200, seed=3).select(range(70)).to_dict() == fitted.sample(70, seed=3).to_dict()
+
+    def test_another_seed_gives_other_records(self, fitted):
+        assert fitted.sample(20, seed=3).to_dict() != fitted.sample(20, seed=4).to_dict()
+
+    def test_two_fits_with_one_seed_are_the_same(self, fitted, table):
+        again = self.sampler().fit(table.dataset, table.schema, table.groups)
+
+        assert again.sample(20, seed=0).to_dict() == fitted.sample(20, seed=0).to_dict()
+
+    def test_what_is_saved_is_json_and_safetensors_and_samples_the_same(self, fitted, table, tmp_path):
+        fitted.save_pretrained(tmp_path)
+        loaded = load_sampler(tmp_path, table.schema)
+
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+        assert json.loads((tmp_path / "config.json").read_text())["contains_training_records"] is False
+        assert type(loaded) is type(fitted)
+        assert loaded.sample(70, seed=5).to_dict() == fitted.sample(70, seed=5).to_dict()
+
+    def test_no_saved_array_is_as_long_as_the_table(self, fitted, table, tmp_path):
+        from safetensors.numpy import load_file
+
+        fitted.save_pretrained(tmp_path)
+        arrays = load_file(tmp_path / "model.safetensors")
+
+        assert arrays and not [name for name, array in arrays.items() if len(table.dataset) in array.shape]
+
+    @pytest.mark.parametrize(
+        "conditions",
+        [
+            {"outcome": "deceased"},
+            {"outcome": "deceased", "sex": "F", "age": (40, 70)},
+            {"icu": True, "crp": None},
+            {"findings": "effusion"},
+        ],
+    )
+    def test_conditions_hold_in_every_record(self, fitted, table, conditions):
+        sample = fitted.sample(70, seed=2, conditions=conditions)
+        frame = rows(sample, table.schema)
+
+        assert len(frame) == 70
+        for name, wanted in conditions.items():
+            if wanted is None:
+                assert frame[name].isna().all()
+            elif isinstance(wanted, tuple):
+                assert frame[name].between(*wanted).all()
+            elif name == "findings":
+                assert frame[name].map(lambda labels: wanted in labels).all()
+            else:
+                assert (frame[name] == wanted).all()
+
+    @pytest.mark.parametrize(
+        "conditions, message",
+        [
+            ({"weight": 3}, "expected conditions on \\['age', .*\\], found one on `weight`"),
+            ({"outcome": "cured"}, "expected `outcome` among .*, found 'cured'"),
+            ({"icu": "Y"}, "expected true or false for `icu`, found 'Y'"),
+            ({"age": (70, 60)}, "expected a number or a range low..high for `age`"),
+            ({"age": 5000}, "expected `age` within .*, found the condition 5000"),
+            ({"age": None}, "expected a value for `age`, found missing, which this column never is"),
+        ],
+    )
+    def test_impossible_conditions_are_refused(self, fitted, conditions, message):
+        with pytest.raises(InputError, match=message):
+            fitted.sample(5, seed=0, conditions=conditions)
+
+    def test_a_condition_that_is_too_rare_ends(self, fitted, monkeypatch):
+        monkeypatch.setattr("hf_hybrid.samplers.base.MAX_DRAWS_A_BLOCK", 2)
+
+        with pytest.raises(InputError, match="found {'crp': \\(10.12, 10.13\\)} too rare: widen a range"):
+            fitted.sample(5, seed=0, conditions={"crp": (10.12, 10.13)})
+
+    def test_numbers_out_of_range_are_refused(self, fitted):
+        for num_records, seed in ((0, 0), (5, -1)):
+            with pytest.raises(InputError, match="expected `num_records` of at least 1 and `seed` of at least 0"):
+                fitted.sample(num_records, seed)
+
+
+class TestCTGANSampler(SamplerContract):
+    def sampler(self):
+        return tiny_sampler()
+
+    def test_prevalence_is_kept(self, tmp_path):
+        records = tiny_records(tmp_path / "messy", num_records=300)
+        table = LatentTable.encode(records, tiny_codec())
+        sampler = tiny_sampler(max_train_steps=400, batch_size=200).fit(table.dataset, table.schema, table.groups)
+        frame = rows(sampler.sample(3000, seed=0), table.schema)
+        real = rows(table.dataset, table.schema)
+
+        for name, value in (("outcome", "deceased"), ("icu", True), ("sex", "F")):
+            assert (frame[name] == value).mean() == pytest.approx((real[name] == value).mean(), abs=0.07), name
+
+    def test_image_and_row_belong_together(self, tmp_path):
+        """One latent tells the outcome; a sampler that pairs at random would show no difference."""
+        records = tiny_records(tmp_path / "messy", num_records=300)
+        table = LatentTable.encode(records, tiny_codec())
+
+        def difference(dataset):
+            sick = rows(dataset, table.schema)["outcome"] == "deceased"
+            latents = LatentRows.from_dataset(dataset, table.schema).latents
+            gaps = latents[sick].mean(0) - latents[~sick].mean(0)
+            return gaps[np.abs(gaps_of_real).argmax()] if len(dataset) > 300 else gaps
+
+        gaps_of_real = difference(table.dataset)
+        sampler = tiny_sampler(max_train_steps=600, batch_size=200).fit(table.dataset, table.schema, table.groups)
+        synthetic = difference(sampler.sample(1000, seed=0))
+
+        assert np.sign(synthetic) == np.sign(gaps_of_real[np.abs(gaps_of_real).argmax()])
+        assert abs(synthetic) > 0.4 * np.abs(gaps_of_real).max()
+
+    def test_a_condition_reaches_the_generator(self, table):
+        """Without it, the rare category would need many more draws than one block in two."""
+        sampler = tiny_sampler(max_train_steps=300).fit(table.dataset, table.schema, table.groups)
+        asked = sampler._asked({"icu": True})
+        draws = [sampler.draw(_generator(index), {"icu": True}).frame["icu"].mean() for index in range(5)]
+
+        assert asked is not None
+        assert np.mean(draws) > 0.8
+
+    def test_a_killed_fit_resumes_to_the_same_sampler(self, table, tmp_path, monkeypatch):
+        class Killed(BaseException):
+            pass
+
+        options = {"max_train_steps": 600, "batch_size": 16}
+        whole = tiny_sampler(**options).fit(table.dataset, table.schema, table.groups)
+        conditions, calls = CTGANSampler._conditions, []
+
+        def die_late(self, *arguments):
+            calls.append(1)
+            if len(calls) == 1100:
+                raise Killed
+            return conditions(self, *arguments)
+
+        monkeypatch.setattr(CTGANSampler, "_conditions", die_late)
+        with pytest.raises(Killed):
+            tiny_sampler(**options).fit(table.dataset, table.schema, table.groups, tmp_path)
+        assert [path.name for path in Path(tmp_path).glob("checkpoint-*")] == ["checkpoint-500"]
+        resumed = tiny_sampler(**options).fit(table.dataset, table.schema, table.groups, tmp_path)
+
+        assert len(calls) < 1100 + 300, "it must not begin again"
+        assert resumed.sample(10, seed=0).to_dict() == whole.sample(10, seed=0).to_dict()
+
+    def test_the_critic_is_not_saved(self, table, tmp_path):
+        from safetensors.numpy import load_file
+
+        sampler = tiny_sampler(max_train_steps=2).fit(table.dataset, table.schema, table.groups)
+        sampler.save_pretrained(tmp_path)
+
+        assert set(load_file(tmp_path / "model.safetensors")) == set(sampler.generator_.state_dict())
+
+    @pytest.mark.parametrize("options", [{"batch_size": 9}, {"batch_size": 10, "pac": 4}, {"pac": 0}])
+    def test_batches_that_do_not_divide_are_refused(self, options):
+        with pytest.raises(InputError, match="expected `batch_size` even and a multiple of `pac`"):
+            tiny_sampler(**options)
+
+    def test_packs_train(self, table):
+        sampler = tiny_sampler(pac=4, max_train_steps=3).fit(table.dataset, table.schema, table.groups)
+
+        assert len(sampler.sample(10, seed=0)) == 10
+
+
+def test_a_bounded_number_of_draws():
+    assert 1 < MAX_DRAWS_A_BLOCK < 10_000
+
+
+def test_every_sampler_is_known_by_its_name():
+    assert SAMPLERS == {"ctgan": CTGANSampler}
+
+
+def test_an_unknown_sampler_is_refused(tmp_path, table):
+    (tmp_path / "config.json").write_text('{"_class_name": "Pickled"}')
+
+    with pytest.raises(InputError, match="expected a sampler among \\['CTGANSampler'\\], found 'Pickled'"):
+        load_sampler(tmp_path, table.schema)
+
+
+def _generator(seed):
+    from hf_hybrid.randomness import generator
+
+    return generator(seed)

@@ -1,0 +1,135 @@
+"""The table transform: what it writes it reads back, and what it stores belongs to no one."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hf_hybrid import disclosure
+from hf_hybrid.samplers.transform import TableTransform
+from hf_hybrid.schema import RecordSchema
+
+LATENT_DIM = 5
+
+
+def cells(count=300, seed=0):
+    rng = np.random.default_rng(seed)
+    crp = np.exp(rng.normal(2, 1, count)).round(1).astype(object)
+    crp[rng.random(count) < 0.2] = None
+    crp[rng.random(count) < 0.1] = np.inf
+    crp[rng.random(count) < 0.1] = -np.inf
+    return pd.DataFrame(
+        {
+            "age": rng.integers(20, 90, count),
+            "crp": crp,
+            "sex": pd.Series(rng.choice(["F", "M", ""], count, p=[0.5, 0.4, 0.1]), dtype=object),
+            "icu": pd.Series(rng.choice(["yes", "no", ""], count), dtype=object),
+            "signs": pd.Series(rng.choice(["oedema|effusion", "effusion", "", "oedema"], count), dtype=object),
+            "site": "here",
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def table():
+    raw = cells()
+    schema = RecordSchema.infer(raw, "image")
+    frame, _ = schema.read(raw)
+    groups = np.arange(len(raw))
+    schema = disclosure.protect(schema, frame, groups)
+    latents = np.random.default_rng(1).normal(3, 2, (len(raw), LATENT_DIM)).astype(np.float32)
+    return schema, latents, disclosure.restrict(schema, frame), groups
+
+
+def test_the_inverse_gives_back_every_cell(table):
+    schema, latents, frame, groups = table
+    transform = TableTransform(schema).fit(latents, frame, groups)
+    matrix = transform.transform(latents, frame)
+    latents_again, frame_again = transform.inverse(matrix)
+
+    assert matrix.shape == (300, transform.width) and matrix.dtype == np.float32
+    np.testing.assert_allclose(latents_again, latents, atol=1e-5)
+    pd.testing.assert_frame_equal(frame_again, frame.reset_index(drop=True), check_dtype=False)
+
+
+def test_scalars_are_standardised(table):
+    schema, latents, frame, groups = table
+    matrix = TableTransform(schema).fit(latents, frame, groups).transform(latents, frame)
+
+    np.testing.assert_allclose(matrix[:, :LATENT_DIM].mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(matrix[:, :LATENT_DIM].std(0), 1, atol=1e-5)
+    assert np.abs(matrix[:, LATENT_DIM : LATENT_DIM + 2]).max() < 6
+
+
+def test_every_row_answers_every_question_once(table):
+    schema, latents, frame, groups = table
+    transform = TableTransform(schema).fit(latents, frame, groups)
+    matrix = transform.transform(latents, frame)
+
+    for block in transform.blocks_:
+        answered = matrix[:, block.positions].sum(1)
+        expected = np.isfinite(frame[block.column].astype(float)) if block.role == "mode" else np.ones(len(frame))
+        np.testing.assert_array_equal(answered, expected, err_msg=f"{block.column} {block.role}")
+
+
+def test_states_are_blocks_of_their_own(table):
+    schema, latents, frame, groups = table
+    transform = TableTransform(schema).fit(latents, frame, groups)
+    states = {block.column: block.choices for block in transform.blocks_ if block.role == "state"}
+
+    assert states == {"crp": ["value", "missing", "-inf", "inf"], "signs": ["value", "missing"]}
+
+
+def test_what_is_saved_reads_back_and_is_json(table):
+    schema, latents, frame, groups = table
+    transform = TableTransform(schema).fit(latents, frame, groups)
+    loaded = TableTransform.from_dict(schema, json.loads(json.dumps(transform.to_dict())))
+
+    np.testing.assert_array_equal(loaded.transform(latents, frame), transform.transform(latents, frame))
+
+
+def test_modes_are_found_and_none_belongs_to_few_patients():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(10, 1, 150), rng.normal(50, 1, 150), [30.0] * 9])
+    frame = pd.DataFrame({"lab": values})
+    schema = disclosure.protect(RecordSchema.infer(frame, "image"), frame, np.arange(309))
+    modes = TableTransform(schema).fit(np.zeros((309, 1)), frame, np.arange(309)).modes_["lab"]
+
+    assert min(abs(mean - 10) for mean in modes.means) < 2 and min(abs(mean - 50) for mean in modes.means) < 2
+    assert min(abs(mean - 30) for mean in modes.means) > 3, "nine patients must not have a mode of their own"
+
+
+def test_many_records_of_one_patient_are_one_patient():
+    values = np.concatenate([np.random.default_rng(0).normal(10, 1, 100), np.full(50, 40.0)])
+    frame = pd.DataFrame({"lab": values})
+    groups = np.concatenate([np.arange(100), np.full(50, 100)])
+    schema = disclosure.protect(RecordSchema.infer(frame, "image"), frame, groups)
+    restricted = disclosure.restrict(schema, frame)
+    modes = TableTransform(schema).fit(np.zeros((150, 1)), restricted, groups).modes_["lab"]
+
+    assert schema.columns["lab"].bounds[1] < 20
+    assert max(modes.means) < 20
+
+
+def test_a_constant_number_stays_constant():
+    frame = pd.DataFrame({"dose": np.full(40, 2.5)})
+    schema = disclosure.protect(RecordSchema.infer(frame, "image"), frame, np.arange(40))
+    transform = TableTransform(schema).fit(np.zeros((40, 2)), frame, np.arange(40))
+    _, again = transform.inverse(transform.transform(np.zeros((40, 2)), frame) + 0.3)
+
+    assert (again["dose"] == 2.5).all()
+
+
+def test_numbers_stay_within_bounds_and_decimals(table):
+    schema, latents, frame, groups = table
+    transform = TableTransform(schema).fit(latents, frame, groups)
+    matrix = transform.transform(latents, frame)
+    matrix[:, : transform.num_scalars_] *= 100
+    _, wild = transform.inverse(matrix)
+
+    for name in ("age", "crp"):
+        low, high = schema.columns[name].bounds
+        finite = wild[name][np.isfinite(wild[name])]
+        assert low <= finite.min() and finite.max() <= high
+        assert (finite == finite.round(schema.columns[name].decimals)).all()

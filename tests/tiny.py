@@ -1,0 +1,98 @@
+"""Tiny real parts for tests: messy records, a codec, a fitted pipeline. Small enough to be made in a second."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from hf_hybrid.models import AlphaGAN
+from hf_hybrid.pipeline import HybridPipeline
+from hf_hybrid.records import Records, load_records
+from hf_hybrid.samplers import CTGANSampler
+
+CANARY_TEXT = "Zyxwvut^Canary"
+CANARY_NUMBER = 98765.4321
+CANARY_CATEGORY = "only-one-patient-has-this"
+CANARY_FILE = "scan-of-zyxwvut"
+RESOLUTION = 32
+
+
+def messy_table(num_records: int = 160, seed: int = 0) -> pd.DataFrame:
+    """Raw cells as hospitals export them, with planted canaries in the first records."""
+    rng = np.random.default_rng(seed)
+    patients = np.repeat(np.arange(num_records), rng.choice([1, 2, 3], num_records, p=[0.7, 0.2, 0.1]))[:num_records]
+    sick = rng.random(num_records) < 0.4
+    crp = np.exp(rng.normal(2 + sick, 1)).round(1).astype(str).astype(object)
+    crp[rng.random(num_records) < 0.15] = "inf"
+    crp[rng.random(num_records) < 0.15] = ""
+    crp[3] = "haemolytic"
+    table = pd.DataFrame(
+        {
+            "patient_id": [f"{CANARY_TEXT}-{patient}" for patient in patients],
+            "age": rng.integers(20, 90, num_records).astype(str),
+            "crp": crp,
+            "sex": rng.choice(["F", "M", "m", "NA", "unknown"], num_records, p=[0.45, 0.3, 0.1, 0.1, 0.05]),
+            "icu": np.where(sick & (rng.random(num_records) < 0.5), "Y", "N"),
+            "findings": rng.choice(["oedema|effusion", "effusion", "", "pneumonia"], num_records),
+            "site": "one hospital",
+            "remarks": [f"seen by Dr {CANARY_TEXT} on day {index}" for index in range(num_records)],
+            "outcome": np.where(sick, "deceased", "discharged"),
+        }
+    )
+    table.loc[0, "crp"] = str(CANARY_NUMBER)
+    table.loc[1, "outcome"] = CANARY_CATEGORY
+    return table
+
+
+def write_image_folder(folder: Path, table: pd.DataFrame, seed: int = 0) -> Path:
+    """An image folder whose images show the outcome, with file names and PNG texts that must not travel."""
+    rng = np.random.default_rng(seed)
+    (folder / "train").mkdir(parents=True)
+    names = [f"{CANARY_FILE}-{index:04d}.png" for index in range(len(table))]
+    across, down = np.meshgrid(*[np.linspace(-1, 1, RESOLUTION)] * 2)
+    for name, outcome in zip(names, table["outcome"], strict=True):
+        centre = 0.4 if outcome == "deceased" else -0.4
+        spot = np.exp(-4 * ((across - centre + rng.normal(0, 0.1)) ** 2 + (down - rng.normal(0, 0.2)) ** 2))
+        pixels = np.clip(60 + 150 * spot + rng.normal(0, 6, spot.shape), 0, 255).astype(np.uint8)
+        text = PngInfo()
+        text.add_text("PatientName", CANARY_TEXT)
+        Image.fromarray(pixels).save(folder / "train" / name, pnginfo=text)
+    table.assign(file_name=names).to_csv(folder / "train" / "metadata.csv", index=False)
+    return folder
+
+
+def tiny_records(folder: Path, num_records: int = 160) -> Records:
+    """Messy records, loaded."""
+    return load_records(str(write_image_folder(folder, messy_table(num_records))), targets=["outcome", "age"])
+
+
+def tiny_codec(latent_dim: int = 6) -> AlphaGAN:
+    """A codec whose linear path is a PCA of drawn spots, as `train-codec` starts one."""
+    rng = np.random.default_rng(1)
+    across, down = np.meshgrid(*[np.linspace(-1, 1, RESOLUTION)] * 2)
+    centres = rng.uniform(-0.6, 0.6, (60, 2))
+    spots = np.stack([np.exp(-4 * ((across - x) ** 2 + (down - y) ** 2)) for x, y in centres])
+    torch.manual_seed(0)
+    codec = AlphaGAN(resolution=RESOLUTION, latent_dim=latent_dim, base_channels=4, max_channels=8)
+    codec.initialise_linear_path(torch.from_numpy(spots).float()[:, None] * 1.2 - 0.6)
+    return codec.eval()
+
+
+def tiny_sampler(**options) -> CTGANSampler:
+    """A small CTGAN, trained for a moment."""
+    defaults = {"max_train_steps": 40, "batch_size": 64, "embedding_dim": 16}
+    return CTGANSampler(**{**defaults, "generator_dim": (32, 32), "discriminator_dim": (32, 32), **options})
+
+
+def tiny_pipeline(folder: Path) -> HybridPipeline:
+    """A pipeline fitted on messy records."""
+    return HybridPipeline.fit(tiny_records(folder), tiny_codec(), tiny_sampler())
+
+
+def decode_png(data: bytes) -> np.ndarray:
+    """Pixels of a PNG."""
+    return np.asarray(Image.open(io.BytesIO(data)))
