@@ -1,4 +1,4 @@
-"""Records to the latent table: latents of the images beside the clinical columns, protected and without any identifier."""
+"""Records to the latent table: latents beside the clinical columns, protected and without any identifier."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,9 @@ class LatentTable:
             )
         schema = disclosure.protect(records.schema, records.frame, records.groups)
         # What is left out is not even named in what is handed on; the group column tells patients apart in evaluation.
-        schema.columns = {name: column for name, column in schema.columns.items() if column.role not in ("id", "ignore")}
+        schema.columns = {
+            name: column for name, column in schema.columns.items() if column.role not in ("id", "ignore")
+        }
         if not schema.table:
             raise InputError(
                 "expected at least one clinical column that can be released, found none: "

@@ -148,8 +148,17 @@ class HybridPipeline(ModelHubMixin):
         card.pipeline_card(save_directory).save(save_directory / "README.md")
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, token: str | bool | None = None, **kwargs) -> Self:
-        folder = local_folder(model_id, token=token, **kwargs)
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> Self:
+        """Loads a folder or a Hub id (`revision`, `token`, `cache_dir` and so on go to `snapshot_download`).
+
+        Raises:
+            InputError: nothing there that loads, another class, or a sampler that is not known.
+        """
+        return cls._from_pretrained(model_id=str(pretrained_model_name_or_path), **kwargs)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **kwargs) -> Self:
+        folder = local_folder(model_id, **kwargs)
         config = _read_config(folder)
         if config.get("_class_name") != cls.__name__:
             raise InputError(

@@ -8,14 +8,14 @@ from PIL import Image
 
 
 def to_tensor(pixels: np.ndarray) -> torch.Tensor:
-    """8-bit `(batch, height, width)` or `(batch, height, width, channels)` -> `(batch, channels, height, width)` in [-1, 1]."""
+    """8-bit `(batch, height, width[, channels])` -> `(batch, channels, height, width)` in [-1, 1]."""
     if pixels.ndim == 3:
         pixels = pixels[..., None]
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def to_uint8(pixel_values: torch.Tensor) -> np.ndarray:
-    """`(batch, channels, height, width)` in [-1, 1] -> 8-bit `(batch, height, width[, 3])`; one channel is squeezed."""
+    """`(batch, channels, height, width)` in [-1, 1] -> 8-bit `(batch, height, width[, 3])`."""
     pixels = (pixel_values.detach().float().clamp(-1, 1) + 1).mul(127.5).round().to(torch.uint8)
     pixels = pixels.permute(0, 2, 3, 1).cpu().numpy()
     return pixels[..., 0] if pixels.shape[-1] == 1 else pixels

@@ -1,4 +1,4 @@
-"""A release: the folder that may be published. Written by `write_release`, completed by `complete` after evaluation."""
+"""A release: the folder that may be published, written by `write_release`, completed by `complete`."""
 
 import json
 import os
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from hf_hybrid import card
+from hf_hybrid import card, gate
 from hf_hybrid.errors import InputError
 from hf_hybrid.folders import check_new, write_atomically
 from hf_hybrid.pipeline import HybridPipeline, grid_of
-from hf_hybrid.provenance import hash_files, read_provenance, versions, write_provenance
+from hf_hybrid.provenance import FILE_NAME, hash_files, read_provenance, versions, write_provenance
 from hf_hybrid.samplers import BLOCK, Conditions
 
 MAX_SHARD_BYTES = 300_000_000
@@ -45,8 +45,8 @@ def write_release(
 ) -> Path:
     """Draws records into parquet shards and writes schema, provenance and a card that says "not evaluated".
 
-    Memory does not grow with `num_records`. A run that was killed is continued behind its last whole shard; the bytes are
-    those of an undisturbed run.
+    Memory does not grow with `num_records`. A run that was killed is continued behind its last whole shard; the bytes
+    are those of an undisturbed run.
 
     Args:
         pipeline: what draws the records.
@@ -100,10 +100,8 @@ def _finish(folder: Path, facts: dict) -> None:
     card.release_card(folder).save(folder / "README.md")
     if (folder / "report.json").exists():
         (folder / "report.html").write_text(card.report_html(folder), encoding="utf-8")
-    published = [
-        path for path in folder.rglob("*") if path.is_file() and path.name not in ("provenance.json", "request.json")
-    ]
-    names = [path.relative_to(folder).as_posix() for path in published]
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    names = [name for name in names if gate.RELEASE.allowed.fullmatch(name) and name != FILE_NAME]
     write_provenance(folder, {**facts, "files": hash_files(folder, names)})
 
 
@@ -113,7 +111,8 @@ def _claim(partial: Path, facts: dict) -> None:
     if request.exists():
         if json.loads(request.read_text(encoding="utf-8")) != json.loads(json.dumps(facts)):
             raise InputError(
-                f"expected the request that {partial} was begun with, found another: repeat that one, or remove the folder"
+                f"expected the request that {partial} was begun with, found another: "
+                "repeat that one, or remove the folder"
             )
         return
     shutil.rmtree(partial, ignore_errors=True)  # killed before the request was written: nothing to continue

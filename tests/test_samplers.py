@@ -26,8 +26,9 @@ class SamplerContract:
     """A subclass gives `sampler()`, unfitted."""
 
     @pytest.fixture(scope="class")
-    def fitted(self, table):
-        return self.sampler().fit(table.dataset, table.schema, table.groups)
+    @classmethod
+    def fitted(cls, table):
+        return cls().sampler().fit(table.dataset, table.schema, table.groups)
 
     def test_fit_returns_itself_and_keeps_the_configuration(self, table):
         sampler = self.sampler()
@@ -100,7 +101,7 @@ class SamplerContract:
             elif isinstance(wanted, tuple):
                 assert frame[name].between(*wanted).all()
             elif name == "findings":
-                assert frame[name].map(lambda labels: wanted in labels).all()
+                assert all(wanted in labels for labels in frame[name])
             else:
                 assert (frame[name] == wanted).all()
 
@@ -135,37 +136,39 @@ class TestCTGANSampler(SamplerContract):
     def sampler(self):
         return tiny_sampler()
 
-    def test_prevalence_is_kept(self, tmp_path):
-        records = tiny_records(tmp_path / "messy", num_records=300)
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trained(cls, tmp_path_factory):
+        """A table of 300 records and a sampler that learned it."""
+        records = tiny_records(tmp_path_factory.mktemp("records") / "messy", num_records=300)
         table = LatentTable.encode(records, tiny_codec())
-        sampler = tiny_sampler(max_train_steps=400, batch_size=200).fit(table.dataset, table.schema, table.groups)
-        frame = rows(sampler.sample(3000, seed=0), table.schema)
-        real = rows(table.dataset, table.schema)
+        sampler = tiny_sampler(max_train_steps=600, batch_size=200, generator_dim=(64, 64))
+        return table, sampler.fit(table.dataset, table.schema, table.groups)
+
+    def test_prevalence_is_kept(self, trained):
+        table, sampler = trained
+        frame, real = (rows(dataset, table.schema) for dataset in (sampler.sample(3000, seed=0), table.dataset))
 
         for name, value in (("outcome", "deceased"), ("icu", True), ("sex", "F")):
-            assert (frame[name] == value).mean() == pytest.approx((real[name] == value).mean(), abs=0.07), name
+            assert (frame[name] == value).mean() == pytest.approx((real[name] == value).mean(), abs=0.08), name
 
-    def test_image_and_row_belong_together(self, tmp_path):
+    def test_image_and_row_belong_together(self, trained):
         """One latent tells the outcome; a sampler that pairs at random would show no difference."""
-        records = tiny_records(tmp_path / "messy", num_records=300)
-        table = LatentTable.encode(records, tiny_codec())
+        table, sampler = trained
 
-        def difference(dataset):
-            sick = rows(dataset, table.schema)["outcome"] == "deceased"
+        def gap(dataset):
+            sick = (rows(dataset, table.schema)["outcome"] == "deceased").to_numpy()
             latents = LatentRows.from_dataset(dataset, table.schema).latents
-            gaps = latents[sick].mean(0) - latents[~sick].mean(0)
-            return gaps[np.abs(gaps_of_real).argmax()] if len(dataset) > 300 else gaps
+            return latents[sick].mean(0) - latents[~sick].mean(0)
 
-        gaps_of_real = difference(table.dataset)
-        sampler = tiny_sampler(max_train_steps=600, batch_size=200).fit(table.dataset, table.schema, table.groups)
-        synthetic = difference(sampler.sample(1000, seed=0))
+        real, synthetic = gap(table.dataset), gap(sampler.sample(1000, seed=0))
+        telling = np.abs(real).argmax()
 
-        assert np.sign(synthetic) == np.sign(gaps_of_real[np.abs(gaps_of_real).argmax()])
-        assert abs(synthetic) > 0.4 * np.abs(gaps_of_real).max()
+        assert synthetic[telling] / real[telling] > 0.5
 
     def test_a_condition_reaches_the_generator(self, table):
         """Without it, the rare category would need many more draws than one block in two."""
-        sampler = tiny_sampler(max_train_steps=300).fit(table.dataset, table.schema, table.groups)
+        sampler = tiny_sampler(max_train_steps=200).fit(table.dataset, table.schema, table.groups)
         asked = sampler._asked({"icu": True})
         draws = [sampler.draw(_generator(index), {"icu": True}).frame["icu"].mean() for index in range(5)]
 
@@ -176,23 +179,24 @@ class TestCTGANSampler(SamplerContract):
         class Killed(BaseException):
             pass
 
-        options = {"max_train_steps": 600, "batch_size": 16}
+        monkeypatch.setattr("hf_hybrid.samplers.ctgan.CHECKPOINTING_STEPS", 20)
+        options = {"max_train_steps": 50, "batch_size": 16}
         whole = tiny_sampler(**options).fit(table.dataset, table.schema, table.groups)
         conditions, calls = CTGANSampler._conditions, []
 
         def die_late(self, *arguments):
             calls.append(1)
-            if len(calls) == 1100:
+            if len(calls) == 2 * 30:
                 raise Killed
             return conditions(self, *arguments)
 
         monkeypatch.setattr(CTGANSampler, "_conditions", die_late)
         with pytest.raises(Killed):
             tiny_sampler(**options).fit(table.dataset, table.schema, table.groups, tmp_path)
-        assert [path.name for path in Path(tmp_path).glob("checkpoint-*")] == ["checkpoint-500"]
+        assert [path.name for path in Path(tmp_path).glob("checkpoint-*")] == ["checkpoint-20"]
         resumed = tiny_sampler(**options).fit(table.dataset, table.schema, table.groups, tmp_path)
 
-        assert len(calls) < 1100 + 300, "it must not begin again"
+        assert len(calls) < 2 * (30 + 50), "it must not begin again"
         assert resumed.sample(10, seed=0).to_dict() == whole.sample(10, seed=0).to_dict()
 
     def test_the_critic_is_not_saved(self, table, tmp_path):

@@ -1,17 +1,19 @@
 """`hf-hybrid COMMAND ...`: reads options, runs one command, turns errors into exit codes.
 
-0 = done, 2 = bad input (one line), 3 = push refused by the gate. An error of another kind prints no message of its own,
-since a library's message may hold a private cell; HF_HYBRID_DEBUG=1 shows the traceback.
+0 = done, 2 = bad input (one line), 3 = push refused by the gate, 1 = anything else. Of an error that is not the user's
+only the place is told, since a library's message may hold a private cell; HF_HYBRID_DEBUG=1 shows the traceback.
 """
 
 import importlib
+import json
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import get_type_hints
 
-from jsonargparse import ArgumentParser, ArgumentError, Namespace
+from jsonargparse import ArgumentError, ArgumentParser
 
 from hf_hybrid.errors import InputError, PushRefused
 
@@ -90,19 +92,32 @@ def _parse(name: str, command, argv: list[str]) -> object:
         parser.add_argument(word, type=str)
     parser.add_class_arguments(command.Options, skip=set(positional))
     try:
-        parsed = parser.parse_args(argv)
+        parsed = parser.parse_args(_spelled_out(argv, command.Options))
     except ArgumentError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{reason}; `hf-hybrid {name} --help` shows the options") from None
     if takes_config and parsed.config is None and not {"-h", "--help"} & set(argv):
         raise InputError(f"expected a YAML file, found none: hf-hybrid {name} CONFIG.yaml")
-    values = parser.instantiate_classes(parsed)
-    values = {key: value for key, value in vars(values).items() if key != "config"}
-    return command.Options(**{key: _plain(value) for key, value in values.items()})
+    values = vars(parser.instantiate_classes(parsed))
+    return command.Options(**{key: value for key, value in values.items() if key != "config"})
 
 
-def _plain(value: object) -> object:
-    return value.as_dict() if isinstance(value, Namespace) else value
+def _spelled_out(argv: list[str], options: type) -> list[str]:
+    """What people type for what the parser reads: `--public` for `--public true`, `--targets a,b` for a list."""
+    types = get_type_hints(options)
+    words = []
+    for index, word in enumerate(argv):
+        words.append(word)
+        name, equals, value = word.removeprefix("--").partition("=")
+        following = argv[index + 1] if index + 1 < len(argv) else "--"
+        if word.startswith("--") and types.get(name) is bool and not equals and following.startswith("--"):
+            words.append("true")
+        before = argv[index - 1].removeprefix("--") if index else ""
+        if types.get(before) == (list[str] | None) and not word.startswith(("[", "--")):
+            words[-1] = json.dumps([part.strip() for part in word.split(",")])
+        elif equals and types.get(name) == (list[str] | None) and not value.startswith("["):
+            words[-1] = f"--{name}=" + json.dumps([part.strip() for part in value.split(",")])
+    return words
 
 
 def _use_cores() -> None:

@@ -127,8 +127,8 @@ def main(options: Options) -> int:
 class Stages:
     """What has been done below an output folder, and from which inputs.
 
-    A stage is skipped while its inputs (options and the stages before it) are the same. When they have changed, what it
-    had made is moved to `logs/replaced/`, never deleted. When it broke, its checkpoints are still in `logs/<stage>`.
+    A stage is skipped while its inputs (options and the stages before it) are the same. When they have changed, what
+    it had made is moved to `logs/replaced/`, never deleted. When it broke, its checkpoints are still in `logs/<stage>`.
     """
 
     def __init__(self, output_dir: Path) -> None:

@@ -57,7 +57,7 @@ class Options(CodecOptions):
     """Trains an alphaGAN on public images.
 
     Args:
-        dataset: public images: image folder, parquet, saved `datasets` folder or Hub id; a table beside them is ignored.
+        dataset: public images: image folder, parquet, saved `datasets` folder or Hub id; their table is not used.
         output_dir: the codec; checkpoints, log and grids lie in its `logs/`, from which a broken training is resumed.
     """
 

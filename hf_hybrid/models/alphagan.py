@@ -236,7 +236,9 @@ class _Generator(nn.Module):
         self.start = nn.Linear(latent_dim, widths[-1] * 16)
         upwards = [*reversed(widths), widths[0]]
         pairs = zip(upwards, upwards[1:], strict=False)
-        stages = [_stage(nn.ConvTranspose2d(one, two, 4, stride=2, padding=1), two, layers, norm) for one, two in pairs]
+        stages = [
+            _stage(nn.ConvTranspose2d(one, two, 4, stride=2, padding=1), two, layers, norm) for one, two in pairs
+        ]
         self.layers = nn.Sequential(*stages, nn.Conv2d(widths[0], in_channels, 3, padding=1))
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:

@@ -81,7 +81,7 @@ class AlphaGANTrainer:
 
     Args:
         codec: the networks to train.
-        pixels: 8-bit images `(n, height, width)` or `(n, height, width, 3)` at the codec's resolution; may be a memmap.
+        pixels: 8-bit images `(n, height, width[, 3])` at the codec's resolution; may be a memmap.
         arguments: the options.
         logging_dir: private folder for checkpoints, log and grids.
     """
@@ -407,7 +407,7 @@ def held_out_score(
 
     Returns:
         `l1` (0 to 2, lower is better), `ssim` (-1 to 1, higher), `latent_normality` (mean Kolmogorov-Smirnov distance
-        of a dimension to N(0, 1), 0 to 1, lower) and `score` = l1 + (1 - ssim) + latent_normality (lower), which chooses.
+        of a dimension to N(0, 1), 0 to 1, lower) and `score` = l1 + (1 - ssim) + latent_normality (lower): it chooses.
     """
     latents, reconstructions = encode_and_decode(images)
     similar = [

@@ -101,7 +101,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
-        """What was learned: a JSON-able part and tensors. No row, no extreme, nothing fewer than 10 patients decide."""
+        """What was learned, as JSON and tensors: no row, no extreme, nothing that fewer than 10 patients decide."""
 
     @abstractmethod
     def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:
@@ -113,8 +113,8 @@ class Sampler(ABC):
         Args:
             num_records: how many, at least 1.
             seed: at least 0.
-            conditions: column -> category, True or False, a number, a range `(low, high)`, or None for missing; all hold
-                exactly in every record.
+            conditions: column -> category, True or False, a number, a range `(low, high)`, or None for missing; all
+                hold exactly in every record.
 
         Raises:
             InputError: a condition names an unknown column or value, or is too rare to be met.

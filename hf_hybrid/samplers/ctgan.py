@@ -1,8 +1,8 @@
 """CTGANSampler: a conditional table GAN over latents and clinical columns (Xu et al. 2019, arXiv 1907.00503).
 
-ctgan's network classes are imported; transform, loop, training-by-sampling and conditional sampling are written from the
-paper. What differs from it on purpose: latents go in standardised instead of as mixtures, `pac` is 1 by default, steps
-are counted instead of epochs, the generator samples in evaluation mode, and conditions are drawn with their true
+ctgan's network classes are imported; transform, loop, training-by-sampling and conditional sampling are written from
+the paper. What differs from it on purpose: latents go in standardised instead of as mixtures, `pac` is 1 by default,
+steps are counted instead of epochs, the generator samples in evaluation mode, and conditions are drawn with their true
 frequency when sampling, so that prevalence is kept.
 """
 
@@ -27,7 +27,7 @@ from hf_hybrid.training import TrainingArguments, TrainingRun
 if TYPE_CHECKING:
     from datasets import Dataset
 
-STEPS, WEIGHTS = range(2)  # streams of random numbers
+CHECKPOINTING_STEPS = 500
 
 
 @dataclass
@@ -62,7 +62,7 @@ class CTGANSampler(Sampler):
         """Raises InputError for options that do not fit together."""
         if self.pac < 1 or self.batch_size < 2 or self.batch_size % 2 or self.batch_size % self.pac:
             raise InputError(
-                f"expected `batch_size` even and a multiple of `pac`, found {self.batch_size} and {self.pac}: change one"
+                f"expected `batch_size` even and a multiple of `pac`, found {self.batch_size} and {self.pac}"
             )
 
     def fit(
@@ -135,6 +135,7 @@ class CTGANSampler(Sampler):
             train_batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             mixed_precision="no",
+            checkpointing_steps=CHECKPOINTING_STEPS,
             seed=self.seed,
         )
         accelerator = arguments.accelerator(logging_dir)
@@ -155,7 +156,7 @@ class CTGANSampler(Sampler):
         weights, holders = torch.log1p(flags.sum(0)), _Holders(flags)
         network.train()
         for step in run.steps("training the sampler"):
-            rng = generator(self.seed, STEPS, step)
+            rng = generator(self.seed, step)
             with torch.random.fork_rng():
                 torch.manual_seed(int(torch.randint(2**31, (), generator=rng)))  # the critic's dropout
 
@@ -260,7 +261,7 @@ class _Holders:
 def _gradient_penalty(
     critic: nn.Module, real: torch.Tensor, fake: torch.Tensor, pac: int, rng: torch.Generator
 ) -> torch.Tensor:
-    """Mean squared distance of the critic's gradient norm from 1 between real and fake packs (Gulrajani et al. 2017)."""
+    """Mean squared distance of the critic's gradient norm from 1 between real and fake (Gulrajani et al. 2017)."""
     share = torch.rand(len(real) // pac, 1, generator=rng).repeat_interleave(pac, 0).to(real.device)
     between = (share * real + (1 - share) * fake).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)

@@ -1,8 +1,8 @@
 """The latent table as a matrix that a network can learn, and back.
 
-Latents go in standardised; a clinical number gets the mode-specific normalisation of CTGAN (Xu et al. 2019, section 4.2)
-with modes that at least ten patients hold; categories, booleans, labels and the states "missing", "-inf" and "inf" are
-one-hot blocks. Nothing that the transform stores belongs to fewer than ten patients.
+Latents go in standardised; a clinical number gets the mode-specific normalisation of CTGAN (Xu et al. 2019, section
+4.2) with modes that at least ten patients hold; categories, booleans, labels and the states "missing", "-inf" and
+"inf" are one-hot blocks. Nothing that the transform stores belongs to fewer than ten patients.
 """
 
 from dataclasses import asdict, dataclass
@@ -105,7 +105,7 @@ class TableTransform:
         return matrix
 
     def inverse(self, matrix: np.ndarray) -> tuple[np.ndarray, pd.DataFrame]:
-        """Matrix (one-hot blocks may be soft) -> latents `(n, latent_dim)` float32 and typed cells within the schema."""
+        """Matrix, also with soft one-hot blocks -> latents `(n, latent_dim)` float32 and typed cells."""
         latent_dim = len(self.latents_mean_)
         latents = matrix[:, :latent_dim] * self.latents_std_ + self.latents_mean_
         answers = {}
@@ -204,7 +204,7 @@ def _state(cell: object) -> str:
 
 
 def _fit_modes(values: np.ndarray, groups: np.ndarray) -> Modes:
-    """Modes of the finite values by a Bayesian mixture; one that fewer than ten patients hold is given to its neighbours."""
+    """Modes of the finite values by a Bayesian mixture; one that fewer than ten patients hold joins its neighbour."""
     from sklearn.mixture import BayesianGaussianMixture
 
     finite = np.isfinite(values)
