@@ -1,4 +1,4 @@
-"""Train on synthetic, test on real: the utility part of a release's report, as JSON, as text and as charts.
+"""Train on synthetic, test on real: the utility part of a release's report.
 
 Every score is of real test patients whom no model was trained or chosen on. Beside the synthetic records stand the
 real ones, and the controls without which a gain means nothing: real records repeated to the same count, and synthetic
@@ -6,13 +6,11 @@ records whose images were shuffled. All scores share one patient bootstrap, so t
 """
 
 import logging
-import re
-import textwrap
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -21,22 +19,15 @@ import pandas as pd
 from hf_hybrid.cells import is_missing, to_category
 from hf_hybrid.disclosure import count_patients
 from hf_hybrid.errors import InputError
-from hf_hybrid.metrics.utility import CHANCE, METRICS, Estimate, Recovery, bootstrap_weights, recover
+from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.metrics import predictors
+from hf_hybrid.metrics.utility import METRICS, Estimate, Recovery, bootstrap_weights, recover
 from hf_hybrid.schema import RecordSchema
 
 logger = logging.getLogger(__name__)
 
-RESOLUTION = 32  # of the pixels that predict: fixed, so that scores of different codecs can be compared
 MULTIPLES = (1, 2, 5)  # synthetic records per real training record
-INPUTS = ("image", "table", "both")
-NUM_COMPONENTS = 50
-OUTLIER = 5.0  # standard deviations at which a feature is cut: one typing error in a test row must not decide a score
-# Fixed, because choosing a strength needs records of its own; one value suits all tables: features are standardised.
-# On 419 radiographs it was the best or near it among 0.01, 0.1 and 1. The logistic loss curves at most a quarter as
-# much as the squared one: hence the 4 for equal shrinkage.
-LOGISTIC_C = 0.1
-RIDGE_ALPHA = 4 / LOGISTIC_C
-CNN_STEPS, CNN_BATCH = 250, 64  # of every network, however many records: more data must not mean more training
+INPUTS = {"image": ("image",), "table": ("table",), "both": ("image", "table")}
 REAL, REPEATED, CONSTANT = "real", "real repeated", "a constant"
 
 
@@ -57,29 +48,6 @@ class EvaluationSet:
     def __len__(self) -> int:
         """Number of records."""
         return len(self.groups)
-
-
-@dataclass
-class EvaluationOptions:
-    """How a release is scored.
-
-    Args:
-        seeds: number of repetitions (choice of synthetic records, components, start of the network).
-        bootstraps: number of patient bootstrap replicates behind every interval.
-        image_model: "linear" (principal components of the pixels) or "cnn" (a small convolutional network).
-    """
-
-    seeds: int = 3
-    bootstraps: int = 500
-    image_model: str = "linear"
-
-    def __post_init__(self) -> None:
-        """Checks the values."""
-        if self.image_model not in ("linear", "cnn"):
-            raise InputError(f"expected `image_model` linear or cnn, found {self.image_model!r}")
-        for name in ("seeds", "bootstraps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"expected `{name}` of at least 1, found {getattr(self, name)}")
 
 
 def _not_measured() -> dict:
@@ -120,24 +88,24 @@ def evaluate_release(
         targets: columns to predict; the schema's when None.
 
     Raises:
-        InputError: a dataset cannot be read, or train and test share patients.
+        InputError: a dataset cannot be read, or train and test share patients or all images.
     """
     from hf_hybrid.records import load_records
 
     schema = RecordSchema.load(schema or Path(release) / "schema.json").with_targets(targets)
-    spellings = {spelling.strip().lower() for spelling in schema.missing_values}
+    spellings = schema.missing_spellings
     sets, patients = [], []
     for dataset, split in ((release, "train"), (train, "train"), (test, "test")):
         records = load_records(dataset, schema=schema, split=split)
-        sets.append(EvaluationSet(records.pixel_values(RESOLUTION), records.frame, records.groups))
+        sets.append(EvaluationSet(records.pixel_values(predictors.RESOLUTION), records.frame, records.groups))
         cells = records.raw[schema.group_column] if schema.group_column in records.raw else ()
         patients.append({to_category(cell) for cell in cells if not is_missing(cell, spellings)})
     advice = "divide the records with `hf-hybrid split` first"
     if shared := patients[1] & patients[2]:
         found = f"{len(shared)} of {len(patients[2])} in both"
         raise InputError(f"expected other patients in `test` than in `train`, found {found}: {advice}")
-    images = [{image.tobytes() for image in one.pixels} for one in sets[1:]]
-    if images[1] <= images[0]:
+    train_images, test_images = ({image.tobytes() for image in one.pixels} for one in sets[1:])
+    if test_images <= train_images:
         raise InputError(f"expected other images in `test` than in `train`, found the same: {advice}")
     return evaluate_sets(*sets, schema, options)
 
@@ -224,8 +192,8 @@ def _train_and_score(
 ) -> None:
     """Fits every model and hands what it says of the test records to its target."""
     pixels = np.concatenate([train.pixels, synthetic.pixels])
-    table = _table_columns(schema, pd.concat([train.frame, synthetic.frame], ignore_index=True))
-    test_table = _table_columns(schema, test.frame)
+    table = predictors.table_features(schema, pd.concat([train.frame, synthetic.frame], ignore_index=True))
+    test_table = predictors.table_features(schema, test.frame)
     for seed in range(options.seeds):
         rows = None
         for training_set in _training_sets(len(train), len(synthetic), seed):
@@ -234,26 +202,26 @@ def _train_and_score(
                 rows = training_set.rows
                 images = (pixels[rows], test.pixels)
                 if options.image_model == "linear":
-                    images = _components(*images, seed)
-                columns = {name: _standardise(*_impute(table[name][rows], test_table[name])) for name in table}
-            order = slice(None) if training_set.image_order is None else training_set.image_order
+                    images = predictors.image_components(*images, seed)
+                columns = {name: predictors.scale_table(table[name][rows], test_table[name]) for name in table}
+            shuffled = training_set.image_order is not None
+            order = training_set.image_order if shuffled else slice(None)
             for target in targets:
-                others = [columns[name] for name in columns if name != target.name]
                 features = {"image": (images[0][order], images[1])}
-                if others:
+                if others := [columns[name] for name in columns if name != target.name]:
                     features["table"] = tuple(np.concatenate(side, axis=1) for side in zip(*others, strict=True))
                 known = target.known[rows]
                 values = target.values[rows][known]
-                for inputs in INPUTS:
-                    parts = ("image", "table") if inputs == "both" else (inputs,)
-                    if not set(parts) <= set(features) or (inputs == "table" and training_set.image_order is not None):
+                for inputs, parts in INPUTS.items():
+                    if not set(parts) <= set(features) or (shuffled and inputs == "table"):
                         continue  # there is no other column, or no image that could be shuffled
                     outputs = None
-                    if target.reason is None and _varies(values):
-                        fit = _fit_cnn if options.image_model == "cnn" and "image" in parts else _fit_linear
+                    if target.reason is None and predictors.varies(values):
                         learned = [features[part][0][known] for part in parts]
                         tested = [features[part][1][target.test_known] for part in parts]
-                        outputs = fit(learned, values, tested, target.num_classes, seed)
+                        network = options.image_model == "cnn" and "image" in parts
+                        predict = partial(predictors.predict_cnn, seed=seed) if network else predictors.predict_linear
+                        outputs = predict(learned, values, tested, target.num_classes)
                     target.add(inputs, training_set, values, outputs)
 
 
@@ -270,33 +238,38 @@ class _Target:
         weights: np.ndarray,
     ):
         column = schema.table[name]
-        self.name, self.metrics = name, ("r2", "mae") if column.is_number else ("auc", "balanced_accuracy")
-        names = ["false", "true"] if column.kind == "boolean" else column.categories
-        self.num_classes = None if column.is_number else len(names)
-        read = [_target_values(one.frame[name], column.kind, names) for one in (train, synthetic, test)]
-        self.values, self.known = (np.concatenate(both) for both in zip(*read[:2], strict=True))
-        test_values, self.test_known = read[2]
+        self.name = name
+        self.metrics = ("r2", "mae") if column.is_number else ("auc", "balanced_accuracy")
+        self.num_classes = None if column.is_number else len(predictors.class_names(column))
+        (train_values, train_known), (synthetic_values, synthetic_known), (test_values, self.test_known) = (
+            predictors.target_values(one.frame[name], column) for one in (train, synthetic, test)
+        )
+        self.values = np.concatenate([train_values, synthetic_values])
+        self.known = np.concatenate([train_known, synthetic_known])
         self.test_values, self.weights = test_values[self.test_known], weights[:, self.test_known]
         groups = test.groups[self.test_known]
         self.num_patients = len(np.unique(groups))
         self.results: dict[tuple[str, str], _Result] = {}
 
-        train_values = read[0][0][read[0][1]]
-        self.scored, self.reason, enough = [], None, schema.min_patients
-        if not _varies(train_values):
-            self.reason = "the training records (real) hold one value only"
+        self.scored, self.reason = [], None
+        enough = schema.min_patients
+        train_values = train_values[train_known]
+        if not predictors.varies(train_values):
+            self.reason = f"the training records ({REAL}) hold one value only"
         elif column.is_number:
-            if self.num_patients < enough or not _varies(self.test_values):
+            if self.num_patients < enough or not predictors.varies(self.test_values):
                 self.reason = f"fewer than {enough} test patients have a value, or all have the same"
             constant = np.full(len(self.test_values), train_values.mean())
         else:
             # A class of fewer patients would say more about them than about the model.
-            in_train, in_test = (_indicators(side, self.num_classes).T for side in (train_values, self.test_values))
+            in_train, in_test = (
+                predictors.indicators(side, self.num_classes).T for side in (train_values, self.test_values)
+            )
             self.scored = [
                 number
                 for number, held in enumerate(in_test)
                 if min(count_patients(groups, held), count_patients(groups, ~held)) >= enough
-                and _varies(in_train[number])
+                and predictors.varies(in_train[number])
             ]
             if len(self.scored) < (1 if column.kind == "multi-label" else 2):
                 self.reason = f"too few classes are held by {enough} test patients, and in training too, to tell apart"
@@ -321,9 +294,9 @@ class _Target:
         """
         if self.num_classes is None:
             return {metric: self._estimate(metric, self.test_values, outputs) for metric in self.metrics}
-        references = _indicators(self.test_values, self.num_classes)[:, self.scored]
+        references = predictors.indicators(self.test_values, self.num_classes)[:, self.scored]
         outputs = outputs[:, self.scored]
-        frequencies = _indicators(values, self.num_classes)[:, self.scored].mean(axis=0)
+        frequencies = predictors.indicators(values, self.num_classes)[:, self.scored].mean(axis=0)
         likelier = outputs / np.maximum(frequencies, 1e-9)
         if self.test_values.ndim == 2:
             decided, decisions = references, likelier > 1
@@ -346,7 +319,7 @@ class _Target:
         return None if result.reason else Estimate.mean(result.estimates[metric])
 
     def _ordered(self) -> list[tuple[str, str]]:
-        return sorted(self.results, key=lambda key: INPUTS.index(key[0]))
+        return sorted(self.results, key=lambda key: list(INPUTS).index(key[0]))
 
     def score_rows(self) -> Iterator[dict]:
         """The rows of `scores` in the report."""
@@ -422,282 +395,3 @@ def _numbers(value: str, interval: str, estimate: Estimate | None) -> dict:
     if estimate and np.isfinite(estimate.value):
         rounded = [round(number, 4) + 0.0 for number in (estimate.value, *(estimate.interval or ()))]  # no -0.0
     return {value: rounded[0], interval: rounded[1:] or None}
-
-
-# --- what is learned from --------------------------------------------------------------------------------------------
-
-
-def _target_values(cells: pd.Series, kind: str, names: list[str] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers, class numbers `(n,)` or 0/1 labels `(n, num_labels)`, and which records have one."""
-    if kind in ("numeric", "integer"):
-        values = cells.to_numpy(np.float64)
-        return values, np.isfinite(values)
-    known = cells.notna().to_numpy()
-    if kind == "multi-label":
-        labels = [cell if has else () for cell, has in zip(cells, known, strict=True)]
-        return np.array([[name in cell for name in names] for cell in labels]), known
-    numbers = {name: number for number, name in enumerate(names)}
-    spelled = cells.map(lambda cell: str(bool(cell)).lower(), na_action="ignore") if kind == "boolean" else cells
-    return np.array([numbers[cell] if has else -1 for cell, has in zip(spelled, known, strict=True)]), known
-
-
-def _indicators(values: np.ndarray, num_classes: int) -> np.ndarray:
-    """0/1 columns of class numbers; labels are such columns already."""
-    return values if values.ndim == 2 else values[:, None] == np.arange(num_classes)
-
-
-def _varies(values: np.ndarray) -> bool:
-    return len(values) > 0 and bool((values != values[0]).any())
-
-
-def _table_columns(schema: RecordSchema, frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Features of every column, float64 `(n, num_features)`.
-
-    A number (NaN where it is none) with one indicator each for missing, -inf and inf; one indicator each for the names
-    of the other kinds and for missing.
-    """
-    features = {}
-    for name, column in schema.table.items():
-        cells = frame[name]
-        if column.is_number:
-            values = cells.to_numpy(np.float64)
-            finite = np.isfinite(values)
-            columns = [np.where(finite, values, np.nan), np.isnan(values), values == -np.inf, values == np.inf]
-        else:
-            names = ["false", "true"] if column.kind == "boolean" else column.categories
-            values, known = _target_values(cells, column.kind, names)
-            columns = [*_indicators(values, len(names)).T, ~known]
-        features[name] = np.stack(columns, axis=1).astype(np.float64)
-    return features
-
-
-def _impute(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fills NaN with the training side's median, 0 where it has no value at all."""
-    has_value = np.isfinite(train).any(axis=0)
-    medians = np.zeros(train.shape[1])
-    medians[has_value] = np.nanmedian(train[:, has_value], axis=0)
-    return tuple(np.where(np.isnan(side), medians, side) for side in (train, test))
-
-
-def _standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """float32 features of mean 0 and sd 1 on the training side, cut at `OUTLIER`."""
-    mean, scale = train.mean(axis=0), np.where(train.max(axis=0) > train.min(axis=0), train.std(axis=0), 1)
-    return tuple(np.clip((side - mean) / scale, -OUTLIER, OUTLIER).astype(np.float32) for side in (train, test))
-
-
-def _components(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Principal components of standardised pixels, found on the training side.
-
-    All are divided by one number. Each by its own would blow up the weak ones, and those are what a codec blurs away.
-    """
-    from sklearn.decomposition import PCA
-
-    train, test = _standardise(*(side.reshape(len(side), -1).astype(np.float32) for side in (train, test)))
-    num_components = min(NUM_COMPONENTS, *train.shape)
-    pca = PCA(num_components, svd_solver="randomized", iterated_power=3, random_state=seed).fit(train)
-    scale = np.sqrt(pca.explained_variance_.mean()) or 1
-    return tuple(pca.transform(side) / scale for side in (train, test))
-
-
-# --- models ----------------------------------------------------------------------------------------------------------
-
-
-def _fit_linear(
-    train: list[np.ndarray], values: np.ndarray, test: list[np.ndarray], num_classes: int | None, seed: int
-) -> np.ndarray:
-    """Ridge or logistic regression, without class weights.
-
-    Args:
-        train: features, each `(n_train, num_features)`.
-        values: numbers, class numbers or labels to learn.
-        test: the same features of the test records.
-        num_classes: number of classes or labels, None for numbers.
-        seed: not needed: both have one solution.
-
-    Returns:
-        Numbers `(n_test,)`, or probabilities `(n_test, num_classes)`.
-    """
-    from sklearn.linear_model import LogisticRegression, Ridge
-
-    train, test = np.concatenate(train, axis=1), np.concatenate(test, axis=1)
-    if num_classes is None:
-        mean, scale = values.mean(), values.std()
-        return Ridge(RIDGE_ALPHA).fit(train, (values - mean) / scale).predict(test) * scale + mean
-    outputs = np.zeros((len(test), num_classes))
-    if values.ndim == 1:
-        model = LogisticRegression(C=LOGISTIC_C, max_iter=500).fit(train, values)
-        outputs[:, model.classes_] = model.predict_proba(test)
-        return outputs
-    for label, held in enumerate(values.T):
-        outputs[:, label] = held[0]
-        if _varies(held):
-            model = LogisticRegression(C=LOGISTIC_C, max_iter=500).fit(train, held)
-            outputs[:, label] = model.predict_proba(test)[:, 1]
-    return outputs
-
-
-def _fit_cnn(
-    train: list[np.ndarray], values: np.ndarray, test: list[np.ndarray], num_classes: int | None, seed: int
-) -> np.ndarray:
-    """A small convolutional network on uint8 pixels `(n, 32, 32)`, other features joining before its last layers.
-
-    Arguments and result are those of `_fit_linear`; the pixels come first.
-    """
-    import torch
-    from torch import nn
-    from torch.nn import functional
-
-    pixel_mean, pixel_scale = float(train[0].mean()), float(train[0].std()) or 1.0
-    mean, scale = (values.mean(), values.std()) if num_classes is None else (0, 1)
-    goals = torch.from_numpy(((values - mean) / scale).astype(np.float32) if num_classes is None else values)
-    train, test = (
-        [
-            torch.from_numpy((side[0].astype(np.float32) - pixel_mean) / pixel_scale)[:, None],
-            *map(torch.from_numpy, side[1:]),
-        ]
-        for side in (train, test)
-    )
-    draws = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layers = [
-            (nn.Conv2d(wide, wider, 3, stride=2, padding=1), nn.ReLU())
-            for wide, wider in ((1, 16), (16, 32), (32, 64))
-        ]
-        convolutions = nn.Sequential(*sum(layers, ()), nn.AdaptiveAvgPool2d(2), nn.Flatten())
-        num_features = 256 + sum(side.shape[1] for side in train[1:])
-        head = nn.Sequential(nn.Linear(num_features, 64), nn.ReLU(), nn.Linear(64, num_classes or 1))
-    optimizer = torch.optim.AdamW([*convolutions.parameters(), *head.parameters()], lr=2e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=CNN_STEPS)
-    for _ in range(CNN_STEPS):
-        rows = torch.randint(len(goals), (CNN_BATCH,), generator=draws)
-        found = head(torch.cat([convolutions(train[0][rows]), *(side[rows] for side in train[1:])], dim=1))
-        if num_classes is None:
-            loss = functional.mse_loss(found[:, 0], goals[rows])
-        elif goals.ndim == 1:
-            loss = functional.cross_entropy(found, goals[rows])
-        else:
-            loss = functional.binary_cross_entropy_with_logits(found, goals[rows].float())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        blocks = zip(*(side.split(1024) for side in test), strict=True)
-        found = torch.cat([head(torch.cat([convolutions(block[0]), *block[1:]], dim=1)) for block in blocks]).double()
-    if num_classes is None:
-        return found[:, 0].numpy() * scale + mean
-    return (found.softmax(dim=1) if goals.ndim == 1 else found.sigmoid()).numpy()
-
-
-# --- text and charts -------------------------------------------------------------------------------------------------
-
-
-def format_report(report: Report) -> str:
-    """The utility scores as a table for the terminal, then what synthetic records keep in one line each."""
-    utility = report.utility
-    if utility["status"] != "measured":
-        return f"utility: not measured ({utility['reason']})\n"
-    lines = []
-    for (target, metric), scores in _by_target_and_metric(utility["scores"]).items():
-        tested = f"tested on {scores[0]['n_test']} real records of {scores[0]['n_test_patients']} patients"
-        lines.append(f"{target}: {metric}, {scores[0]['direction']}, {tested}")
-        names = list(dict.fromkeys(score["trained_on"] for score in scores))
-        heads = [textwrap.wrap(name, 13) for name in names]
-        for level in zip_longest(*heads, fillvalue=""):
-            lines.append(" " * 8 + "".join(f"{word:>15}" for word in level))
-        for inputs in dict.fromkeys(score["inputs"] for score in scores):
-            values, intervals = dict.fromkeys(names, ""), dict.fromkeys(names, "")
-            for score in scores:
-                if score["inputs"] == inputs:
-                    values[score["trained_on"]] = "-" if score["value"] is None else f"{score['value']:.3f}"
-                    ends = [f"{end:.2f}" if abs(end) < 10 else f"{end:.1f}" for end in score["interval"] or ()]
-                    intervals[score["trained_on"]] = " to ".join(ends)
-            lines.append(f"  {inputs:6}" + "".join(f"{value:>15}" for value in values.values()))
-            lines.append(" " * 8 + "".join(f"{interval:>15}" for interval in intervals.values()))
-        lines.append("")
-    lines.append(f"Below each score: {utility['interval']}.")
-    shares = []
-    for row in utility["headline"]:
-        what = f"{row['target']}, {row['inputs']}"
-        if row["recovered_share"] is not None:
-            gap = "{:.3f} ({:.3f} to {:.3f})".format(row["gap"], *row["gap_interval"])
-            share = f"{row['recovered_share']:.0%} of the {row['metric']} above chance"
-            shares.append(f"{what}: {row['trained_on']} recovers {share}, gap {gap}")
-        elif row["metric"] in CHANCE:
-            shares.append(f"{what}: no share ({row['reason']})")
-    return "\n".join([*lines, *dict.fromkeys(shares)]) + "\n"
-
-
-def draw_charts(report: Report, directory: str | Path) -> list[Path]:
-    """Bar charts of the AUC or R2 of every target, `utility_<target>.png`; charts of an earlier report are removed.
-
-    Args:
-        report: nothing is drawn where it has no utility scores.
-        directory: made where it does not exist.
-
-    Returns:
-        The files written.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    for old in directory.glob("utility_*.png"):
-        old.unlink()
-    paths = []
-    for (target, metric), scores in _by_target_and_metric(report.utility.get("scores", [])).items():
-        if metric not in CHANCE or not any(score["interval"] for score in scores):
-            continue
-        names = list(dict.fromkeys(score["trained_on"] for score in scores))[::-1]  # the first one on top
-        panels = list(dict.fromkeys(score["inputs"] for score in scores))
-        figure = Figure(figsize=(2.4 + 2.6 * len(panels), 1.3 + 0.33 * len(names)), layout="constrained")
-        all_axes = dict(
-            zip(panels, figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0], strict=True)
-        )
-        for score in scores:
-            if score["interval"]:
-                axis, row = all_axes[score["inputs"]], names.index(score["trained_on"])
-                axis.barh(row, score["value"], height=0.7, color=_colour(score["trained_on"]))
-                axis.hlines(row, *score["interval"], color="black", linewidth=1.2)
-                axis.text(
-                    1.02,
-                    row,
-                    f"{score['value']:.2f}".replace("-0.00", "0.00"),
-                    transform=axis.get_yaxis_transform(),
-                    va="center",
-                )
-        lowest = min(score["interval"][0] for score in scores if score["interval"])
-        for inputs, axis in all_axes.items():
-            axis.axvline(CHANCE[metric], color="black", linestyle=":", linewidth=1)
-            axis.set_xlim(max(min(lowest, 0), -1), 1)
-            axis.set_title(
-                {"image": "image only", "table": "table only", "both": "image and table"}[inputs], fontsize=10
-            )
-            axis.set_yticks(range(len(names)), names)
-            axis.spines[["top", "right"]].set_visible(False)
-        label = {"auc": "AUC (dotted: chance)", "r2": "R2 (dotted: no better than the mean)"}[metric]
-        figure.suptitle(target.replace("$", r"\$"))
-        figure.supxlabel(f"{label}, tested on real patients, 95 % intervals", fontsize=9)
-        stem = "utility_" + (re.sub(r"[^0-9A-Za-z-]+", "_", target).strip("_") or "target")
-        taken = [path.stem for path in paths]
-        path = directory / f"{stem if stem not in taken else f'{stem}_{len(paths) + 1}'}.png"
-        FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
-        paths.append(path)
-    return paths
-
-
-def _colour(trained_on: str) -> str:
-    if trained_on in (REAL, REPEATED):
-        return "0.45" if trained_on == REAL else "0.75"
-    if trained_on.startswith(REAL):
-        return "#3b8c5a"
-    return "#b5cfe4" if trained_on.endswith("shuffled") else "#2f6f9f"
-
-
-def _by_target_and_metric(scores: list[dict]) -> dict[tuple[str, str], list[dict]]:
-    groups = defaultdict(list)
-    for score in scores:
-        groups[score["target"], score["metric"]].append(score)
-    return groups

@@ -125,10 +125,7 @@ def write_phantom(
             image = draw_phantom(ImageParameters(**row), resolution, _stream(seed, "image", index))
             Image.fromarray(image).save(folder / "train" / file_name)
         if not images_only:
-            for table, path in (
-                (cohort.table, folder / "train" / "metadata.csv"),
-                (cohort.truth, folder / "truth.csv"),
-            ):
+            for table, path in ((cohort.table, "train/metadata.csv"), (cohort.truth, "truth.csv")):
                 table.assign(file_name=file_names)[["file_name", *table.columns]].to_csv(
                     folder / path, index=False, lineterminator="\n"
                 )

@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from hf_hybrid.errors import InputError
 from hf_hybrid.folders import new_folder
 from hf_hybrid.images import DecodedImage, UnreadableImage, decode_image, image_bytes, resize
 from hf_hybrid.schema import RecordSchema, load_description
-from hf_hybrid.sources import listed, open_source, to_arrow
+from hf_hybrid.sources import TemporaryFolder, listed, open_source, to_arrow
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ class Records:
     schema: RecordSchema
     unread: dict[str, list[str]]
     raw: pd.DataFrame
-    cache: tempfile.TemporaryDirectory | None = dataclasses.field(default=None, repr=False)
+    cache: TemporaryFolder | None = dataclasses.field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Number of records."""

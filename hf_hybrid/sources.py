@@ -4,7 +4,9 @@ import csv
 import json
 import logging
 import os
+import shutil
 import tempfile
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +31,18 @@ FILE_SUFFIXES = (".parquet", ".csv", ".jsonl", ".json", ".zip")
 MAX_NAMED = 20  # items named in one message
 
 
+class TemporaryFolder:
+    """A private folder that goes with the last object that holds this one (a `TemporaryDirectory` would warn then).
+
+    Attributes:
+        path: where it is.
+    """
+
+    def __init__(self) -> None:
+        self.path = tempfile.mkdtemp(prefix="hf_hybrid-")
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 @dataclass
 class Source:
     """One split of a dataset as it is stored.
@@ -37,13 +51,13 @@ class Source:
         images: column of raw image cells `{"bytes": ..., "path": ...}`, read when asked for.
         image_column: its name.
         raw: all other cells, one row a record.
-        cache: the temporary folder that the images lie in, if any; it goes when this object goes.
+        cache: the temporary folder that the images lie in, if any.
     """
 
     images: Sequence[dict]
     image_column: str
     raw: pd.DataFrame
-    cache: tempfile.TemporaryDirectory | None
+    cache: TemporaryFolder | None
 
 
 def open_source(dataset: str, split: str | None = "train", cache_dir: str | Path | None = None) -> Source:
@@ -137,8 +151,8 @@ def _load(dataset: str, default: str | None, cache_dir: str | Path | None):
         return _image_folder(folders[_choose(name, folders, asked, default)]), None
     else:
         if cache_dir is None:
-            cache = tempfile.TemporaryDirectory(prefix="hf_hybrid-", ignore_cleanup_errors=True)
-            cache_dir = cache.name
+            cache = TemporaryFolder()
+            cache_dir = cache.path
         files, source = [path], {"path": "parquet", "data_files": str(path)}
         if path.is_dir():
             files, source = path.rglob("*.parquet"), {"path": str(path)}

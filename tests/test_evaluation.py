@@ -10,10 +10,12 @@ from example_folders import CODEC, RELEASE, SAMPLER, VERSIONS, png
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from hf_hybrid import evaluation, provenance
+from hf_hybrid import charts, evaluation, provenance
 from hf_hybrid.commands import evaluate
 from hf_hybrid.errors import InputError
-from hf_hybrid.evaluation import EvaluationOptions, EvaluationSet, Report, evaluate_sets
+from hf_hybrid.evaluation import EvaluationSet, Report, evaluate_sets
+from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.metrics import predictors
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 from hf_hybrid.tables import to_columns
 
@@ -153,7 +155,7 @@ def test_without_targets_utility_is_not_measured():
         "status": "not measured",
         "reason": "the schema names no target: name columns to predict with `targets`",
     }
-    assert evaluation.format_report(report) == (
+    assert charts.format_report(report) == (
         "utility: not measured (the schema names no target: name columns to predict with `targets`)\n"
     )
 
@@ -244,23 +246,23 @@ def test_synthetic_subsets_are_nested_and_a_small_release_is_used_whole():
 def test_the_network_learns_from_pixels_and_repeats_itself(monkeypatch):
     train, test = draw(80, 0), draw(80, 1)
     died, brightness = (train.frame["died"].to_numpy(int), train.pixels[:, 10:18, 10:18].mean(axis=(1, 2)))
-    monkeypatch.setattr(evaluation, "CNN_BATCH", 16)
-    monkeypatch.setattr(evaluation, "CNN_STEPS", 3)
-    outputs = [evaluation._fit_cnn([train.pixels], brightness, [test.pixels], None, seed) for seed in (0, 0, 1)]
+    monkeypatch.setattr(predictors, "CNN_BATCH", 16)
+    monkeypatch.setattr(predictors, "CNN_STEPS", 3)
+    outputs = [predictors.predict_cnn([train.pixels], brightness, [test.pixels], None, seed) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(outputs[0], outputs[1])
     assert (outputs[0] != outputs[2]).any()
-    monkeypatch.setattr(evaluation, "CNN_STEPS", 40)
-    found = evaluation._fit_cnn([train.pixels], brightness, [test.pixels], None, seed=0)
+    monkeypatch.setattr(predictors, "CNN_STEPS", 40)
+    found = predictors.predict_cnn([train.pixels], brightness, [test.pixels], None, seed=0)
     assert np.corrcoef(found, test.pixels[:, 10:18, 10:18].mean(axis=(1, 2)))[0, 1] > 0.5
     crp = [one.frame[["crp"]].to_numpy(np.float32) / 10 for one in (train, test)]
     labels = np.stack([died == 1, died == 0], axis=1)
-    found = evaluation._fit_cnn([train.pixels, crp[0]], labels, [test.pixels, crp[1]], 2, seed=0)
+    found = predictors.predict_cnn([train.pixels, crp[0]], labels, [test.pixels, crp[1]], 2, seed=0)
     assert found.shape == (80, 2) and found.min() > 0 and found.max() < 1
     assert roc_auc_score(test.frame["died"].to_numpy(int), found[:, 0]) > 0.7
 
 
 def test_the_network_takes_the_place_of_the_components(monkeypatch):
-    monkeypatch.setattr(evaluation, "CNN_STEPS", 2)
+    monkeypatch.setattr(predictors, "CNN_STEPS", 2)
     sets = draw(40, 0), draw(40, 1), draw(40, 2)
     report = evaluate_sets(*sets, schema("died"), dataclasses.replace(FAST, image_model="cnn"))
     linear = evaluate_sets(*sets, schema("died"), FAST)
@@ -271,35 +273,40 @@ def test_the_network_takes_the_place_of_the_components(monkeypatch):
 
 
 def test_the_table_for_the_terminal(same_distribution):
-    text = evaluation.format_report(same_distribution)
+    text = charts.format_report(same_distribution)
     assert max(map(len, text.splitlines())) <= 119
     lines = text.splitlines()
     assert lines[0] == "died: auc, higher is better, tested on 160 real records of 80 patients"
+    assert lines[1].split() == ["trained", "on", "image", "table", "both"]
     image = scores(same_distribution, target="died", metric="auc", inputs="image")
-    assert lines[4].split() == ["image", *(f"{row['value']:.3f}" for row in image.values())]
-    assert lines[5].split()[:3] == "{:.2f} to {:.2f}".format(*image["real"]["interval"]).split()
-    assert "Below each score: 95 % of 100 patient-cluster bootstraps of the mean over 2 seeds." in lines
-    assert any(line.startswith("died, both: synthetic 5x recovers ") for line in lines)
-    assert any(line.startswith("crp, image: ") for line in lines)
+    for line, (trained_on, row) in zip(lines[2:], image.items(), strict=False):
+        cell = "{:.3f} ({:.2f} to {:.2f})".format(row["value"], *row["interval"])
+        assert line.startswith(f"  {trained_on}  ") and line[lines[1].index("image") :].startswith(cell)
+    assert lines[2 + len(image)] == ""
+    assert "In parentheses: 95 % of 100 patient-cluster bootstraps of the mean over 2 seeds." in lines
+    assert [line.split(" recovers ")[0] for line in lines[-6:-3]] == [
+        f"died, {inputs}: synthetic 5x" for inputs in ("image", "table", "both")
+    ]
+    assert [line.split(": ")[0] for line in lines[-3:]] == ["crp, image", "crp, table", "crp, both"]
 
 
 def test_charts_are_the_same_bytes_without_a_program_name_and_replace_older_ones(same_distribution, tmp_path):
     (tmp_path / "utility_gone.png").write_bytes(b"old")
     (tmp_path / "samples.png").write_bytes(b"kept")
-    paths = evaluation.draw_charts(same_distribution, tmp_path)
+    paths = charts.draw_charts(same_distribution, tmp_path)
     first = {path.name: path.read_bytes() for path in paths}
     assert list(first) == ["utility_died.png", "utility_crp.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["samples.png", "utility_crp.png", "utility_died.png"]
-    assert {path.name: path.read_bytes() for path in evaluation.draw_charts(same_distribution, tmp_path)} == first
+    assert {path.name: path.read_bytes() for path in charts.draw_charts(same_distribution, tmp_path)} == first
     with Image.open(io.BytesIO(first["utility_died.png"])) as chart:
         assert chart.width > 600 and not chart.text
-    assert evaluation.draw_charts(Report(), tmp_path) == []
+    assert charts.draw_charts(Report(), tmp_path) == []
 
 
 def test_names_that_are_no_file_names_get_charts_of_their_own(same_distribution, tmp_path):
     rows = [row for row in same_distribution.utility["scores"] if row["metric"] == "auc" and row["inputs"] == "image"]
     renamed = [{**row, "target": name} for name in ("SpO2 / %", "SpO2 ($)", "../..") for row in rows]
-    paths = evaluation.draw_charts(Report(utility={"status": "measured", "scores": renamed}), tmp_path)
+    paths = charts.draw_charts(Report(utility={"status": "measured", "scores": renamed}), tmp_path)
     assert [path.name for path in paths] == ["utility_SpO2.png", "utility_SpO2_2.png", "utility_target.png"]
     assert all(path.parent == tmp_path and path.is_file() for path in paths)
 
@@ -369,11 +376,11 @@ def test_the_command_completes_the_release(folders, capsys):
     (release / "assets" / "samples.png").write_bytes(png())
     facts = {"versions": VERSIONS, "release": RELEASE | {"num_records": 60}, "codec": CODEC, "sampler": SAMPLER}
     provenance.write_provenance(release, facts)
-    options = evaluate.Options(str(release), f"{real}:train", str(real), seeds=1, bootstraps=60)
+    options = evaluate.Options(release=str(release), train=f"{real}:train", test=str(real), seeds=1, bootstraps=60)
     assert evaluate.main(options) == 0
     expected = evaluate_sets(*sets, schema("died"), FAST)
     assert json.loads((release / "report.json").read_text("utf-8")) == expected.to_dict()
-    assert capsys.readouterr().out == evaluation.format_report(expected)
+    assert capsys.readouterr().out == charts.format_report(expected)
     published = {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*.*")}
     assert {"README.md", "report.html", "assets/utility_died.png"} < set(published)
     assert evaluate.main(options) == 0

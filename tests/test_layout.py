@@ -19,11 +19,11 @@ FLOORS = (
         "samplers",
         "metrics",
     ),
-    ("latent_table", "pipeline", "release", "evaluation"),
+    ("latent_table", "pipeline", "release", "evaluation_options", "evaluation", "charts"),
     ("commands",),
 )
 ORDER = [name for floor in FLOORS for name in floor]
-HEAVY = {"ctgan": {"samplers/ctgan.py"}, "pydicom": {"images.py"}, "matplotlib": {"evaluation.py", "charts.py"}}
+HEAVY = {"ctgan": {"samplers/ctgan.py"}, "pydicom": {"images.py"}, "matplotlib": {"charts.py"}}
 
 
 def module_of(path: Path) -> str:

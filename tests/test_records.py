@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -456,8 +457,11 @@ def test_temporary_files_are_private_and_go_with_the_records(tmp_path, monkeypat
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     gc.collect()
     assert greys(records) == [10, 20]
-    del records
-    gc.collect()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del records
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
     assert list((tmp_path / "tmp").iterdir()) == []
     load_records(tmp_path / "parquet", cache_dir=tmp_path / "below" / "cache")
     assert stat.S_IMODE((tmp_path / "below" / "cache").stat().st_mode) == 0o700

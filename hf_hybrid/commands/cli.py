@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
@@ -52,13 +52,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command(name: str, argv: Sequence[str]) -> int:
     """Runs one command; the scripts call this too."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("hf_hybrid").setLevel(logging.INFO)
-    try:
+
+    def run() -> int:
         command = importlib.import_module(f"hf_hybrid.commands.{name.replace('-', '_')}")
         options = _parse(name, command, list(argv))
         _use_cores()
         return command.main(options)
+
+    return guarded(run)
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """Calls `run` and turns what it raises into one line and an exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("hf_hybrid").setLevel(logging.INFO)
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # `datasets` reads it when a command imports it
+    try:
+        return run()
     except InputError as error:
         return _complain(str(error), 2)
     except PushRefused as error:
@@ -66,7 +76,6 @@ def run_command(name: str, argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _complain("stopped; the same command continues where it can", 130)
     except Exception as error:
-        # Whatever a library says may hold a private cell: only where it happened is told.
         if os.environ.get("HF_HYBRID_DEBUG"):
             raise
         frames = traceback.extract_tb(error.__traceback__)
@@ -98,7 +107,7 @@ def _parse(name: str, command, argv: list[str]) -> object:
         raise InputError(f"{reason}; `hf-hybrid {name} --help` shows the options") from None
     if takes_config and parsed.config is None and not {"-h", "--help"} & set(argv):
         raise InputError(f"expected a YAML file, found none: hf-hybrid {name} CONFIG.yaml")
-    values = vars(parser.instantiate_classes(parsed))
+    values = vars(parser.instantiate(parsed))
     return command.Options(**{key: value for key, value in values.items() if key != "config"})
 
 

@@ -14,7 +14,7 @@ from hf_hybrid import __version__
 from hf_hybrid.commands.fit import SamplerOptions
 from hf_hybrid.commands.train_codec import CodecOptions
 from hf_hybrid.errors import InputError
-from hf_hybrid.evaluation import EvaluationOptions
+from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.folders import private_folder, write_atomically
 from hf_hybrid.release import ReleaseInfo
 
@@ -102,14 +102,14 @@ class Options:
 
 def main(options: Options) -> int:
     """Runs what is left to do and prints the scores and the paths made."""
-    from hf_hybrid.evaluation import format_report
+    from hf_hybrid.charts import format_report
 
     output_dir = Path(options.output_dir)
     stages = Stages(output_dir)
     dataset, schema = _private_records(options, stages)
     codec = _codec(options, stages)
     pipeline = _pipeline(options, stages, dataset, schema, codec)
-    release = _release(options, stages, dataset, pipeline)
+    release = _release(options, stages, pipeline)
     report = _evaluate(options, stages, dataset, release)
     private_folder(output_dir / "release-private")
     sys.stdout.write(format_report(report) + "\n")
@@ -128,7 +128,8 @@ class Stages:
     """What has been done below an output folder, and from which inputs.
 
     A stage is skipped while its inputs (options and the stages before it) are the same. When they have changed, what
-    it had made is moved to `logs/replaced/`, never deleted. When it broke, its checkpoints are still in `logs/<stage>`.
+    it had made is moved to `logs/replaced/`, never deleted. When it broke, its checkpoints are still in
+    `logs/<stage>`.
     """
 
     def __init__(self, output_dir: Path) -> None:
@@ -136,23 +137,30 @@ class Stages:
         self.logs = private_folder(output_dir / "logs")
         self.done: dict[str, str] = {}
 
-    def run(self, name: str, output: Path, inputs: dict, make: Callable[[Path], object]) -> Path:
-        """Makes `output` by `make(logging_dir)` unless it is there from the same inputs; returns it."""
+    def run(
+        self, name: str, output: Path, inputs: dict, make: Callable[[Path], object], last: str | None = None
+    ) -> Path:
+        """Makes `output` by `make(logging_dir)` unless it is there from the same inputs; returns it.
+
+        Args:
+            name: of the stage.
+            output: what it makes.
+            inputs: JSON-able; with the stages before, all that the output depends on.
+            make: makes the output, or ends what a broken run began.
+            last: the file in `output` that is written last, for an output that does not appear all at once.
+        """
         inputs = {"version": __version__, "before": dict(self.done), **inputs}
         digest = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
-        marks = private_folder(self.logs / "stages")
-        begun, done = marks / f"{name}.begun", marks / f"{name}.done"
-        if done.exists() and done.read_text() == digest and output.exists():
+        mark = private_folder(self.logs / "stages") / name
+        # Without a mark of these inputs, whatever lies there was made from others.
+        if not mark.exists() or mark.read_text() != digest:
+            self._set_aside(name, output, self.logs / name)
+            write_atomically(mark, digest)
+        if (output / last if last else output).exists():
             logger.info("%s: nothing has changed", name)
         else:
-            # Without a mark of these inputs, whatever lies there was made from others.
-            if not begun.exists() or begun.read_text() != digest:
-                self._set_aside(name, output, self.logs / name)
-                write_atomically(begun, digest)
-            done.unlink(missing_ok=True)
             logger.info("%s: begins", name)
             make(self.logs / name)
-            write_atomically(done, digest)
         self.done[name] = digest
         return output
 
@@ -224,7 +232,7 @@ def _codec(options: Options, stages: Stages) -> Path | str:
     inputs = {"dataset": fingerprint(public), **asdict(codec)}
     # The private cohort has no say in the codec.
     before, stages.done = stages.done, {name: stages.done[name] for name in ("public",) if name in stages.done}
-    stages.run("codec", output, inputs, lambda logs: codec.train(public, output, logs))
+    stages.run("codec", output, inputs, lambda logs: codec.train(public, output, logs), last="README.md")
     stages.done |= before
     return output
 
@@ -253,9 +261,8 @@ def _pipeline(options: Options, stages: Stages, dataset: str, schema: str | dict
     return stages.run("pipeline", output, {"sampler": options.sampler.sampler, **asdict(options.sampler.chosen)}, fit)
 
 
-def _release(options: Options, stages: Stages, dataset: str, pipeline: Path) -> Path:
+def _release(options: Options, stages: Stages, pipeline: Path) -> Path:
     from hf_hybrid.pipeline import HybridPipeline
-    from hf_hybrid.records import load_records
     from hf_hybrid.release import write_release
 
     wanted = options.release
@@ -271,17 +278,20 @@ def _release(options: Options, stages: Stages, dataset: str, pipeline: Path) -> 
 
 
 def _evaluate(options: Options, stages: Stages, dataset: str, release: Path):
-    from hf_hybrid.evaluation import Report, draw_charts, evaluate_release
+    from hf_hybrid.charts import draw_charts
+    from hf_hybrid.evaluation import Report, evaluate_release
     from hf_hybrid.release import complete
 
     def evaluate(_: Path) -> None:
         report = evaluate_release(release, f"{dataset}:train", f"{dataset}:test", options.evaluation)
         draw_charts(report, release / "assets")
         complete(release, report.to_dict())
+        write_atomically(evaluated, json.dumps(report.to_dict()))
 
-    report = release / "report.json"
-    stages.run("evaluation", report, asdict(options.evaluation), evaluate)
-    return Report(**json.loads(report.read_text(encoding="utf-8")))
+    # A copy of the report, written last: the release itself is completed file by file.
+    evaluated = stages.logs / "report.json"
+    stages.run("evaluation", evaluated, asdict(options.evaluation), evaluate)
+    return Report(**json.loads(evaluated.read_text(encoding="utf-8")))
 
 
 def fingerprint(dataset: str) -> str:

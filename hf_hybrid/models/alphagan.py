@@ -162,12 +162,16 @@ class AlphaGAN(ModelMixin, ConfigMixin):
                     f"expected a {cls.__name__} in `{pretrained_model_name_or_path}`, found "
                     f"{config.get('_class_name')}: name a codec that hf-hybrid train-codec made"
                 )
-            return super().from_pretrained(pretrained_model_name_or_path, use_safetensors=True, **kwargs)
+            codec = super().from_pretrained(pretrained_model_name_or_path, use_safetensors=True, **kwargs)
         except (OSError, json.JSONDecodeError) as error:
             raise InputError(
                 f"expected an {cls.__name__} codec (config.json and safetensors), found none that loads at "
                 f"`{pretrained_model_name_or_path}`: {type(error).__name__}; check the folder or Hub id and the token"
             ) from None
+        codec.register_to_config(
+            _name_or_path=None
+        )  # diffusers would save the path of this machine with the next copy
+        return codec
 
 
 _HUB_ARGUMENTS = ("subfolder", "revision", "token", "cache_dir", "local_files_only", "force_download")

@@ -337,7 +337,7 @@ def train_codec(
         The held-out scores of the codec and of a PCA.
     """
     output_dir = Path(output_dir)
-    if (output_dir / "config.json").exists():
+    if (output_dir / "README.md").exists():  # written last
         raise InputError(f"expected a new `output_dir`, found a codec in {output_dir}: name another folder")
     logging_dir = private_folder(logging_dir or output_dir / "logs")
     with torch.random.fork_rng(devices=[]):

@@ -48,12 +48,12 @@ class CTGANSampler(Sampler):
     """
 
     max_train_steps: int = 3000
-    batch_size: int = 500
+    batch_size: int = 200
     embedding_dim: int = 128
     generator_dim: tuple[int, ...] = (256, 256)
     discriminator_dim: tuple[int, ...] = (256, 256)
     pac: int = 1
-    learning_rate: float = 2e-4
+    learning_rate: float = 1e-3
     gradient_penalty: float = 10.0
     temperature: float = 0.2
     seed: int = 0

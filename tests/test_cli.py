@@ -1,0 +1,108 @@
+"""The command line: exit codes, one line for a user's mistake, no traceback, no private cell."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hf_hybrid.commands import cli
+from hf_hybrid.errors import PushRefused
+
+
+def run(capsys, *argv):
+    code = cli.main([str(word) for word in argv])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_help_lists_every_command(capsys):
+    code, out, _ = run(capsys, "--help")
+
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines() if line.startswith("  ")] == list(cli.COMMANDS)
+
+
+def test_no_command_shows_the_help_and_is_a_mistake(capsys):
+    code, out, _ = run(capsys)
+
+    assert code == 2 and out.startswith("usage: hf-hybrid COMMAND")
+
+
+def test_the_version(capsys):
+    from hf_hybrid import __version__
+
+    assert run(capsys, "--version")[1] == f"hf-hybrid {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["fitt"], "error: expected a command among inspect, split, phantom, .*, found 'fitt'"),
+        (["inspect"], "error: .*dataset.*; `hf-hybrid inspect --help` shows the options"),
+        (["inspect", "no-such-folder/here"], "error: expected .*, found .*no-such-folder/here.*"),
+        (["phantom", "OUT", "--num_records", "many"], "error: .*many.*; `hf-hybrid phantom --help` shows .*"),
+        (["phantom", "OUT", "--resolution", "16"], "error: expected `resolution` from 32 to 512, found 16"),
+        (["train-codec", "--dataset", "x"], "error: .*output_dir.*; `hf-hybrid train-codec --help` shows the options"),
+        (["run"], "error: expected a YAML file, found none: hf-hybrid run CONFIG.yaml"),
+        (["run", "no.yaml"], "error: .*no.yaml.*"),
+        (["push", "OUT", "--repo_id", "me/mine", "--dry_run"], "error: expected the folder of a codec, .*"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, argv, message):
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *argv)
+
+    assert code == 2, err
+    assert re.fullmatch(message + "\n", err), err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_flags_and_lists_are_read_as_people_type_them():
+    from hf_hybrid.commands import inspect, push
+
+    pushed = cli._parse("push", push, ["folder", "--repo_id", "a/b", "--dry_run", "--public"])
+    assert (pushed.folder, pushed.dry_run, pushed.public, pushed.gated) == ("folder", True, True, False)
+    for argv in (["data", "--targets", "age, outcome"], ["data", "--targets=age,outcome"]):
+        assert cli._parse("inspect", inspect, argv).targets == ["age", "outcome"]
+
+
+def test_a_refused_push_is_exit_code_3(capsys, monkeypatch):
+    def refuse(options):
+        raise PushRefused("it holds private rows")
+
+    monkeypatch.setattr("hf_hybrid.commands.push.main", refuse)
+
+    assert run(capsys, "push", "x", "--repo_id", "a/b") == (3, "", "error: push refused: it holds private rows\n")
+
+
+def test_an_unforeseen_error_tells_its_place_and_no_cell(capsys, monkeypatch):
+    def break_down(options):
+        raise KeyError("Doe, John, 1951-02-03")
+
+    monkeypatch.setattr("hf_hybrid.commands.phantom.main", break_down)
+    code, _, err = run(capsys, "phantom", "x")
+
+    assert code == 1
+    assert err.startswith("error: KeyError at ") and "HF_HYBRID_DEBUG=1" in err
+    assert "Doe" not in err and "Traceback" not in err
+
+
+def test_with_debugging_the_traceback_is_shown(monkeypatch):
+    def break_down(options):
+        raise KeyError("a cell")
+
+    monkeypatch.setattr("hf_hybrid.commands.phantom.main", break_down)
+    monkeypatch.setenv("HF_HYBRID_DEBUG", "1")
+
+    with pytest.raises(KeyError, match="a cell"):
+        cli.main(["phantom", "x"])
+
+
+def test_it_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "hf_hybrid.commands.cli", "--version"], capture_output=True, text=True
+    )
+
+    assert done.returncode == 0 and done.stdout.startswith("hf-hybrid ")

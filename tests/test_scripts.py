@@ -1,0 +1,97 @@
+"""Every script starts; every configuration is read; the preparation of the real data works on a clone's layout."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from hf_hybrid.commands import cli, run
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_shows_its_options(script):
+    done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, cwd=ROOT)
+
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+def test_no_script_bears_the_name_of_an_import():
+    import importlib.util
+
+    assert [path.stem for path in SCRIPTS if importlib.util.find_spec(path.stem)] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts" / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_a_configuration_is_read(path):
+    options = cli._parse("run", run, [str(path), "--split.seed", "3"])
+
+    assert options.output_dir == yaml.safe_load(path.read_text())["output_dir"]
+    assert options.split.seed == 3
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts" / "accelerate").glob("*.yaml")), ids=lambda path: path.name)
+def test_an_accelerate_configuration_is_known_to_accelerate(path):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    assert load_config_from_file(str(path)).mixed_precision == "bf16"
+
+
+def make_clone(folder):
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for index, (view, finding, modality, there) in enumerate(
+        [
+            ("PA", "Pneumonia/Viral/COVID-19", "X-ray", True),
+            ("AP Supine", "COVID-19", "X-ray", True),
+            ("AP", "No Finding", "X-ray", True),
+            ("PA", "todo", "X-ray", True),
+            ("PA", "Pneumonia/Bacterial", "X-ray", True),
+            ("L", "COVID-19", "X-ray", True),
+            ("Axial", "COVID-19", "CT", True),
+            ("PA", "COVID-19", "X-ray", False),
+        ]
+    ):
+        name = f"image-{index}.png"
+        if there:
+            Image.fromarray(np.full((300, 400), 30 * index, dtype=np.uint8)).save(folder / "images" / name)
+        rows.append({"patientid": index, "view": view, "finding": finding, "modality": modality, "filename": name})
+    columns = "age sex survival intubated went_icu needed_supplemental_O2 offset temperature pO2_saturation"
+    counts = "leukocyte_count neutrophil_count lymphocyte_count"
+    table = pd.DataFrame(rows).assign(**dict.fromkeys(f"{columns} {counts}".split(), ""))
+    table.to_csv(folder / "metadata.csv", index=False)
+    return folder
+
+
+def test_a_clone_becomes_an_image_folder(tmp_path):
+    from hf_hybrid.records import load_records
+
+    clone = make_clone(tmp_path / "clone")
+    script = ROOT / "scripts" / "prepare_covid_cxr.py"
+    done = subprocess.run([sys.executable, script, clone, tmp_path / "out"], capture_output=True, text=True)
+    records = load_records(str(tmp_path / "out"))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"5 frontal radiographs in {tmp_path / 'out'}\n"
+    assert list(records.raw["finding"]) == ["covid19", "covid19", "no_finding", "", "other_pneumonia"]
+    assert records.schema.group_column == "patient_id"
+    assert records.pixel_values(256).shape == (5, 256, 256)
+
+
+def test_a_folder_that_is_no_clone_is_refused(tmp_path):
+    clone = make_clone(tmp_path / "clone")
+    shutil.copy(ROOT / "setup.cfg", clone / "metadata.csv")
+    script = ROOT / "scripts" / "prepare_covid_cxr.py"
+    done = subprocess.run([sys.executable, script, clone, tmp_path / "out"], capture_output=True, text=True)
+
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
