@@ -279,7 +279,16 @@ def test_a_score_of_perfect_reconstructions():
 
     assert score["l1"] == 0 and score["ssim"] == pytest.approx(1)
     assert score["latent_normality"] < 0.05
+    assert score["sharpness"] == pytest.approx(1)
     assert score["score"] == pytest.approx(score["latent_normality"])
+
+
+def test_a_blurred_reconstruction_is_not_sharp():
+    images = torch.rand(4, 1, 32, 32) * 2 - 1
+    blurred = torch.nn.functional.avg_pool2d(images, 3, stride=1, padding=1)
+    score = held_out_score(lambda batch: (torch.randn(4, 100), blurred), images)
+
+    assert score["sharpness"] < 0.6
 
 
 def test_training_writes_a_codec_folder_without_its_critics(tmp_path):

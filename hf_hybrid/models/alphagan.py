@@ -203,15 +203,15 @@ def _check_configuration(
         raise InputError(f"expected `norm` group or none, found {norm!r}")
 
 
-def _stage(first: nn.Module, channels: int, layers: int, norm: str) -> nn.Sequential:
-    """A convolution that changes the resolution, then `layers - 1` more; each followed by norm and activation."""
+def _stage(in_channels: int, out_channels: int, layers: int, norm: str) -> list[nn.Module]:
+    """`layers` times convolution, normalisation, activation, at one resolution."""
     modules = []
-    for convolution in (first, *(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(layers - 1))):
-        modules.append(convolution)
+    for index in range(layers):
+        modules.append(nn.Conv2d(out_channels if index else in_channels, out_channels, 3, padding=1))
         if norm == "group":
-            modules.append(nn.GroupNorm(_groups(channels), channels))
+            modules.append(nn.GroupNorm(_groups(out_channels), out_channels))
         modules.append(nn.SiLU())
-    return nn.Sequential(*modules)
+    return modules
 
 
 def _groups(channels: int) -> int:
@@ -224,9 +224,10 @@ class _Encoder(nn.Module):
 
     def __init__(self, in_channels: int, widths: list[int], layers: int, norm: str, latent_dim: int) -> None:
         super().__init__()
-        pairs = zip([in_channels, *widths], widths, strict=False)
-        stages = [_stage(nn.Conv2d(one, two, 4, stride=2, padding=1), two, layers, norm) for one, two in pairs]
-        self.layers = nn.Sequential(*stages, nn.Flatten(), nn.Linear(widths[-1] * 16, latent_dim))
+        modules = [nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1), nn.SiLU()]
+        for one, two in zip(widths, widths[1:], strict=False):
+            modules += [*_stage(one, two, layers, norm), nn.AvgPool2d(2)]
+        self.layers = nn.Sequential(*modules, nn.Flatten(), nn.Linear(widths[-1] * 16, latent_dim))
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         return self.layers(pixel_values)
@@ -238,12 +239,11 @@ class _Generator(nn.Module):
     def __init__(self, in_channels: int, widths: list[int], layers: int, norm: str, latent_dim: int) -> None:
         super().__init__()
         self.start = nn.Linear(latent_dim, widths[-1] * 16)
-        upwards = [*reversed(widths), widths[0]]
-        pairs = zip(upwards, upwards[1:], strict=False)
-        stages = [
-            _stage(nn.ConvTranspose2d(one, two, 4, stride=2, padding=1), two, layers, norm) for one, two in pairs
-        ]
-        self.layers = nn.Sequential(*stages, nn.Conv2d(widths[0], in_channels, 3, padding=1))
+        upwards, modules = [*reversed(widths), widths[0]], []
+        for one, two in zip(upwards, upwards[1:], strict=False):
+            # Nearest neighbour and a convolution: transposed convolutions leave a chequered pattern.
+            modules += [nn.Upsample(scale_factor=2), *_stage(one, two, layers, norm)]
+        self.layers = nn.Sequential(*modules, nn.Conv2d(widths[0], in_channels, 3, padding=1))
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         return self.layers(self.start(codes).view(len(codes), -1, 4, 4))
