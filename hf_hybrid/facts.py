@@ -25,7 +25,8 @@ _CODEC_SCORES = {
     "l1": "mean absolute error of a reconstruction in [-1, 1] (lower is better)",
     "ssim": "structural similarity of a reconstruction (higher is better)",
     "latent_normality": "distance of the latents from a normal distribution (lower is better)",
-    "score": "all three: l1 + (1 - ssim) + latent_normality (lower is better)",
+    "sharpness": "gradient of the reconstructions relative to that of the images (1 is right)",
+    "score": "chooses the weights: l1 + (1 - ssim) + latent_normality + |1 - sharpness| (lower is better)",
 }
 _NOT_RUN = {"score": "not run", "difference": ""}
 _NOT_EVALUATED = {"status": "not measured", "reason": "the release was generated and not evaluated"}
