@@ -22,6 +22,7 @@ from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.utility import METRICS, Estimate, Recovery, bootstrap_weights, recover
+from hf_hybrid.provenance import read_provenance
 from hf_hybrid.schema import RecordSchema
 
 logger = logging.getLogger(__name__)
@@ -94,10 +95,12 @@ def evaluate_release(
 
     schema = RecordSchema.load(schema or Path(release) / "schema.json").with_targets(targets)
     spellings = schema.missing_spellings
+    resize_mode = read_provenance(release)["codec"]["config"].get("resize_mode", "crop")  # as the codec saw them
     sets, patients = [], []
     for dataset, split in ((release, "train"), (train, "train"), (test, "test")):
         records = load_records(dataset, schema=schema, split=split)
-        sets.append(EvaluationSet(records.pixel_values(predictors.RESOLUTION), records.frame, records.groups))
+        pixels = records.pixel_values(predictors.RESOLUTION, fit=resize_mode)
+        sets.append(EvaluationSet(pixels, records.frame, records.groups))
         cells = records.raw[schema.group_column] if schema.group_column in records.raw else ()
         patients.append({to_category(cell) for cell in cells if not is_missing(cell, spellings)})
     advice = "divide the records with `hf-hybrid split` first"

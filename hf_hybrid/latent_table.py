@@ -62,7 +62,7 @@ class LatentTable:
                 "look at `hf-hybrid inspect` and give a schema"
             )
         config = codec.config
-        batches = records.iter_pixels(config.resolution, config.in_channels, batch_size=BLOCK)
+        batches = records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, BLOCK)
         latents = [codec.encode(to_tensor(batch).to(codec.device)).latents.cpu() for batch in batches]
         rows = LatentRows(torch.cat(latents).numpy(), disclosure.restrict(schema, records.frame))
         return cls(rows.to_dataset(schema), schema, records.groups)

@@ -85,7 +85,17 @@ class TrainingArguments:
         """The Accelerator that these arguments ask for."""
         # Its state is one per process: without this a sampler could not be trained after a codec in half precision.
         AcceleratorState._reset_state()
-        return Accelerator(mixed_precision=self.mixed_precision, log_with=self.report_to, project_dir=logging_dir)
+        try:
+            accelerator = Accelerator(
+                mixed_precision=self.mixed_precision, log_with=self.report_to, project_dir=logging_dir
+            )
+        except ValueError:
+            accelerator = None
+        if self.report_to and not (
+            accelerator and accelerator.log_with
+        ):  # Accelerate drops a tracker it cannot import
+            raise InputError(f"expected `report_to` a tracker that is installed, found {self.report_to!r}")
+        return accelerator
 
 
 class TrainingRun:

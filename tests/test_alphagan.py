@@ -103,6 +103,7 @@ def test_every_resolution(resolution):
         ({"resolution": 48}, "expected `resolution` among \\(32, 64, 128, 256, 512\\), found 48"),
         ({"in_channels": 2}, "expected `in_channels` 1 \\(grey\\) or 3 \\(RGB\\), found 2"),
         ({"norm": "batch"}, "expected `norm` group or none, found 'batch'"),
+        ({"resize_mode": "squeeze"}, "expected `resize_mode` crop or pad, found 'squeeze'"),
         ({"latent_dim": 0}, "of at least 1"),
     ],
 )
@@ -296,7 +297,7 @@ def test_training_writes_a_codec_folder_without_its_critics(tmp_path):
         def __len__(self):
             return 40
 
-        def iter_pixels(self, resolution, channels):
+        def iter_pixels(self, resolution, channels, fit):
             yield from np.array_split(drawn(40, resolution, channels), 3)
 
     arguments = CodecArguments(max_train_steps=2, train_batch_size=4, validation_steps=2)
@@ -328,7 +329,7 @@ def test_too_few_images_are_refused(tmp_path):
         def __len__(self):
             return 8
 
-        def iter_pixels(self, resolution, channels):
+        def iter_pixels(self, resolution, channels, fit):
             yield drawn(8, resolution)
 
     with pytest.raises(InputError, match="expected more images than `latent_dim` 8, found 8"):

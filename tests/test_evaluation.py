@@ -335,6 +335,8 @@ def folders(tmp_path):
     release = datasets.Dataset.from_dict(columns, features=features)
     release.to_parquet(tmp_path / "release" / "data" / "train-00000-of-00001.parquet")
     released.save(tmp_path / "release" / "schema.json")
+    facts = {"versions": VERSIONS, "release": RELEASE | {"num_records": 60}, "codec": CODEC, "sampler": SAMPLER}
+    provenance.write_provenance(tmp_path / "release", facts)
     (tmp_path / "real" / "data").mkdir(parents=True)
     for split, one in (("train", sets[1]), ("test", sets[2])):
         raw = {name: one.frame[name].tolist() for name in one.frame}
@@ -374,8 +376,6 @@ def test_the_command_completes_the_release(folders, capsys):
     release, real, sets = folders
     (release / "assets").mkdir()
     (release / "assets" / "samples.png").write_bytes(png())
-    facts = {"versions": VERSIONS, "release": RELEASE | {"num_records": 60}, "codec": CODEC, "sampler": SAMPLER}
-    provenance.write_provenance(release, facts)
     options = evaluate.Options(release=str(release), train=f"{real}:train", test=str(real), seeds=1, bootstraps=60)
     assert evaluate.main(options) == 0
     expected = evaluate_sets(*sets, schema("died"), FAST)

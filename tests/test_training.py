@@ -91,6 +91,12 @@ def test_the_time_budget_stops_the_run_and_keeps_what_was_learned(tmp_path):
     assert [path.name for path in tmp_path.glob(f"checkpoint-{seen[-1]}")]
 
 
+@pytest.mark.parametrize("tracker", ["wandb", "no such tracker"])
+def test_a_tracker_that_is_not_there_is_refused(tmp_path, tracker):
+    with pytest.raises(InputError, match=f"expected `report_to` a tracker that is installed, found '{tracker}'"):
+        train(tmp_path, report_to=tracker)
+
+
 def test_the_folder_of_checkpoints_is_private(tmp_path):
     train(tmp_path / "logs")
 

@@ -21,6 +21,7 @@ class CodecOptions(CodecArguments):
         layers_per_block: convolutions at each resolution.
         norm: `group` or `none`.
         linear_path: whether a PCA-initialised linear path runs beside the convolutions.
+        resize_mode: how images that are not square become so, `crop` (their middle) or `pad` (all, on black).
     """
 
     image_source: str | None = None
@@ -32,6 +33,7 @@ class CodecOptions(CodecArguments):
     layers_per_block: int = 1
     norm: str = "group"
     linear_path: bool = True
+    resize_mode: str = "crop"
 
     def train(
         self, dataset: str, output_dir: str | Path, logging_dir: Path | None = None

@@ -48,6 +48,8 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         norm: `group` or `none`; batch norm is not offered, since a record's code must not depend on its neighbours.
         linear_path: whether the linear path is there.
         linear_resolution: resolution at which it works.
+        resize_mode: how images that are not square become so, `crop` (their middle) or `pad` (all, on black); told to
+            whoever prepares images, not applied here.
     """
 
     @register_to_config
@@ -62,9 +64,12 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         norm: str = "group",
         linear_path: bool = True,
         linear_resolution: int = 64,
+        resize_mode: str = "crop",
     ) -> None:
         super().__init__()
         _check_configuration(resolution, in_channels, latent_dim, base_channels, max_channels, layers_per_block, norm)
+        if resize_mode not in ("crop", "pad"):
+            raise InputError(f"expected `resize_mode` crop or pad, found {resize_mode!r}")
         widths = [min(base_channels * 2**stage, max_channels) for stage in range(resolution.bit_length() - 3)]
         self.encoder = _Encoder(in_channels, widths, layers_per_block, norm, latent_dim)
         self.generator = _Generator(in_channels, widths, layers_per_block, norm, latent_dim)

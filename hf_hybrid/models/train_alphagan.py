@@ -369,7 +369,7 @@ def _pixels(load: Callable[[], Records], codec: AlphaGAN, logging_dir: Path) -> 
             side, first = (config.resolution, config.resolution), 0
             shape = (len(records), *side) if config.in_channels == 1 else (len(records), *side, 3)
             pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-            for batch in records.iter_pixels(config.resolution, config.in_channels):
+            for batch in records.iter_pixels(config.resolution, config.in_channels, config.resize_mode):
                 pixels[first : first + len(batch)] = batch
                 first += len(batch)
             pixels.flush()
@@ -407,9 +407,10 @@ def held_out_score(
 
     Returns:
         `l1` (0 to 2, lower is better), `ssim` (-1 to 1, higher), `latent_normality` (mean Kolmogorov-Smirnov distance
-        of a dimension to N(0, 1), 0 to 1, lower), `sharpness` (mean gradient of the reconstructions relative to that of
-        the images, 1 is right) and `score` = l1 + (1 - ssim) + latent_normality + |1 - sharpness| (lower): it chooses.
-        Without sharpness the blurred mean of what an image may be would always win (Blau and Michaeli 2018).
+        of a dimension to N(0, 1), 0 to 1, lower), `sharpness` (mean gradient of the reconstructions relative to that
+        of the images, 1 is right), and `score` = l1 + (1 - ssim) + latent_normality + |1 - sharpness| (lower), which
+        chooses the weights. Without sharpness the blurred mean of what an image may be would always win (Blau and
+        Michaeli 2018).
     """
     latents, reconstructions = encode_and_decode(images)
     similar = [

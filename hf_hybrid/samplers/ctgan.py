@@ -139,6 +139,10 @@ class CTGANSampler(Sampler):
             seed=self.seed,
         )
         accelerator = arguments.accelerator(logging_dir)
+        if accelerator.num_processes > 1:
+            raise InputError(
+                f"expected one process, found {accelerator.num_processes}: a table this small needs no more"
+            )
         device = accelerator.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed + 1)
