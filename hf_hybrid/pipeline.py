@@ -1,8 +1,9 @@
 """HybridPipeline: codec + sampler + schema, from which synthetic image + row records are drawn."""
 
+import atexit
 import json
+import shutil
 import tempfile
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -93,14 +94,14 @@ class HybridPipeline(ModelHubMixin):
         """
         from datasets import Dataset
 
-        folder = tempfile.TemporaryDirectory(prefix="hf_hybrid-")
-        path = Path(folder.name) / "records.arrow"
+        # Until the process ends, as `datasets` does with its own: later `map` calls write their caches beside it.
+        folder = tempfile.mkdtemp(prefix="hf_hybrid-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        path = Path(folder) / "records.arrow"
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, self.features.arrow_schema) as writer:
             for block in self.blocks(num_records, seed, conditions):
                 writer.write_table(block)
-        dataset = Dataset.from_file(str(path))
-        weakref.finalize(dataset.data, folder.cleanup)
-        return dataset
+        return Dataset.from_file(str(path))
 
     @property
     def features(self):

@@ -85,6 +85,13 @@ def test_images_are_the_decoded_latents_and_nothing_travels_with_them(pipeline):
     np.testing.assert_allclose(decode_png(record["bytes"]), (expected + 1) * 127.5, atol=0.51)
 
 
+def test_records_can_be_mapped_again_and_again(pipeline):
+    older = pipeline(70, seed=0).map(lambda row: {"age": row["age"] + 1})
+    ages = older.map(lambda row: {"age": row["age"] - 1})["age"]
+
+    assert list(ages) == list(pipeline(70, seed=0)["age"])
+
+
 def test_memory_does_not_grow_with_the_number_of_records(pipeline):
     """Blocks are given on as they are drawn."""
     blocks = pipeline.blocks(10**9, seed=0)
