@@ -79,6 +79,7 @@ def test_what_a_run_leaves(whole):
     assert sorted(path.name for path in whole.iterdir()) == ["codec", "logs", "pipeline", "release", "release-private"]
     for private in ("logs", "release-private"):
         assert (whole / private).stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in (whole / "release-private").iterdir()] == ["reconstructions.png"]
     assert sorted(path.name for path in (whole / "codec").iterdir()) == [
         "README.md",
         "assets",
@@ -227,6 +228,13 @@ def test_private_and_public_cohort_must_differ(tmp_path, capsys):
 
     assert run(config, tmp_path / "run") == 2
     assert "expected another `seed` for public_cohort than for cohort" in capsys.readouterr().err
+
+
+def test_private_records_need_public_images_or_a_codec(tmp_path, whole, capsys):
+    config = write_config(tmp_path, dataset=str(whole / "logs" / "records"))
+
+    assert run(config, tmp_path / "run") == 2
+    assert "expected `public_dataset` (images of the same kind" in capsys.readouterr().err
 
 
 def test_no_targets_is_not_measured(tmp_path, whole):

@@ -72,7 +72,7 @@ class Options:
     Args:
         output_dir: gets `codec/ pipeline/ release/ release-private/ logs/`.
         dataset: private records; None draws the built-in cohort.
-        public_dataset: images that train the codec; None draws a second cohort, images only.
+        public_dataset: images that train the codec; drawn too, when the private records are.
         pretrained_codec: folder or Hub id of a codec to use instead of training one.
         schema: file that overrides what is inferred of the columns, or the description itself.
         targets: columns that the utility scores predict.
@@ -111,15 +111,15 @@ def main(options: Options) -> int:
     pipeline = _pipeline(options, stages, dataset, schema, codec)
     release = _release(options, stages, pipeline)
     report = _evaluate(options, stages, dataset, release)
-    private_folder(output_dir / "release-private")
     sys.stdout.write(format_report(report) + "\n")
     for what, path in (
         ("codec", codec),
         ("pipeline", pipeline),
         ("release", release),
         ("card", release / "README.md"),
+        ("not for others", output_dir / "release-private"),
     ):
-        sys.stdout.write(f"{what:9} {path}\n")
+        sys.stdout.write(f"{what:15} {path}\n")
     sys.stdout.write(f"next: hf-hybrid push {release} --repo_id NAME --dry_run\n")
     return 0
 
@@ -214,8 +214,13 @@ def _codec(options: Options, stages: Stages) -> Path | str:
         return options.pretrained_codec
     public, codec = options.public_dataset, options.codec
     if public is None:
+        if options.dataset is not None:
+            raise InputError(
+                "expected `public_dataset` (images of the same kind, to train the codec on) or `pretrained_codec` beside "
+                "`dataset`, found neither: name one"
+            )
         cohort = options.public_cohort
-        if options.dataset is None and cohort.seed == options.cohort.seed:
+        if cohort.seed == options.cohort.seed:
             raise InputError(
                 f"expected another `seed` for public_cohort than for cohort, found {cohort.seed} for both"
             )
@@ -239,7 +244,7 @@ def _codec(options: Options, stages: Stages) -> Path | str:
 
 def _pipeline(options: Options, stages: Stages, dataset: str, schema: str | dict | None, codec: Path | str) -> Path:
     from hf_hybrid.folders import new_folder
-    from hf_hybrid.latent_table import LatentTable
+    from hf_hybrid.latent_table import LatentTable, reconstruction_grid
     from hf_hybrid.pipeline import HybridPipeline, load_codec
     from hf_hybrid.records import load_records
 
@@ -247,8 +252,11 @@ def _pipeline(options: Options, stages: Stages, dataset: str, schema: str | dict
 
     def encode(_: Path) -> None:
         records = load_records(f"{dataset}:train", schema, targets=options.targets)
+        loaded, _ = load_codec(codec)
+        private = private_folder(Path(options.output_dir) / "release-private")
+        (private / "reconstructions.png").write_bytes(reconstruction_grid(records, loaded))
         with new_folder(latents, mode=0o700) as folder:
-            LatentTable.encode(records, load_codec(codec)[0]).save(folder)
+            LatentTable.encode(records, loaded).save(folder)
 
     def fit(logs: Path) -> None:
         fitted = HybridPipeline.fit(LatentTable.load(latents), codec, options.sampler.chosen, logs)
