@@ -216,8 +216,8 @@ def _codec(options: Options, stages: Stages) -> Path | str:
     if public is None:
         if options.dataset is not None:
             raise InputError(
-                "expected `public_dataset` (images of the same kind, to train the codec on) or `pretrained_codec` beside "
-                "`dataset`, found neither: name one"
+                "expected `public_dataset` (images of the same kind, to train the codec on) or `pretrained_codec` "
+                "beside `dataset`, found neither: name one"
             )
         cohort = options.public_cohort
         if cohort.seed == options.cohort.seed:
