@@ -77,12 +77,15 @@ def _protect_column(name: str, column: ColumnSchema, cells: pd.Series, groups: n
         values = cells.to_numpy(np.float64)
         masks = {"missing": np.isnan(values), "-inf": values == -np.inf, "inf": values == np.inf}
         finite = np.isfinite(values)
-        if count_patients(groups, finite) < 2 * MIN_PATIENTS_A_COMPONENT:
-            return _leave_out(name, column, f"fewer than {2 * MIN_PATIENTS_A_COMPONENT} patients have a value")
+        needed = 2 * max(MIN_PATIENTS_A_COMPONENT, min_patients)
+        if count_patients(groups, finite) < needed:
+            return _leave_out(name, column, f"fewer than {needed} patients have a value")
         column.decimals = _decimals(column, values)
         if column.kind == "integer" and (masks["inf"].any() or masks["-inf"].any()):
             column.kind = "numeric"  # int64 has no infinity
-        column.bounds = column.bounds or _trimmed_bounds(values[finite], groups[finite], column.decimals, min_patients)
+        low, high = column.bounds or _trimmed_bounds(values[finite], groups[finite], column.decimals, min_patients)
+        unit = 10.0**column.decimals  # inward, so that what is rounded stays within
+        column.bounds = float(np.ceil(low * unit - 1e-6) / unit), float(np.floor(high * unit + 1e-6) / unit)
     else:
         masks = {"missing": np.array([cell is None for cell in cells])}
         if column.kind == "boolean":
@@ -95,7 +98,7 @@ def _protect_column(name: str, column: ColumnSchema, cells: pd.Series, groups: n
             return _leave_out(name, column, f"no category is held by {min_patients} patients")
         masks["missing"] |= (
             np.array([_restrict_names(cell, kept) is None for cell in cells])
-            if (column.kind != "boolean")
+            if column.kind != "boolean"
             else np.array([cell not in kept for cell in cells])
         )
     column.states = [state for state, mask in masks.items() if count_patients(groups, mask) >= min_patients]
@@ -123,6 +126,10 @@ def _common_names(column: ColumnSchema, cells: pd.Series, groups: np.ndarray, mi
         for name in column.categories
     }
     common = [name for name, mask in held.items() if count_patients(groups, mask) >= min_patients]
+    if column.kind == "multi-label":  # that a few do not have it is as telling
+        known = np.array([cell is not None for cell in cells])
+        lacking = {name: count_patients(groups, known & ~held[name]) for name in common}
+        common = [name for name in common if lacking[name] == 0 or lacking[name] >= min_patients]
     rare = [mask for name, mask in held.items() if name not in common or name.lower() == OTHER]
     pooled = np.any(rare, axis=0) if rare else np.zeros(len(cells), dtype=bool)
     common = [name for name in common if name.lower() != OTHER]
@@ -159,8 +166,8 @@ def _trimmed_bounds(values: np.ndarray, groups: np.ndarray, decimals: int, min_p
     lowest, highest = np.sort(by_patient.min()), np.sort(by_patient.max())[::-1]
     rank = max(min_patients, int(np.ceil(TRIMMED_SHARE * lowest.size))) - 1
     low, high = float(lowest[rank]), float(highest[rank])
-    if low >= high:
-        return (low, low) if np.unique(values).size == 1 else (min(low, high), max(low, high))
+    if low == high:
+        return low, high
     # A fiftieth of the range, as 1, 2 or 5 times a power of ten: coarse against one value, fine against the range.
     power = 10.0 ** np.floor(np.log10((high - low) / 50))
     grid = max(power * next(step for step in (1, 2, 5, 10) if step * power >= (high - low) / 50), 10.0**-decimals)

@@ -23,7 +23,7 @@ from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.utility import METRICS, Estimate, Recovery, bootstrap_weights, recover
 from hf_hybrid.provenance import read_provenance
-from hf_hybrid.schema import RecordSchema
+from hf_hybrid.schema import RecordSchema, load_description
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def evaluate_release(
         train: `DATASET[:split]` of the real records that the release was learned from; split "train" if not said.
         test: `DATASET[:split]` of real records of other patients; split "test" if not said.
         options: how to score.
-        schema: schema file to read all records with; the release's own when None.
+        schema: schema file whose columns override those of the release.
         targets: columns to predict; the schema's when None.
 
     Raises:
@@ -93,7 +93,10 @@ def evaluate_release(
     """
     from hf_hybrid.records import load_records
 
-    schema = RecordSchema.load(schema or Path(release) / "schema.json").with_targets(targets)
+    description = RecordSchema.load(Path(release) / "schema.json").to_dict()
+    for name, entry in (load_description(schema).get("columns") or {} if schema else {}).items():
+        description["columns"][name] = {**description["columns"].get(name, {}), **entry}
+    schema = RecordSchema.from_dict(description).with_targets(targets)
     spellings = schema.missing_spellings
     resize_mode = read_provenance(release)["codec"]["config"].get("resize_mode", "crop")  # as the codec saw them
     sets, patients = [], []
@@ -108,8 +111,9 @@ def evaluate_release(
         found = f"{len(shared)} of {len(patients[2])} in both"
         raise InputError(f"expected other patients in `test` than in `train`, found {found}: {advice}")
     train_images, test_images = ({image.tobytes() for image in one.pixels} for one in sets[1:])
-    if test_images <= train_images:
-        raise InputError(f"expected other images in `test` than in `train`, found the same: {advice}")
+    if shared := test_images & train_images:
+        found = f"{len(shared)} of {len(test_images)} in both"
+        raise InputError(f"expected other images in `test` than in `train`, found {found}: {advice}")
     return evaluate_sets(*sets, schema, options)
 
 
@@ -168,11 +172,11 @@ class _TrainingSet:
 
 
 def _training_sets(num_real: int, num_synthetic: int, seed: int) -> list[_TrainingSet]:
-    """Real, synthetic in nested subsets, both, and the controls; a release smaller than the real set is used whole."""
+    """Real, synthetic in nested subsets up to the whole release, both, and the controls."""
     rng = np.random.default_rng(seed)
     real, synthetic = np.arange(num_real), num_real + rng.permutation(num_synthetic)
     counts = {f"{multiple}x": multiple * num_real for multiple in MULTIPLES if multiple * num_real <= num_synthetic}
-    counts = counts or {f"{num_synthetic / num_real:.2g}x": num_synthetic}
+    counts.setdefault(f"{num_synthetic / num_real:.2g}x", num_synthetic)  # all of it, whatever its size
     sets = [_TrainingSet(f"synthetic {name}", REAL, synthetic[:count]) for name, count in counts.items()]
     most, count = sets[-1], len(sets[-1].rows)
     repeats = np.concatenate([np.tile(real, 1 + count // num_real), rng.permutation(real)[: count % num_real]])

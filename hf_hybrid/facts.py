@@ -26,7 +26,7 @@ _CODEC_SCORES = {
     "ssim": "structural similarity of a reconstruction (higher is better)",
     "latent_normality": "distance of the latents from a normal distribution (lower is better)",
     "sharpness": "gradient of the reconstructions relative to that of the images (1 is right)",
-    "score": "chooses the weights: l1 + (1 - ssim) + latent_normality + abs(1 - sharpness) (lower is better)",
+    "score": "chooses the weights: l1 + (1 - ssim) + latent_normality + abs(1 - sharpness) / 2 (lower is better)",
 }
 _NOT_RUN = {"score": "not run", "difference": ""}
 _NOT_EVALUATED = {"status": "not measured", "reason": "the release was generated and not evaluated"}

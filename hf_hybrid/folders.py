@@ -10,9 +10,10 @@ from hf_hybrid.errors import InputError
 
 
 def private_folder(path: str | Path) -> Path:
-    """The folder, made with mode 0700 if it is not there."""
+    """The folder with mode 0700, made if it is not there."""
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.chmod(0o700)
     return path
 
 

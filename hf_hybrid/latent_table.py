@@ -1,5 +1,6 @@
 """Records to the latent table: latents beside the clinical columns, protected and without any identifier."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -61,6 +62,9 @@ class LatentTable:
                 "expected at least one clinical column that can be released, found none: "
                 "look at `hf-hybrid inspect` and give a schema"
             )
+        clash = [name for name in schema.table if re.fullmatch(r"z_\d+", name)]
+        if clash:
+            raise InputError(f"expected no column named like a latent, found {clash}: rename it")
         config = codec.config
         batches = records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, BLOCK)
         latents = [codec.encode(to_tensor(batch).to(codec.device)).latents.cpu() for batch in batches]

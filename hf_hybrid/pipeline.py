@@ -18,12 +18,14 @@ from hf_hybrid import __version__, card, hub
 from hf_hybrid.errors import InputError
 from hf_hybrid.latent_table import LatentTable
 from hf_hybrid.models import AlphaGAN
+from hf_hybrid.models.alphagan import NOT_STATED
 from hf_hybrid.pixels import encode_png, image_grid, to_uint8
 from hf_hybrid.provenance import hash_files, read_provenance, versions, write_provenance
 from hf_hybrid.records import Records
 from hf_hybrid.samplers import BLOCK, Conditions, Sampler, load_sampler
 from hf_hybrid.samplers.base import check_request
 from hf_hybrid.schema import RecordSchema
+from hf_hybrid.sources import looks_local
 from hf_hybrid.tables import to_columns
 
 if TYPE_CHECKING:
@@ -168,7 +170,8 @@ class HybridPipeline(ModelHubMixin):
             )
         schema = RecordSchema.load(folder / "schema.json")
         facts = {key: value for key, value in read_provenance(folder).items() if key in ("codec", "sampler")}
-        return cls(AlphaGAN.from_pretrained(folder / "codec"), load_sampler(folder / "sampler", schema), schema, facts)
+        codec = AlphaGAN.from_pretrained(folder / "codec").to(_device())
+        return cls(codec, load_sampler(folder / "sampler", schema), schema, facts)
 
     def push_to_hub(self, repo_id: str, *, public: bool = False, gated: bool = False, token: str | None = None) -> str:
         """Saves and uploads the pipeline by `hub.push` (private unless `public`); returns the repository's address."""
@@ -189,6 +192,8 @@ def local_folder(name: str | Path, **kwargs) -> Path:
     """
     if Path(name).is_dir():
         return Path(name)
+    if looks_local(str(name)):  # the Hub is not told of it
+        raise InputError(f"expected a folder or Hub id, found no folder `{name}`: correct the path")
     try:
         return Path(snapshot_download(str(name), **kwargs))
     except (HfHubHTTPError, ValueError, OSError) as error:
@@ -199,10 +204,13 @@ def local_folder(name: str | Path, **kwargs) -> Path:
 
 
 def load_codec(name: str | Path) -> tuple[AlphaGAN, dict]:
-    """A codec and what made it, from a folder or Hub id."""
+    """A codec, on the GPU if there is one, and what made it, from a folder or Hub id."""
     folder = local_folder(name)
-    codec = AlphaGAN.from_pretrained(folder)
-    return codec, read_provenance(folder)["codec"]
+    return AlphaGAN.from_pretrained(folder).to(_device()).eval(), read_provenance(folder)["codec"]
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def grid_of(images: list[Image.Image]) -> bytes:
@@ -213,13 +221,7 @@ def grid_of(images: list[Image.Image]) -> bytes:
 
 
 def _codec_facts(codec: AlphaGAN) -> dict:
-    training = {"images": "not stated", "steps": 0, "seed": 0, "scores": {}}
-    return {"class": type(codec).__name__, "config": codec_config(codec), "training": training}
-
-
-def codec_config(codec: AlphaGAN) -> dict:
-    """The constructor's arguments, without what diffusers adds."""
-    return {key: value for key, value in codec.config.items() if not key.startswith("_")}
+    return {"class": type(codec).__name__, "config": codec.arguments, "training": NOT_STATED}
 
 
 def _read_config(folder: Path) -> dict:

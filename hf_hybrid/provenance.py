@@ -59,13 +59,22 @@ def write_provenance(folder: str | Path, facts: dict) -> None:
         facts: JSON-able; `files` holds what `hash_files` returned for the files that are published.
 
     Raises:
-        ValueError: a text in `facts` is a path of this machine, or a number is not finite.
+        InputError: a text in `facts` is a path of this machine.
+    """
+    refuse_paths(facts)
+    text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False)
+    (Path(folder) / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def refuse_paths(facts: dict) -> None:
+    """Refuses facts that would tell how the folders of this machine are called.
+
+    Raises:
+        InputError: a text in `facts` is an absolute path.
     """
     for key, text in _texts(facts):
         if PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute():
-            raise ValueError(f"expected facts without a path of this machine, found one at `{key}`: leave it out")
-    text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False)
-    (Path(folder) / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+            raise InputError(f"expected `{key}` without a path of this machine, found one: give a name instead")
 
 
 def read_provenance(folder: str | Path) -> dict:

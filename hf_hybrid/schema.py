@@ -19,6 +19,7 @@ Role = Literal["image", "clinical", "target", "group", "id", "ignore"]
 Kind = Literal["numeric", "integer", "categorical", "boolean", "multi-label"]
 
 MAX_CATEGORIES = 200
+MIN_PATIENTS = 5
 OTHER = "other"  # where rare categories go, and any that the schema does not know
 _GROUP_NAME = re.compile(
     r"((.*[\W_])?(patient|subject|person|participant|case)[\W_]*(id|no|nr|number|key)|patient|subject|person|participant)s?",
@@ -80,8 +81,15 @@ class RecordSchema:
     """
 
     columns: dict[str, ColumnSchema]
-    min_patients: int = 5
+    min_patients: int = MIN_PATIENTS
     missing_values: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a privacy rule that would be none."""
+        if not isinstance(self.min_patients, int) or self.min_patients < MIN_PATIENTS:
+            raise InputError(
+                f"expected `min_patients` as a whole number from {MIN_PATIENTS}, found {self.min_patients!r}"
+            )
 
     @property
     def image_column(self) -> str:

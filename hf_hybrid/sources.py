@@ -1,6 +1,7 @@
 """What the word DATASET names: image folder, parquet, saved `datasets` folder or Hub id, to images and raw cells."""
 
 import csv
+import hashlib
 import json
 import logging
 import os
@@ -101,6 +102,23 @@ def split_names(dataset: str) -> list[str]:
     return list(builder.config.data_files)
 
 
+def looks_local(name: str) -> bool:
+    """Whether a name that is no folder was meant as one: the Hub is not told of a mistyped path."""
+    path = Path(name)
+    is_path = path.is_absolute() or path.suffix in FILE_SUFFIXES or name.startswith((".", "~"))
+    return is_path or name.count("/") > 1 or ("/" in name and path.parent.exists())
+
+
+def fingerprint(dataset: str) -> str:
+    """Changes when the files of a local dataset do (names, sizes, times); a Hub id stands for itself."""
+    _, asked, path = _locate(dataset)
+    if path is None:
+        return dataset
+    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
+    found = [(os.path.relpath(one, path), one.stat().st_size, one.stat().st_mtime_ns) for one in files]
+    return hashlib.sha256(json.dumps([asked, found]).encode()).hexdigest()
+
+
 def to_arrow(column: pd.Series) -> pa.Array:
     """Raw cells with their own type, or as text where they have several."""
     try:
@@ -125,8 +143,7 @@ def _locate(dataset: str) -> tuple[str, str | None, Path | None]:
         if not path.is_dir() and path.suffix != ".parquet":
             raise InputError(f"expected a folder, a parquet file or a Hub id, found the file `{name}`")
         return name, asked, path
-    looks_local = path.is_absolute() or path.suffix in FILE_SUFFIXES or name.startswith((".", "~"))
-    if looks_local or name.count("/") > 1 or ("/" in name and path.parent.exists()):  # the Hub is not told of it
+    if looks_local(name):
         raise InputError(f"expected a dataset, found no file or folder `{name}`: correct the path")
     return name, asked, None
 

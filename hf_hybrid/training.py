@@ -25,6 +25,8 @@ from hf_hybrid.folders import private_folder, write_atomically
 
 logger = logging.getLogger(__name__)
 
+SCHEDULERS = ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial")
+
 
 @dataclass
 class TrainingArguments:
@@ -36,7 +38,7 @@ class TrainingArguments:
         train_batch_size: records a step, process and accumulation step.
         gradient_accumulation_steps: micro-batches a step.
         learning_rate: of the model's own optimiser.
-        lr_scheduler: `constant`, `cosine`, `linear`, ... as in `diffusers.optimization.get_scheduler`.
+        lr_scheduler: `constant`, `cosine`, `linear` and others of `diffusers.optimization.get_scheduler`.
         lr_warmup_steps: steps over which the learning rate rises from 0.
         mixed_precision: `no`, `fp16` or `bf16`; None takes what `accelerate launch` was told.
         ema_decay: decay of the moving average of the weights, 0 for none.
@@ -64,6 +66,10 @@ class TrainingArguments:
 
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range."""
+        if self.checkpoints_total_limit < 1 or self.learning_rate <= 0 or (self.max_train_minutes or 1) <= 0:
+            raise InputError(
+                "expected `checkpoints_total_limit`, `learning_rate`, `max_train_minutes` above 0, found less"
+            )
         counts = (
             "max_train_steps",
             "train_batch_size",
@@ -78,6 +84,8 @@ class TrainingArguments:
             raise InputError(f"expected `ema_decay` from 0 to below 1, found {self.ema_decay}")
         if self.mixed_precision not in (None, "no", "fp16", "bf16"):
             raise InputError(f"expected `mixed_precision` no, fp16 or bf16, found {self.mixed_precision!r}")
+        if self.lr_scheduler not in SCHEDULERS:
+            raise InputError(f"expected `lr_scheduler` among {list(SCHEDULERS)}, found {self.lr_scheduler!r}")
         if self.seed < 0:
             raise InputError(f"expected a `seed` of at least 0, found {self.seed}")
 
@@ -230,11 +238,12 @@ class TrainingRun:
     def _check_same_run(self, configuration: dict) -> None:
         """Refuses to resume from checkpoints that other arguments made."""
         path = self.logging_dir / "configuration.json"
-        if not path.exists():
+        configuration |= configuration.pop("arguments")  # so that a message can name the option
+        if not self._checkpoints():
             if self.accelerator.is_main_process:
                 write_atomically(path, json.dumps(configuration, indent=2))
-        elif self._checkpoints():
-            made_with = json.loads(path.read_text())
+        else:
+            made_with = json.loads(path.read_text(encoding="utf-8"))
             differ = [key for key in {**made_with, **configuration} if made_with.get(key) != configuration.get(key)]
             if differ:
                 raise InputError(
@@ -251,10 +260,20 @@ class MovingAverage:
         from diffusers.training_utils import EMAModel
 
         self.module = module
+        self.device = accelerator.device
         self.average = EMAModel(module.parameters(), decay=decay) if decay else None
         if self.average:
-            self.average.to(accelerator.device)
-            accelerator.register_for_checkpointing(self.average)
+            self.average.to(self.device)
+            accelerator.register_for_checkpointing(self)
+
+    def state_dict(self) -> dict:
+        """What a checkpoint holds of the average."""
+        return self.average.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continues where `state_dict` was taken; Accelerate loads it to the CPU."""
+        self.average.load_state_dict(state)
+        self.average.to(self.device)
 
     def update(self) -> None:
         """Takes the module's present weights into the average."""

@@ -139,14 +139,14 @@ def test_a_column_without_a_common_category_is_left_out():
 
 
 def test_protecting_leaves_the_given_schema_alone_and_keeps_the_rest():
-    overrides = {"missing_values": ["-99"], "min_patients": 3, "columns": {"sex": {"role": "target"}}}
+    overrides = {"missing_values": ["-99"], "min_patients": 6, "columns": {"sex": {"role": "target"}}}
     schema, frame = read(
         {"age": ["-99", *range(40, 80)], "sex": ["F"] * 39 + ["M"] * 2, "exam_id": range(41)}, overrides
     )
     before = schema.to_dict()
     protected = disclosure.protect(schema, frame, np.arange(41))
     assert schema.to_dict() == before
-    assert (protected.min_patients, protected.missing_values) == (3, ["-99"])
+    assert (protected.min_patients, protected.missing_values) == (6, ["-99"])
     assert protected.targets == ["sex"] and protected.columns["exam_id"].role == "id"
     assert RecordSchema.from_dict(protected.to_dict()) == protected
 

@@ -122,7 +122,7 @@ def test_a_schema_file_overrides_what_is_inferred(tmp_path, missing):
     path = tmp_path / "schema.yaml"
     path.write_text(
         f"""
-min_patients: 3
+min_patients: 6
 missing_values: [{missing!r}, not visible]
 columns:
   score: {{kind: categorical}}
@@ -162,7 +162,7 @@ columns:
         "unknown",
     ]  # a listed category wins over a spelling of missing
     assert unread == {"grade": ["fatal"]}
-    assert schema.min_patients == 3
+    assert schema.min_patients == 6
 
 
 def test_unknown_categories_go_to_other_where_there_is_one():

@@ -73,7 +73,7 @@ def test_only_the_newest_checkpoints_stay(tmp_path):
 def test_other_arguments_do_not_resume_a_run(tmp_path):
     train(tmp_path)
 
-    with pytest.raises(InputError, match="expected the arguments that the checkpoints in .* were made with"):
+    with pytest.raises(InputError, match="expected the learning_rate that the checkpoints in .* were made with"):
         train(tmp_path, learning_rate=0.5)
 
 

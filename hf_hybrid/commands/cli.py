@@ -54,6 +54,8 @@ def run_command(name: str, argv: Sequence[str]) -> int:
     """Runs one command; the scripts call this too."""
 
     def run() -> int:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and name != "train-codec":
+            raise InputError(f"expected one process for {name}, found several: only train-codec shares its work")
         command = importlib.import_module(f"hf_hybrid.commands.{name.replace('-', '_')}")
         options = _parse(name, command, list(argv))
         _use_cores()
@@ -79,7 +81,8 @@ def guarded(run: Callable[[], int]) -> int:
         if os.environ.get("HF_HYBRID_DEBUG"):
             raise
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in frames if "hf_hybrid" in frame.filename][-1]
+        package = os.path.dirname(os.path.dirname(__file__))
+        ours = [frame for frame in frames if frame.filename.startswith(package)][-1]
         where = f"{os.path.basename(ours.filename)}:{ours.lineno} in {ours.name}"
         return _complain(
             f"{type(error).__name__} at {where}; HF_HYBRID_DEBUG=1 shows the traceback, which may hold private cells",
@@ -119,7 +122,7 @@ def _spelled_out(argv: list[str], options: type) -> list[str]:
         words.append(word)
         name, equals, value = word.removeprefix("--").partition("=")
         following = argv[index + 1] if index + 1 < len(argv) else "--"
-        if word.startswith("--") and types.get(name) is bool and not equals and following.startswith("--"):
+        if word.startswith("--") and types.get(name) is bool and not equals and following not in ("true", "false"):
             words.append("true")
         before = argv[index - 1].removeprefix("--") if index else ""
         if types.get(before) == (list[str] | None) and not word.startswith(("[", "--")):

@@ -1,5 +1,6 @@
 """`hf-hybrid fit`: learns private records."""
 
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ class Options(SamplerOptions):
     Args:
         codec: folder or Hub id.
         dataset: private records: image folder, parquet, saved `datasets` folder or Hub id; `name:split` picks a split.
-        output_dir: the pipeline, a new folder; checkpoints lie beside it in `<output_dir>.logs`.
+        output_dir: the pipeline, a new folder; checkpoints lie beside it in `<output_dir>.logs` until it is done.
         schema: YAML or JSON file that overrides what is inferred of the columns.
         targets: columns that the utility scores will predict.
     """
@@ -51,9 +52,11 @@ def main(options: Options) -> int:
     from hf_hybrid.pipeline import HybridPipeline
     from hf_hybrid.records import load_records
 
-    with new_folder(options.output_dir) as folder:
+    output_dir = Path(options.output_dir)
+    logs = output_dir.with_name(output_dir.name + ".logs")
+    with new_folder(output_dir) as folder:
         records = load_records(options.dataset, options.schema, targets=options.targets)
-        logs = Path(options.output_dir + ".logs")
         HybridPipeline.fit(records, options.codec, options.chosen, logs).save_pretrained(folder)
+    shutil.rmtree(logs)  # a critic that saw private rows is not kept longer than it is needed
     sys.stdout.write(f"pipeline in {options.output_dir}\n")
     return 0

@@ -62,6 +62,10 @@ def parse_conditions(text: str, schema) -> dict:
             if None in numbers or len(numbers) > 2:
                 raise InputError(f"expected a number or low..high for `{name}`, found {value!r}")
             conditions[name] = numbers[0] if len(numbers) == 1 else tuple(numbers)
+        elif column.kind == "boolean":
+            conditions[name] = to_boolean(value)
+            if conditions[name] is None:
+                raise InputError(f"expected yes, no or missing for `{name}`, found {value!r}")
         else:
-            conditions[name] = to_boolean(value) if column.kind == "boolean" else value
+            conditions[name] = value
     return conditions

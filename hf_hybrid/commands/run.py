@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.folders import private_folder, write_atomically
 from hf_hybrid.release import ReleaseInfo
+from hf_hybrid.sources import fingerprint
 
 POSITIONAL = ("config",)
 logger = logging.getLogger(__name__)
@@ -43,12 +43,12 @@ class SplitOptions:
 
     Args:
         test: share of the patients.
-        validation: share of the patients.
+        validation: share of the patients; nothing in `run` chooses on them yet.
         seed: which patients.
     """
 
     test: float = 0.25
-    validation: float = 0.1
+    validation: float = 0.0
     seed: int = 0
 
 
@@ -107,6 +107,7 @@ def main(options: Options) -> int:
     output_dir = Path(options.output_dir)
     stages = Stages(output_dir)
     dataset, schema = _private_records(options, stages)
+    _check_records(options, dataset, schema)
     codec = _codec(options, stages)
     pipeline = _pipeline(options, stages, dataset, schema, codec)
     release = _release(options, stages, pipeline)
@@ -206,6 +207,16 @@ def _private_records(options: Options, stages: Stages) -> tuple[str, str | dict 
     return str(stages.run("split", folder, inputs, divide)), schema
 
 
+def _check_records(options: Options, dataset: str, schema: str | dict | None) -> None:
+    """Finds a mistake in schema, targets or splits before hours of training, not after."""
+    from hf_hybrid.records import load_records
+
+    records = load_records(f"{dataset}:train", schema, targets=options.targets)
+    load_records(f"{dataset}:test", schema, targets=options.targets)
+    for name, words in records.unread.items():
+        logger.warning("`%s`: %d words became missing; hf-hybrid inspect lists them", name, len(words))
+
+
 def _codec(options: Options, stages: Stages) -> Path | str:
     from hf_hybrid.phantom import write_phantom
 
@@ -233,6 +244,11 @@ def _codec(options: Options, stages: Stages) -> Path | str:
         )
         public = str(folder)
         codec.image_source = codec.image_source or f"{cohort.num_records:,} drawn phantoms of another seed"
+    if options.dataset and codec.image_source is None and fingerprint(public) == fingerprint(options.dataset):
+        raise InputError(
+            "expected a `public_dataset` of other images, found the private ones: if that is meant, say so in "
+            "`codec.image_source`, which the cards show"
+        )
     output = Path(options.output_dir) / "codec"
     inputs = {"dataset": fingerprint(public), **asdict(codec)}
     # The private cohort has no say in the codec.
@@ -281,6 +297,7 @@ def _release(options: Options, stages: Stages, pipeline: Path) -> Path:
         loaded = HybridPipeline.from_pretrained(pipeline)
         num_records = round(wanted.multiple * loaded.facts["sampler"]["training"]["num_records"])
         write_release(loaded, output, num_records, wanted.seed, info=info)
+        (stages.logs / "report.json").unlink(missing_ok=True)  # of a release that is gone
 
     return stages.run("release", output, asdict(wanted), generate)
 
@@ -300,16 +317,6 @@ def _evaluate(options: Options, stages: Stages, dataset: str, release: Path):
     evaluated = stages.logs / "report.json"
     stages.run("evaluation", evaluated, asdict(options.evaluation), evaluate)
     return Report(**json.loads(evaluated.read_text(encoding="utf-8")))
-
-
-def fingerprint(dataset: str) -> str:
-    """Changes when the files of a local dataset do (names, sizes, times); a Hub id stands for itself."""
-    path = Path(dataset)
-    if not path.exists():
-        return dataset
-    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
-    found = [(os.path.relpath(one, path), one.stat().st_size, one.stat().st_mtime_ns) for one in files]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 def _content(schema: str | dict | None) -> object:

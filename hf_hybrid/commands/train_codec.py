@@ -41,6 +41,7 @@ class CodecOptions(CodecArguments):
         """Trains and writes the codec's folder; see `train_codec`."""
         from hf_hybrid.models.train_alphagan import train_codec
         from hf_hybrid.records import load_records
+        from hf_hybrid.sources import fingerprint
 
         arguments = {entry.name for entry in fields(CodecArguments)}
         shape = {entry.name for entry in fields(CodecOptions)} - arguments - {"image_source"}
@@ -51,6 +52,7 @@ class CodecOptions(CodecArguments):
             Path(output_dir),
             self.image_source,
             logging_dir,
+            fingerprint(dataset),
         )
 
 

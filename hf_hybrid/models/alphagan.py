@@ -1,6 +1,7 @@
 """AlphaGAN: the codec between images and standardised latents (Rosca et al. 2017, arXiv 1706.04987)."""
 
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,9 +14,14 @@ from diffusers.utils import BaseOutput
 from torch import nn
 from torch.nn import functional
 
+from hf_hybrid import card, hub
 from hf_hybrid.errors import InputError
+from hf_hybrid.pixels import encode_png, image_grid, to_uint8
+from hf_hybrid.provenance import hash_files, versions, write_provenance
+from hf_hybrid.randomness import generator
 
 RESOLUTIONS = (32, 64, 128, 256, 512)
+NOT_STATED = {"images": "images that are not stated", "steps": 0, "seed": 0, "scores": {}}
 
 
 @dataclass
@@ -150,6 +156,39 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         self.linear_encoder.bias.copy_(-(self.linear_encoder.weight @ mean))
         self.linear_decoder.weight.copy_((components * scale[:, None]).T)
         self.linear_decoder.bias.copy_(mean)
+
+    @property
+    def arguments(self) -> dict:
+        """The constructor's arguments, without what diffusers adds."""
+        return {name: value for name, value in self.config.items() if not name.startswith("_")}
+
+    @torch.inference_mode()
+    def save_with_card(self, folder: str | Path, training: dict | None = None) -> None:
+        """Writes what a codec's repository holds: weights, provenance, sample grid and, last of all, the card.
+
+        Args:
+            folder: where to.
+            training: `images` (what they are), `steps`, `seed` and `scores`; None when that is not known.
+        """
+        folder = Path(folder)
+        (folder / "assets").mkdir(parents=True, exist_ok=True)
+        self.save_pretrained(folder)
+        noise = torch.randn(32, self.config.latent_dim, generator=generator(0))
+        grid = image_grid(to_uint8(self.decode(noise.to(self.device)).sample))
+        (folder / "assets" / "samples.png").write_bytes(encode_png(grid))
+        facts = {"class": type(self).__name__, "config": self.arguments, "training": training or NOT_STATED}
+        names = ("config.json", "diffusion_pytorch_model.safetensors", "assets/samples.png")
+        write_provenance(folder, {"versions": versions(), "codec": facts, "files": hash_files(folder, names)})
+        card.codec_card(folder).save(folder / "README.md")
+
+    def push_to_hub(self, repo_id: str, *, public: bool = False, gated: bool = False, token: str | None = None) -> str:
+        """Saves and uploads the codec by `hub.push` (private unless `public`); returns the repository's address.
+
+        The card says that the training is not stated; `hf-hybrid push` of a folder that train-codec made says more.
+        """
+        with tempfile.TemporaryDirectory(prefix="hf_hybrid-") as folder:
+            self.save_with_card(folder)
+            return hub.push(folder, repo_id, public=public, gated=gated, token=token).url
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> Self:

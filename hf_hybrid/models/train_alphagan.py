@@ -8,6 +8,7 @@ z ~ N(0, 1)):
     C:     -log C(z) - log(1 - C(E(x)))            (the first arXiv version swaps prior and posterior here)
 """
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Callable
@@ -23,13 +24,12 @@ from skimage.metrics import structural_similarity
 from torch import nn
 from torch.nn import functional
 
-from hf_hybrid import card
 from hf_hybrid.errors import InputError
 from hf_hybrid.folders import private_folder
 from hf_hybrid.models.alphagan import AlphaGAN, principal_components
 from hf_hybrid.models.discriminators import CodeDiscriminator, ImageDiscriminator
-from hf_hybrid.pixels import encode_png, image_grid, to_tensor, to_uint8
-from hf_hybrid.provenance import hash_files, versions, write_provenance
+from hf_hybrid.pixels import image_grid, to_tensor, to_uint8
+from hf_hybrid.provenance import refuse_paths
 from hf_hybrid.randomness import generator
 from hf_hybrid.records import Records
 from hf_hybrid.training import MovingAverage, TrainingArguments, TrainingRun, average_gradients
@@ -52,7 +52,7 @@ class CodecArguments(TrainingArguments):
         discriminator_learning_rate: of both discriminators.
         linear_learning_rate_scale: learning rate of the linear path relative to `learning_rate`.
         augmentation: largest relative change of contrast and brightness, drawn a record; 0 for none.
-        validation_share: share of the images held out to score and choose the weights (at most 512 images).
+        validation_share: share of the images held out to score and choose the weights (at most 128 images).
         validation_steps: steps between two scores.
     """
 
@@ -66,6 +66,18 @@ class CodecArguments(TrainingArguments):
     augmentation: float = 0.05
     validation_share: float = 0.1
     validation_steps: int = 500
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        if self.validation_steps < 1 or not 0 < self.validation_share < 1:
+            found = f"{self.validation_steps} and {self.validation_share}"
+            raise InputError(
+                f"expected `validation_steps` from 1 and `validation_share` between 0 and 1, found {found}"
+            )
+        weights = ("reconstruction_weight", "adversarial_weight", "code_weight", "augmentation")
+        if min(getattr(self, name) for name in weights) < 0 or self.discriminator_learning_rate <= 0:
+            raise InputError(f"expected {', '.join(f'`{name}`' for name in weights)} of at least 0, found less")
 
 
 @dataclass
@@ -90,7 +102,7 @@ class AlphaGANTrainer:
         self.arguments = arguments
         self.pixels = pixels
         self.logging_dir = Path(logging_dir)
-        held_out = min(512, max(1, round(arguments.validation_share * len(pixels))))
+        held_out = min(_SCORED_IMAGES, max(1, round(arguments.validation_share * len(pixels))))
         order = torch.randperm(len(pixels), generator=generator(arguments.seed, HELD_OUT)).numpy()
         self.held_out, self.train = np.sort(order[:held_out]), np.sort(order[held_out:])
         self.accelerator = arguments.accelerator(logging_dir)
@@ -120,7 +132,8 @@ class AlphaGANTrainer:
         self.average = MovingAverage(self.accelerator, self.codec, arguments.ema_decay)
         # Every score loads these weights; a checkpoint that killed training left may be older than them, never newer.
         self.best_dir = self.logging_dir / "best"
-        configuration = {"codec": dict(config), "num_images": len(pixels)}
+        images = Path(getattr(pixels, "filename", None) or "in memory").name
+        configuration = {"codec": dict(config), "num_images": len(pixels), "images": images}
         self.run = TrainingRun(self.accelerator, arguments, logging_dir, configuration)
 
     def fit(self) -> dict[str, dict[str, float]]:
@@ -292,7 +305,7 @@ class AlphaGANTrainer:
             latents = [self.codec.encode(part).latents for part in parts]
             return torch.cat(latents).cpu(), torch.cat([self.codec.decode(part).sample for part in latents]).cpu()
 
-        return held_out_score(encode_and_decode, to_tensor(self.pixels[self.held_out[:_SCORED_IMAGES]]))
+        return held_out_score(encode_and_decode, to_tensor(self.pixels[self.held_out]))
 
     def _score_pca(self) -> dict[str, float]:
         """The linear control: the same score for a PCA of the training images with as many dimensions."""
@@ -302,7 +315,7 @@ class AlphaGANTrainer:
             codes = (images.flatten(1) - mean) @ components.T
             return codes / scale, (mean + codes @ components).view_as(images).clamp(-1, 1)
 
-        return held_out_score(encode_and_decode, to_tensor(self.pixels[self.held_out[:_SCORED_IMAGES]]))
+        return held_out_score(encode_and_decode, to_tensor(self.pixels[self.held_out]))
 
     @torch.inference_mode()
     def _write_grid(self, step: int) -> None:
@@ -322,6 +335,7 @@ def train_codec(
     output_dir: Path,
     image_source: str | None = None,
     logging_dir: Path | None = None,
+    identity: str = "",
 ) -> dict[str, dict[str, float]]:
     """Trains a codec and writes its folder: config, safetensors, provenance, sample grid and card.
 
@@ -332,18 +346,20 @@ def train_codec(
         output_dir: the codec's folder; nothing in it but `logs/` yet.
         image_source: what the images are, for the cards.
         logging_dir: private folder for checkpoints, log and grids; `output_dir/logs` if None.
+        identity: changes when the images do; what was left by a run on others is not used.
 
     Returns:
         The held-out scores of the codec and of a PCA.
     """
     output_dir = Path(output_dir)
+    refuse_paths({"image_source": image_source})
     if (output_dir / "README.md").exists():  # written last
         raise InputError(f"expected a new `output_dir`, found a codec in {output_dir}: name another folder")
     logging_dir = private_folder(logging_dir or output_dir / "logs")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(arguments.seed)
         codec = AlphaGAN(**config)
-    trainer = AlphaGANTrainer(codec, _pixels(load, codec, logging_dir), arguments, logging_dir)
+    trainer = AlphaGANTrainer(codec, _pixels(load, codec, logging_dir, identity), arguments, logging_dir)
     scores = trainer.fit()
     if trainer.accelerator.is_main_process:
         count = len(trainer.pixels)
@@ -354,15 +370,16 @@ def train_codec(
             "seed": arguments.seed,
             "scores": {name: {key: round(value, 4) for key, value in found.items()} for name, found in scores.items()},
         }
-        _write_codec(trainer.codec, config, training, output_dir)
+        trainer.codec.cpu().save_with_card(output_dir, training)
     trainer.accelerator.wait_for_everyone()
     return scores
 
 
-def _pixels(load: Callable[[], Records], codec: AlphaGAN, logging_dir: Path) -> np.ndarray:
+def _pixels(load: Callable[[], Records], codec: AlphaGAN, logging_dir: Path, identity: str) -> np.ndarray:
     """All images at the codec's resolution, decoded once into a file that is read by memory map."""
     config = codec.config
-    path = logging_dir / f"pixels-{config.resolution}-{config.in_channels}.npy"
+    wanted = f"{identity} {config.resolution} {config.in_channels} {config.resize_mode}"
+    path = logging_dir / f"pixels-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}.npy"
     with PartialState().main_process_first():
         if not path.exists():
             records, temporary = load(), path.with_suffix(".tmp")
@@ -382,20 +399,6 @@ def _pixels(load: Callable[[], Records], codec: AlphaGAN, logging_dir: Path) -> 
     return pixels
 
 
-def _write_codec(codec: AlphaGAN, config: dict, training: dict, output_dir: Path) -> None:
-    output_dir.mkdir(parents=True, exist_ok=True)
-    (output_dir / "assets").mkdir(exist_ok=True)
-    noise = torch.randn(32, codec.config.latent_dim, generator=generator(training["seed"], NOISE))
-    with torch.inference_mode():
-        samples = codec.decode(noise.to(codec.device)).sample
-    (output_dir / "assets" / "samples.png").write_bytes(encode_png(image_grid(to_uint8(samples))))
-    codec.cpu().save_pretrained(output_dir)
-    names = ("config.json", "diffusion_pytorch_model.safetensors", "assets/samples.png")
-    facts = {"class": type(codec).__name__, "config": config, "training": training}
-    write_provenance(output_dir, {"versions": versions(), "codec": facts, "files": hash_files(output_dir, names)})
-    card.codec_card(output_dir).save(output_dir / "README.md")
-
-
 def held_out_score(
     encode_and_decode: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]], images: torch.Tensor
 ) -> dict[str, float]:
@@ -408,9 +411,9 @@ def held_out_score(
     Returns:
         `l1` (0 to 2, lower is better), `ssim` (-1 to 1, higher), `latent_normality` (mean Kolmogorov-Smirnov distance
         of a dimension to N(0, 1), 0 to 1, lower), `sharpness` (mean gradient of the reconstructions relative to that
-        of the images, 1 is right), and `score` = l1 + (1 - ssim) + latent_normality + |1 - sharpness| (lower), which
-        chooses the weights. Without sharpness the blurred mean of what an image may be would always win (Blau and
-        Michaeli 2018).
+        of the images, 1 is right), and `score` = l1 + (1 - ssim) + latent_normality + |1 - sharpness| / 2 (lower),
+        which chooses the weights. Without sharpness the blurred mean of what an image may be would always win (Blau
+        and Michaeli 2018).
     """
     latents, reconstructions = encode_and_decode(images)
     similar = [
@@ -423,7 +426,7 @@ def held_out_score(
         "latent_normality": float(np.mean([kstest(column, "norm").statistic for column in latents.numpy().T])),
         "sharpness": _mean_gradient(reconstructions) / _mean_gradient(images),
     }
-    distance = found["l1"] + 1 - found["ssim"] + found["latent_normality"] + abs(1 - found["sharpness"])
+    distance = found["l1"] + 1 - found["ssim"] + found["latent_normality"] + abs(1 - found["sharpness"]) / 2
     return found | {"score": distance}
 
 

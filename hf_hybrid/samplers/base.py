@@ -1,6 +1,7 @@
 """The contract of every sampler: learn a latent table, sample it, save it without a row of it."""
 
 import json
+import math
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -101,7 +102,7 @@ class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes tha
 
     @abstractmethod
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
-        """What was learned, as JSON and tensors: no row, no extreme, nothing that fewer than 10 patients decide."""
+        """What was learned, as JSON and tensors: no row, no extreme, no mode of fewer than 10 patients."""
 
     @abstractmethod
     def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:
@@ -197,7 +198,10 @@ def check_request(schema: RecordSchema, num_records: int, seed: int, conditions:
             low, high = wanted if isinstance(wanted, tuple | list) else (wanted, wanted)
             if isinstance(low, str | bool) or isinstance(high, str | bool) or not low <= high:
                 raise InputError(f"expected a number or a range low..high for `{name}`, found {wanted!r}")
-            if high < column.bounds[0] or low > column.bounds[1]:
+            state = {math.inf: "inf", -math.inf: "-inf"}.get(low if low == high else None)
+            if state and state not in column.states:
+                raise InputError(f"expected a finite condition on `{name}`, found {wanted!r}, which it never is")
+            if not state and (high < column.bounds[0] or low > column.bounds[1]):
                 raise InputError(f"expected `{name}` within {list(column.bounds)}, found the condition {wanted!r}")
         elif column.kind == "boolean":
             if not isinstance(wanted, bool):

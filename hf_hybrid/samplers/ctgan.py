@@ -6,6 +6,7 @@ steps are counted instead of epochs, the generator samples in evaluation mode, a
 frequency when sampling, so that prevalence is kept.
 """
 
+import hashlib
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,6 +65,12 @@ class CTGANSampler(Sampler):
             raise InputError(
                 f"expected `batch_size` even and a multiple of `pac`, found {self.batch_size} and {self.pac}"
             )
+        for name in ("max_train_steps", "embedding_dim", "learning_rate", "temperature"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"expected `{name}` above 0, found {getattr(self, name)}")
+        for name in ("generator_dim", "discriminator_dim"):
+            if not getattr(self, name) or min(getattr(self, name)) < 1:
+                raise InputError(f"expected `{name}` as widths of at least one layer, found {getattr(self, name)}")
 
     def fit(
         self,
@@ -87,7 +94,7 @@ class CTGANSampler(Sampler):
         """Draws a block; a condition on a category, boolean or label is given to the generator."""
         asked = self._asked(conditions)
         if asked is None:
-            condition, _, _ = self._conditions(self.frequencies_, BLOCK, rng)
+            condition, _, _ = self._conditions(self.drawn_, BLOCK, rng)
         else:
             condition = functional.one_hot(torch.tensor([asked] * BLOCK), self.num_choices_).float()
         self.generator_.eval()
@@ -123,6 +130,13 @@ class CTGANSampler(Sampler):
             self.block_index_[block, :size] = torch.arange(first, first + size)
             first += size
         self.frequencies_ = torch.round(frequencies, decimals=4)
+        # The frequencies to draw by: asking for a mode of a number asks for a value, and would make missing ones rarer.
+        stateful = {block.column for block in self.blocks_ if block.role == "state"}
+        self.drawn_ = self.frequencies_.clone()
+        for block in self.blocks_:
+            if block.role == "mode" and block.column in stateful:
+                first = block.start - self.transform_.num_scalars_
+                self.drawn_[first : first + len(block.choices)] = 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.generator_ = Generator(
@@ -140,9 +154,7 @@ class CTGANSampler(Sampler):
         )
         accelerator = arguments.accelerator(logging_dir)
         if accelerator.num_processes > 1:
-            raise InputError(
-                f"expected one process, found {accelerator.num_processes}: a table this small needs no more"
-            )
+            raise InputError(f"expected one process, found {accelerator.num_processes}: use one")
         device = accelerator.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed + 1)
@@ -153,7 +165,8 @@ class CTGANSampler(Sampler):
             torch.optim.Adam(network.parameters(), weight_decay=1e-6, **adam)
         )
         critic_optimizer = accelerator.prepare_optimizer(torch.optim.Adam(critic.parameters(), **adam))
-        configuration = {"sampler": asdict(self), "rows": list(matrix.shape), "schema": self.schema_.to_dict()}
+        rows = hashlib.sha256(matrix.numpy().tobytes()).hexdigest()  # stays in the private folder
+        configuration = {"sampler": asdict(self), "rows": rows, "schema": self.schema_.to_dict()}
         run = TrainingRun(accelerator, arguments, logging_dir, configuration)
         run.resume()
         flags = matrix[:, self.transform_.num_scalars_ :]
@@ -222,7 +235,8 @@ class CTGANSampler(Sampler):
             One-hot conditions `(count, num_choices)`, the choices and the blocks, both `(count,)`.
         """
         shares = self._blocks_of(weights[None], 0.0)[0]
-        block = torch.randint(len(shares), (count,), generator=rng)
+        possible = torch.nonzero(shares.sum(1)).flatten()
+        block = possible[torch.randint(len(possible), (count,), generator=rng)]
         position = torch.multinomial(shares[block], 1, generator=rng)[:, 0]
         choice = self.block_index_[block, position]
         return functional.one_hot(choice, self.num_choices_).float(), choice, block
@@ -235,6 +249,8 @@ class CTGANSampler(Sampler):
             wanted = conditions.get(block.column, _UNASKED)
             if block.role == "state" and wanted is None:
                 wanted = "missing"
+            if wanted is None and block.role == "label":
+                continue  # None is this label's absence there
             if wanted is not _UNASKED and block.role != "mode" and wanted in block.choices and wanted != "value":
                 asked.append(block.start - offset + block.choices.index(wanted))
         return min(asked, key=lambda choice: float(self.frequencies_[choice]), default=None)

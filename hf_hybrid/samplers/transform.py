@@ -2,7 +2,7 @@
 
 Latents go in standardised; a clinical number gets the mode-specific normalisation of CTGAN (Xu et al. 2019, section
 4.2) with modes that at least ten patients hold; categories, booleans, labels and the states "missing", "-inf" and
-"inf" are one-hot blocks. Nothing that the transform stores belongs to fewer than ten patients.
+"inf" are one-hot blocks. No mode that the transform stores belongs to fewer than ten patients.
 """
 
 from dataclasses import asdict, dataclass
