@@ -126,11 +126,11 @@ def _common_names(column: ColumnSchema, cells: pd.Series, groups: np.ndarray, mi
         for name in column.categories
     }
     common = [name for name, mask in held.items() if count_patients(groups, mask) >= min_patients]
+    rare = [mask for name, mask in held.items() if name not in common or name.lower() == OTHER]
     if column.kind == "multi-label":  # that a few do not have it is as telling
         known = np.array([cell is not None for cell in cells])
         lacking = {name: count_patients(groups, known & ~held[name]) for name in common}
         common = [name for name in common if lacking[name] == 0 or lacking[name] >= min_patients]
-    rare = [mask for name, mask in held.items() if name not in common or name.lower() == OTHER]
     pooled = np.any(rare, axis=0) if rare else np.zeros(len(cells), dtype=bool)
     common = [name for name in common if name.lower() != OTHER]
     return [*common, OTHER] if count_patients(groups, pooled) >= min_patients else common

@@ -251,7 +251,12 @@ def _gradients_of_one_step(path):
     training.codec_optimizer.step = training.critics_optimizer.step = lambda: None
     training.train_step(training.batches(1))
     if training.accelerator.is_main_process:
-        found = {name: parameter.grad.numpy() for name, parameter in training.codec.named_parameters()}
+        modules = {"codec": training.codec, "critics": training.critics}
+        found = {
+            f"{part} {name}": parameter.grad.numpy()
+            for part, module in modules.items()
+            for name, parameter in module.named_parameters()
+        }
         np.savez(f"{path}/{processes}.npz", **found)
 
 
@@ -271,6 +276,70 @@ def test_mixed_precision_trains(tmp_path):
     training = trainer(tmp_path, mixed_precision="bf16", steps=2)
 
     assert np.isfinite(list(training.fit()["codec"].values())).all()
+
+
+def test_the_best_weights_are_kept_not_the_last(tmp_path, monkeypatch):
+    training = trainer(tmp_path)
+    scores = iter([0.5, 0.9])
+    score = AlphaGANTrainer._score_codec
+    monkeypatch.setattr(
+        AlphaGANTrainer, "_score_codec", lambda self: score(self) | {"score": next(scores, score(self)["score"])}
+    )
+    kept = []
+    validate = AlphaGANTrainer._validate
+
+    def remember(self, step):
+        validate(self, step)
+        kept.append(weights(AlphaGAN.from_pretrained(self.best_dir)))
+
+    monkeypatch.setattr(AlphaGANTrainer, "_validate", remember)
+    training.fit()
+
+    assert len(kept) == 2
+    for name, value in weights(training.codec).items():
+        assert torch.equal(value, kept[0][name]), name
+
+
+def test_images_that_are_not_square_are_padded_when_the_codec_says_so(tmp_path):
+    seen = []
+
+    class Images:
+        def __len__(self):
+            return 40
+
+        def iter_pixels(self, resolution, channels, fit):
+            seen.append(fit)
+            yield drawn(40, resolution, channels)
+
+    arguments = CodecArguments(max_train_steps=1, train_batch_size=4, validation_steps=1)
+    train_codec(Images, {**TINY, "resize_mode": "pad"}, arguments, tmp_path / "codec")
+
+    assert seen == ["pad"] and AlphaGAN.from_pretrained(tmp_path / "codec").config.resize_mode == "pad"
+
+
+def test_other_images_are_not_mixed_up_with_those_of_a_broken_run(tmp_path):
+    class Images:
+        def __init__(self, count):
+            self.count = count
+
+        def __len__(self):
+            return self.count
+
+        def iter_pixels(self, resolution, channels, fit):
+            yield drawn(self.count, resolution, channels)
+
+    arguments = CodecArguments(max_train_steps=1, train_batch_size=4, validation_steps=1)
+    train_codec(lambda: Images(40), TINY, arguments, tmp_path / "a", None, tmp_path / "logs", "a")
+    with pytest.raises(InputError, match="expected the images, num_images that the checkpoints in"):
+        train_codec(lambda: Images(30), TINY, arguments, tmp_path / "b", None, tmp_path / "logs", "b")
+
+
+def test_a_codec_at_hand_is_pushed_private_with_a_card(hub, repo_id):
+    tiny_codec().push_to_hub(repo_id)
+
+    assert hub.repo(repo_id).private
+    assert b"images that are not stated" in hub.repo(repo_id).read("README.md")
+    assert AlphaGAN.from_pretrained(repo_id).config.latent_dim == 8
 
 
 def test_a_score_of_perfect_reconstructions():

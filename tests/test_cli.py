@@ -68,6 +68,41 @@ def test_flags_and_lists_are_read_as_people_type_them():
         assert cli._parse("inspect", inspect, argv).targets == ["age", "outcome"]
 
 
+def test_a_flag_may_stand_before_the_positional_words():
+    from hf_hybrid.commands import push
+
+    assert cli._parse("push", push, ["--dry_run", "folder", "--repo_id", "a/b"]).folder == "folder"
+
+
+def test_conditions_are_read_and_mistakes_in_them_refused():
+    from hf_hybrid.commands.generate import parse_conditions
+    from hf_hybrid.errors import InputError
+    from hf_hybrid.schema import ColumnSchema, RecordSchema
+
+    schema = RecordSchema(
+        {
+            "age": ColumnSchema("clinical", "integer"),
+            "icu": ColumnSchema("clinical", "boolean"),
+            "sex": ColumnSchema("clinical", "categorical", categories=["F", "M"]),
+        }
+    )
+
+    assert parse_conditions("age=60..80, icu=yes,sex=F", schema) == {"age": (60.0, 80.0), "icu": True, "sex": "F"}
+    assert parse_conditions("icu=missing", schema) == {"icu": None}
+    for text in ("icu=ja", "age=old", "ward=3", "sex"):
+        with pytest.raises(InputError, match="expected"):
+            parse_conditions(text, schema)
+
+
+def test_several_processes_are_refused_but_for_the_codec(capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+    assert run(capsys, "fit", "--codec", "x")[::2] == (
+        2,
+        "error: expected one process for fit, found several: only train-codec shares its work\n",
+    )
+
+
 def test_a_refused_push_is_exit_code_3(capsys, monkeypatch):
     def refuse(options):
         raise PushRefused("it holds private rows")

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from hf_hybrid import disclosure
+from hf_hybrid.errors import InputError
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 
 
@@ -85,11 +86,36 @@ def test_a_boolean_value_of_few_patients_does_not_stay():
 
 
 def test_multi_label_columns_lose_rare_labels():
-    cells = ["a|b"] * 20 + ["b"] * 20 + ["a|rare"] + [""] * 6
+    cells = ["a|b"] * 20 + ["b"] * 20 + ["a|rare"] + [""] * 6 + ["a"] * 5
     protected, frame = protect({"signs": cells})
     assert protected.columns["signs"].categories == ["a", "b"]
     restricted = disclosure.restrict(protected, frame)["signs"]
     assert restricted[40] == ["a"] and restricted[0] == ["a", "b"] and restricted[41] is None
+
+
+def test_a_label_that_all_but_a_few_have_is_dropped():
+    protected, frame = protect({"signs": ["a|b"] * 20 + ["b"] * 20 + ["a"]})
+    assert protected.columns["signs"].categories == ["a"], "the one without b could be told"
+    assert disclosure.restrict(protected, frame)["signs"][0] == ["a"]
+
+
+def test_a_rule_that_protects_nobody_is_refused():
+    for number in (1, 4, "five", 5.5):
+        with pytest.raises(InputError, match="expected `min_patients` as a whole number from 5, found"):
+            RecordSchema({}, min_patients=number)
+
+
+def test_a_stricter_rule_asks_for_more_patients():
+    values = pd.DataFrame({"crp": np.arange(45) / 2})
+    strict = RecordSchema.infer(values, "image", {"min_patients": 25})
+    assert not disclosure.protect(strict, values, np.arange(45)).columns["crp"].is_released
+
+
+def test_rounding_stays_within_the_users_bounds():
+    frame = pd.DataFrame({"age": np.linspace(10, 90, 50).round()})
+    asked = {"role": "clinical", "kind": "integer", "bounds": [18.4, 80.6]}
+    schema = RecordSchema.infer(frame, "image", {"columns": {"age": asked}})
+    assert disclosure.protect(schema, frame, np.arange(50)).columns["age"].bounds == (19, 80)
 
 
 def test_states_need_enough_patients():

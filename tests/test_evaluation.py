@@ -228,14 +228,16 @@ def test_synthetic_subsets_are_nested_and_a_small_release_is_used_whole():
         "real",
         "synthetic 1x",
         "synthetic 2x",
-        "synthetic 2x, images shuffled",
+        "synthetic 2.3x",
+        "synthetic 2.3x, images shuffled",
         "real repeated",
-        "real + synthetic 2x",
+        "real + synthetic 2.3x",
     ]
+    assert (sets["synthetic 2.3x"].rows[:20] == sets["synthetic 2x"].rows).all()
     assert (sets["synthetic 2x"].rows[:10] == sets["synthetic 1x"].rows).all()
-    assert sets["synthetic 2x"].rows.min() >= 10 and len(set(sets["synthetic 2x"].rows)) == 20
-    assert sorted(sets["synthetic 2x, images shuffled"].image_order) == list(range(20))
-    assert np.bincount(sets["real repeated"].rows).tolist() == [3] * 10
+    assert sets["synthetic 2.3x"].rows.min() >= 10 and len(set(sets["synthetic 2.3x"].rows)) == 23
+    assert sorted(sets["synthetic 2.3x, images shuffled"].image_order) == list(range(23))
+    assert sorted(np.bincount(sets["real repeated"].rows)) == [3] * 7 + [4] * 3
     small = {one.name: one for one in evaluation._training_sets(10, 4, seed=0)}
     assert list(small)[1] == "synthetic 0.4x" and len(small["synthetic 0.4x"].rows) == 4
     assert len(small["real repeated"].rows) == len(small["real + synthetic 0.4x"].rows) == 14
@@ -368,7 +370,7 @@ def test_the_same_images_in_train_and_test_are_refused(folders):
     release, real, _ = folders
     no_groups = RecordSchema({name: column for name, column in schema("died").columns.items() if name != "patient_id"})
     no_groups.save(release / "schema.json")
-    with pytest.raises(InputError, match="expected other images in `test` than in `train`, found the same: divide"):
+    with pytest.raises(InputError, match="expected other images in `test` than in `train`, found 60 of 60 in both"):
         evaluation.evaluate_release(release, real, f"{real}:train", FAST)
 
 

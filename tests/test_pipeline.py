@@ -129,10 +129,18 @@ def test_from_the_hub_it_draws_the_bytes_of_the_local_folder(hub, repo_id, folde
     assert remote == raw(local(num_records=1000, seed=0).select(range(100)))
 
 
-@pytest.mark.parametrize("name", ["owner/nothing-there", "no/such/folder"])
-def test_nothing_there_is_one_clear_line(hub, name):
-    with pytest.raises(InputError, match=f"expected a folder or Hub id, found none that loads at `{name}`"):
+def test_nothing_there_is_one_clear_line(hub):
+    with pytest.raises(
+        InputError, match="expected a folder or Hub id, found none that loads at `owner/nothing-there`"
+    ):
+        HybridPipeline.from_pretrained("owner/nothing-there")
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "./pipeline", "/tmp/pipeline"])
+def test_a_mistyped_path_is_not_asked_of_the_hub(hub, name):
+    with pytest.raises(InputError, match=f"expected a folder or Hub id, found no folder `{name}`: correct the path"):
         HybridPipeline.from_pretrained(name)
+    assert hub.log == []
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):

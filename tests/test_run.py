@@ -223,6 +223,36 @@ def test_a_changed_option_makes_what_depends_on_it_again_and_loses_nothing(whole
     assert [path.read_bytes() for path in kept] == [before["release/data/train-00000-of-00001.parquet"]]
 
 
+def test_a_release_that_was_deleted_is_drawn_and_evaluated_again(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "release")
+
+    assert run(write_config(tmp_path), tmp_path / "run") == 0
+    assert made(tmp_path / "run") == made(whole)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--targets", "outcom"], "expected `targets` among"),
+        (["--sampler.ctgan.temperature", "0"], "expected `temperature` above 0, found 0"),
+        (["--codec.lr_scheduler", "cosin"], "expected `lr_scheduler` among"),
+    ],
+)
+def test_a_mistake_is_found_before_anything_is_trained(tmp_path, capsys, options, message):
+    assert run(write_config(tmp_path), tmp_path / "run", *options) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run" / "logs" / "codec").exists()
+
+
+def test_private_images_as_public_ones_must_be_meant(tmp_path, whole, capsys):
+    records = str(whole / "logs" / "records")
+    config = write_config(tmp_path, dataset=records, public_dataset=records)
+
+    assert run(config, tmp_path / "run") == 2
+    assert "expected a `public_dataset` of other images, found the private ones" in capsys.readouterr().err
+
+
 def test_private_and_public_cohort_must_differ(tmp_path, capsys):
     config = write_config(tmp_path, public_cohort={"num_records": 40, "seed": 0})
 

@@ -152,6 +152,37 @@ class TestCTGANSampler(SamplerContract):
         for name, value in (("outcome", "deceased"), ("icu", True), ("sex", "F")):
             assert (frame[name] == value).mean() == pytest.approx((real[name] == value).mean(), abs=0.08), name
 
+    def test_the_share_of_missing_cells_is_kept(self):
+        """Half of a number's cells are missing, in a table with few columns: no block may draw values only."""
+        import pandas as pd
+
+        from hf_hybrid import disclosure
+        from hf_hybrid.schema import RecordSchema
+
+        rng = np.random.default_rng(0)
+        frame = pd.DataFrame({"crp": np.where(rng.random(400) < 0.5, np.nan, rng.normal(20, 5, 400))})
+        schema = disclosure.protect(RecordSchema.infer(frame, "image"), frame, np.arange(400))
+        table = LatentRows(rng.normal(size=(400, 2)).astype(np.float32), disclosure.restrict(schema, frame))
+        sampler = tiny_sampler(max_train_steps=200).fit(table.to_dataset(schema), schema)
+        synthetic = rows(sampler.sample(2000, seed=0), schema)
+
+        assert synthetic["crp"].isna().mean() == pytest.approx(frame["crp"].isna().mean(), abs=0.06)
+
+    def test_other_rows_do_not_resume_a_fit(self, table, tmp_path):
+        tiny_sampler(max_train_steps=2).fit(table.dataset, table.schema, table.groups, tmp_path)
+        others = table.dataset.select(range(len(table.dataset) - 1, -1, -1))
+
+        with pytest.raises(InputError, match="expected the rows that the checkpoints in .* were made with"):
+            tiny_sampler(max_train_steps=2).fit(others, table.schema, table.groups, tmp_path)
+
+    def test_missing_asked_of_labels_is_not_the_absence_of_one(self, table):
+        sampler = tiny_sampler(max_train_steps=2).fit(table.dataset, table.schema, table.groups)
+        sample = rows(sampler.sample(20, seed=0, conditions={"findings": None}), table.schema)
+        asked = sampler._asked({"findings": None}) + sampler.transform_.num_scalars_
+        (block,) = [one for one in sampler.blocks_ if one.positions.start <= asked < one.positions.stop]
+
+        assert block.role == "state" and all(cell is None for cell in sample["findings"])
+
     def test_image_and_row_belong_together(self, trained):
         """One latent tells the outcome; a sampler that pairs at random would show no difference."""
         table, sampler = trained
@@ -206,6 +237,13 @@ class TestCTGANSampler(SamplerContract):
         sampler.save_pretrained(tmp_path)
 
         assert set(load_file(tmp_path / "model.safetensors")) == set(sampler.generator_.state_dict())
+
+    @pytest.mark.parametrize(
+        "option, value", [("max_train_steps", 0), ("temperature", 0.0), ("generator_dim", ()), ("learning_rate", -1.0)]
+    )
+    def test_options_out_of_range_are_refused(self, option, value):
+        with pytest.raises(InputError, match=f"expected `{option}`"):
+            tiny_sampler(**{option: value})
 
     @pytest.mark.parametrize("options", [{"batch_size": 9}, {"batch_size": 10, "pac": 4}, {"pac": 0}])
     def test_batches_that_do_not_divide_are_refused(self, options):

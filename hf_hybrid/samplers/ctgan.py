@@ -130,7 +130,7 @@ class CTGANSampler(Sampler):
             self.block_index_[block, :size] = torch.arange(first, first + size)
             first += size
         self.frequencies_ = torch.round(frequencies, decimals=4)
-        # The frequencies to draw by: asking for a mode of a number asks for a value, and would make missing ones rarer.
+        # What to draw by: asking for a mode of a number asks for a value, and would make missing ones rarer.
         stateful = {block.column for block in self.blocks_ if block.role == "state"}
         self.drawn_ = self.frequencies_.clone()
         for block in self.blocks_:
@@ -154,7 +154,7 @@ class CTGANSampler(Sampler):
         )
         accelerator = arguments.accelerator(logging_dir)
         if accelerator.num_processes > 1:
-            raise InputError(f"expected one process, found {accelerator.num_processes}: use one")
+            raise InputError(f"expected one process, found {accelerator.num_processes}")
         device = accelerator.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed + 1)
