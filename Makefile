@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/hf-hybrid run scripts/configs/demo.yaml --output_dir runs/demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 quality: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -21,7 +21,7 @@ style: $(VENV)/.installed
 
 # The stamp is written last, so an installation that broke off is repeated, and a finished one costs nothing.
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("expected Python 3.11 or newer, found %d.%d: set PYTHON=python3.11" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("expected Python 3.11 or newer, found %d.%d: set PYTHON=python3.11" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,quality]'
 	touch $@

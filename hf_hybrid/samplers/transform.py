@@ -5,6 +5,7 @@ Latents go in standardised; a clinical number gets the mode-specific normalisati
 "inf" are one-hot blocks. No mode that the transform stores belongs to fewer than ten patients.
 """
 
+import warnings
 from dataclasses import asdict, dataclass
 from typing import Self
 
@@ -205,6 +206,7 @@ def _state(cell: object) -> str:
 
 def _fit_modes(values: np.ndarray, groups: np.ndarray) -> Modes:
     """Modes of the finite values by a Bayesian mixture; one that fewer than ten patients hold joins its neighbour."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import BayesianGaussianMixture
 
     finite = np.isfinite(values)
@@ -221,7 +223,10 @@ def _fit_modes(values: np.ndarray, groups: np.ndarray) -> Modes:
         max_iter=200,
         tol=1e-2,
         random_state=0,
-    ).fit(standard)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # modes to normalise by need not be exact
+        mixture.fit(standard)
     assigned = mixture.predict(standard)
     kept = [k for k in range(components) if count_patients(groups, assigned == k) >= MIN_PATIENTS_A_COMPONENT]
     if not kept:
