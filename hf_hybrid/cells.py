@@ -82,7 +82,8 @@ def to_labels(cell: object) -> list[str]:
 def is_date(cell: object) -> bool:
     """Whether the cell is a calendar date, which identifies a person."""
     return isinstance(cell, pd.Timestamp | np.datetime64) or (
-        hasattr(cell, "isoformat") or (isinstance(cell, str | int) and _DATE.fullmatch(str(cell).strip()) is not None)
+        hasattr(cell, "isoformat")
+        or (isinstance(cell, str | int | float) and _DATE.fullmatch(to_category(cell)) is not None)
     )
 
 

@@ -215,9 +215,13 @@ class RecordSchema:
             _check_entry(name, entry)
         schema = cls({image_column: ColumnSchema("image")}, **{k: v for k, v in overrides.items() if k != "columns"})
         spellings = schema.missing_spellings
+        roles = {name: (asked.get(name) or {}).get("role") for name in frame}
+        group = next((n for n in frame if roles[n] == "group" or (not roles[n] and _GROUP_NAME.fullmatch(n))), None)
         for name in frame:
             entry = dict(asked.get(name) or {})
-            inferred = _infer_column(name, frame[name], spellings, entry)
+            # A patient's number is an identifier also where it stands in several records.
+            once = ~frame[[group or name, name]].astype(str).duplicated() if group else slice(None)
+            inferred = _infer_column(name, frame[name][once], spellings, entry)
             column = _column(name, {**{k: v for k, v in asdict(inferred).items() if v is not None}, **entry})
             if (
                 column.is_released

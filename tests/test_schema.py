@@ -18,6 +18,17 @@ def roles(schema):
     return {name: (column.role, column.kind) for name, column in schema.columns.items()}
 
 
+def test_a_number_that_repeats_within_a_patient_is_an_identifier():
+    numbers = np.random.default_rng(0).integers(140_000, 980_000, 100)
+    frame = pd.DataFrame({"patient_id": np.repeat(np.arange(100), 3), "hospital_no": np.repeat(numbers, 3)})
+    assert RecordSchema.infer(frame, "image").columns["hospital_no"].role == "id"
+
+
+def test_dates_stored_as_numbers_are_left_out():
+    frame = pd.DataFrame({"admission": [20200101.0 + day for day in range(20)]})
+    assert RecordSchema.infer(frame, "image").columns["admission"].role == "ignore"
+
+
 def test_infers_role_and_kind():
     number = np.arange(60)
     schema, _ = infer(
