@@ -10,7 +10,8 @@ from accelerate.state import AcceleratorState
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.models import AlphaGAN
-from hf_hybrid.models.train_alphagan import AlphaGANTrainer, CodecArguments, held_out_score, train_codec
+from hf_hybrid.models.scores import held_out_score
+from hf_hybrid.models.train_alphagan import AlphaGANTrainer, CodecArguments, train_codec
 
 TINY = {"resolution": 32, "latent_dim": 8, "base_channels": 4, "max_channels": 8}
 
