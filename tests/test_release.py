@@ -11,6 +11,7 @@ from tiny import (
     CANARY_FILE,
     CANARY_NUMBER,
     CANARY_TEXT,
+    messy_table,
     tiny_codec,
     tiny_records,
     tiny_sampler,
@@ -186,8 +187,19 @@ def every_text(folder):
 
 def test_no_canary_is_in_a_pipeline_or_release(tmp_path, pipeline):
     """A unique text, an extreme number, one patient's category, a file name and a PNG text were planted in `tiny`."""
+    from hf_hybrid.charts import draw_charts
+    from hf_hybrid.evaluation import EvaluationOptions, evaluate_release
+
     pipeline.save_pretrained(tmp_path / "pipeline")
-    complete(write_release(pipeline, tmp_path / "release", 2000), REPORT)
+    release = write_release(pipeline, tmp_path / "release", 2000)
+    train = write_image_folder(tmp_path / "train", messy_table())
+    others = messy_table(80, seed=5)
+    others["patient_id"] += "-of-the-test"
+    test = write_image_folder(tmp_path / "test", others, seed=5)
+    report = evaluate_release(release, str(train), str(test), EvaluationOptions(seeds=1, bootstraps=20))
+    assert report.utility["status"] == "measured"
+    draw_charts(report, release / "assets")
+    complete(release, report.to_dict())
     number = str(CANARY_NUMBER).split(".")[0]
     canaries = [CANARY_TEXT, CANARY_TEXT.split("^")[0], CANARY_CATEGORY, CANARY_FILE, number, "haemolytic", "remarks"]
 
@@ -199,12 +211,22 @@ def test_no_canary_is_in_a_pipeline_or_release(tmp_path, pipeline):
         if canary.lower().encode() in data.lower()
     ]
     assert found == []
+    numbers = [
+        *pq.read_table(release / "data")["crp"].drop_null().to_pylist(),
+        *(value for path in (tmp_path / "pipeline").rglob("*.safetensors") for value in _floats(path)),
+    ]
+    near = [value for value in numbers if abs(value - CANARY_NUMBER) < 0.01 * CANARY_NUMBER]
+    assert len(numbers) > 10_000 and near == []
+
+
+def _floats(path):
+    from safetensors.numpy import load_file
+
+    return [value for array in load_file(path).values() for value in array.ravel().tolist()]
 
 
 def test_the_search_would_find_them(tmp_path):
     """The private folder itself holds every one of them."""
-    from tiny import messy_table
-
     write_image_folder(tmp_path / "records", messy_table(20))
     data = b"".join(data for _, data in every_text(tmp_path / "records"))
     names = " ".join(path.name for path in (tmp_path / "records" / "train").iterdir())
