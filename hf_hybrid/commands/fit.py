@@ -57,6 +57,6 @@ def main(options: Options) -> int:
     with new_folder(output_dir) as folder:
         records = load_records(options.dataset, options.schema, targets=options.targets)
         HybridPipeline.fit(records, options.codec, options.chosen, logs).save_pretrained(folder)
-    shutil.rmtree(logs)  # a critic that saw private rows is not kept longer than it is needed
+    shutil.rmtree(logs, ignore_errors=True)  # a critic that saw private rows is not kept longer than it is needed
     sys.stdout.write(f"pipeline in {options.output_dir}\n")
     return 0
