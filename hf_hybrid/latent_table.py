@@ -14,11 +14,13 @@ from hf_hybrid.folders import private_folder
 from hf_hybrid.models import AlphaGAN
 from hf_hybrid.pixels import encode_png, image_grid, to_tensor, to_uint8
 from hf_hybrid.records import Records
-from hf_hybrid.samplers import BLOCK, LatentRows
+from hf_hybrid.samplers import LatentRows
 from hf_hybrid.schema import RecordSchema
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+_ENCODED = 64  # images encoded at once
 
 
 @dataclass
@@ -66,7 +68,7 @@ class LatentTable:
         if clash:
             raise InputError(f"expected no column named like a latent, found {clash}: rename it")
         config = codec.config
-        batches = records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, BLOCK)
+        batches = records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, _ENCODED)
         latents = [codec.encode(to_tensor(batch).to(codec.device)).latents.cpu() for batch in batches]
         rows = LatentRows(torch.cat(latents).numpy(), disclosure.restrict(schema, records.frame))
         return cls(rows.to_dataset(schema), schema, records.groups)

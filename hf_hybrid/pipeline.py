@@ -31,6 +31,7 @@ from hf_hybrid.tables import to_columns
 if TYPE_CHECKING:
     from datasets import Dataset
 
+DECODED = 64  # images decoded at once
 _SAMPLE_IMAGES = 32
 
 
@@ -114,19 +115,27 @@ class HybridPipeline(ModelHubMixin):
     def blocks(
         self, num_records: int, seed: int, conditions: Conditions | None = None, first: int = 0
     ) -> Iterator[pa.Table]:
-        """Draws records in fixed blocks of 64, the last one cut, starting with block `first`."""
+        """Draws records and yields `DECODED` of them at a time, starting with record `first`.
+
+        `first` is a multiple of `DECODED`. Images are decoded in full batches of that size, also for the last records:
+        a convolution's last bits depend on its batch.
+        """
         check_request(self.schema, num_records, seed, conditions)
-        for block in range(first, -(-num_records // BLOCK)):
-            rows = self.sampler.sample_block(seed, block, conditions)
-            images = self.codec.decode(torch.from_numpy(rows.latents).to(self.codec.device)).sample
-            kept = slice(min(BLOCK, num_records - BLOCK * block))
-            columns = {
-                self.schema.image_column: [
-                    {"bytes": encode_png(image), "path": None} for image in to_uint8(images)[kept]
-                ],
-                **to_columns(rows.take(kept).frame, self.schema),
-            }
-            yield pa.table(columns, schema=self.features.arrow_schema)
+        for start in range(first - first % BLOCK, num_records, BLOCK):
+            needed = min(BLOCK, num_records - start)
+            rows = self.sampler.sample_block(seed, start // BLOCK, conditions, needed)
+            for inner in range(max(first - start, 0), needed, DECODED):
+                part = rows.take(slice(inner, inner + DECODED))
+                latents = torch.zeros(DECODED, part.latents.shape[1])
+                latents[: len(part)] = torch.from_numpy(part.latents)
+                images = self.codec.decode(latents.to(self.codec.device)).sample[: len(part)]
+                columns = {
+                    self.schema.image_column: [
+                        {"bytes": encode_png(image), "path": None} for image in to_uint8(images)
+                    ],
+                    **to_columns(part.frame, self.schema),
+                }
+                yield pa.table(columns, schema=self.features.arrow_schema)
 
     def sample_grid(self, seed: int = 0) -> bytes:
         """PNG of the first 32 records' images side by side."""

@@ -13,7 +13,7 @@ from hf_hybrid.errors import InputError
 from hf_hybrid.folders import check_new, write_atomically
 from hf_hybrid.pipeline import HybridPipeline, grid_of
 from hf_hybrid.provenance import FILE_NAME, hash_files, read_provenance, versions, write_provenance
-from hf_hybrid.samplers import BLOCK, Conditions
+from hf_hybrid.samplers import Conditions
 
 MAX_SHARD_BYTES = 300_000_000
 _SAMPLE_IMAGES = 32
@@ -137,7 +137,7 @@ def _write_shards(
         os.replace(temporary, whole[-1])
 
     if done < num_records:
-        for block in pipeline.blocks(num_records, seed, conditions, first=done // BLOCK):
+        for block in pipeline.blocks(num_records, seed, conditions, first=done):
             if writer and size + block.nbytes > limit:
                 close()
                 writer = None

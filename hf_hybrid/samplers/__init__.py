@@ -5,12 +5,28 @@ from pathlib import Path
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, latent_names
+from hf_hybrid.samplers.copula import GaussianCopulaSampler, IndependentSampler
 from hf_hybrid.samplers.ctgan import CTGANSampler
 from hf_hybrid.schema import RecordSchema
 
-SAMPLERS: dict[str, type[Sampler]] = {"ctgan": CTGANSampler}
+SAMPLERS: dict[str, type[Sampler]] = {
+    "copula": GaussianCopulaSampler,
+    "ctgan": CTGANSampler,
+    "independent": IndependentSampler,
+}
 
-__all__ = ["BLOCK", "SAMPLERS", "CTGANSampler", "Conditions", "LatentRows", "Sampler", "latent_names", "load_sampler"]
+__all__ = [
+    "BLOCK",
+    "SAMPLERS",
+    "CTGANSampler",
+    "Conditions",
+    "GaussianCopulaSampler",
+    "IndependentSampler",
+    "LatentRows",
+    "Sampler",
+    "latent_names",
+    "load_sampler",
+]
 
 
 def load_sampler(folder: str | Path, schema: RecordSchema) -> Sampler:

@@ -20,7 +20,7 @@ from hf_hybrid.tables import from_columns, to_columns
 if TYPE_CHECKING:
     from datasets import Dataset
 
-BLOCK = 64  # records drawn from one generator; a release is the same however it is divided, down to these blocks
+BLOCK = 1024  # records drawn at once from one generator: the same ones, however many are asked for
 MAX_DRAWS_A_BLOCK = 400  # how often a block is drawn again to satisfy conditions
 
 Conditions = Mapping[str, str | bool | float | tuple[float, float] | None]
@@ -121,23 +121,38 @@ class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes tha
             InputError: a condition names an unknown column or value, or is too rare to be met.
         """
         check_request(self.schema_, num_records, seed, conditions)
-        blocks = [self.sample_block(seed, block, conditions) for block in range(-(-num_records // BLOCK))]
-        return LatentRows.concatenate(blocks).take(slice(num_records)).to_dataset(self.schema_)
+        blocks = [
+            self.sample_block(seed, first // BLOCK, conditions, min(BLOCK, num_records - first))
+            for first in range(0, num_records, BLOCK)
+        ]
+        return LatentRows.concatenate(blocks).to_dataset(self.schema_)
 
-    def sample_block(self, seed: int, block: int, conditions: Conditions | None = None) -> LatentRows:
-        """Records `BLOCK * block` to `BLOCK * (block + 1)` of the endless sequence that belongs to `seed`."""
-        conditions = conditions or {}
-        found, count = [], 0
-        for attempt in range(MAX_DRAWS_A_BLOCK if conditions else 1):
+    def sample_block(
+        self, seed: int, block: int, conditions: Conditions | None = None, num_records: int = BLOCK
+    ) -> LatentRows:
+        """The first `num_records` of block `block` in the endless sequence that belongs to `seed`.
+
+        Raises:
+            InputError: the conditions are too rare to be met.
+        """
+        if not conditions:
+            return self.draw(generator(seed, block, 0), {}).take(slice(num_records))
+        found, count, held = [], 0, dict.fromkeys(conditions, 0)
+        for attempt in range(MAX_DRAWS_A_BLOCK):
             rows = self.draw(generator(seed, block, attempt), conditions)
-            met = np.flatnonzero(conditions_met(self.schema_, rows.frame, conditions))
+            each = {
+                name: conditions_met(self.schema_, rows.frame, {name: wanted}) for name, wanted in conditions.items()
+            }
+            met = np.flatnonzero(np.all(list(each.values()), axis=0))
             found.append(rows.take(met))
             count += len(met)
-            if count >= BLOCK:
-                return LatentRows.concatenate(found).take(slice(BLOCK))
+            if count >= num_records:
+                return LatentRows.concatenate(found).take(slice(num_records))
+            held = {name: held[name] + mask.sum() for name, mask in each.items()}
+        rarest = min(held, key=held.get)
         raise InputError(
-            f"expected conditions that the sampler meets now and then, found {dict(conditions)} too rare: "
-            "widen a range or drop a condition"
+            f"expected conditions that the sampler meets now and then, found {dict(conditions)} too rare, "
+            f"`{rarest}` above all: widen a range or drop a condition"
         )
 
     def save_pretrained(self, save_directory: str | Path) -> None:

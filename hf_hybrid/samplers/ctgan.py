@@ -84,7 +84,7 @@ class CTGANSampler(Sampler):
         groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
         self.schema_ = schema
         self.transform_ = TableTransform(schema).fit(rows.latents, rows.frame, groups)
-        matrix = torch.from_numpy(self.transform_.transform(rows.latents, rows.frame))
+        matrix = torch.from_numpy(self.transform_.transform(rows.latents, rows.frame)).float()
         self._prepare(matrix[:, self.transform_.num_scalars_ :].mean(0))
         with tempfile.TemporaryDirectory() as temporary:
             self._train(matrix, Path(logging_dir or temporary))

@@ -1,18 +1,20 @@
 """The latent table as a matrix that a network can learn, and back.
 
-Latents go in standardised; a clinical number gets the mode-specific normalisation of CTGAN (Xu et al. 2019, section
-4.2) with modes that at least ten patients hold; categories, booleans, labels and the states "missing", "-inf" and
-"inf" are one-hot blocks. No mode that the transform stores belongs to fewer than ten patients.
+Latents go in standardised; a clinical number either as its normal score (`marginals.Quantiles`) or with the
+mode-specific normalisation of CTGAN (Xu et al. 2019, section 4.2); categories, booleans, labels and the states
+"missing", "-inf" and "inf" are one-hot blocks. No mode or quantile that is stored belongs to fewer than ten patients.
 """
 
 import warnings
 from dataclasses import asdict, dataclass
-from typing import Self
+from functools import partial
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
 
 from hf_hybrid.disclosure import MIN_PATIENTS_A_COMPONENT, count_patients
+from hf_hybrid.samplers.marginals import Quantiles
 from hf_hybrid.schema import RecordSchema
 
 MAX_MODES = 10
@@ -50,19 +52,21 @@ class Modes:
 
 
 class TableTransform:
-    """Learns from `(latents, frame)` how to write them as one float32 matrix.
+    """Learns from `(latents, frame)` how to write them as one float64 matrix.
 
     The matrix holds the scalars first (latents, then one per number), the one-hot blocks behind them.
 
     Args:
         schema: a protected schema (`disclosure.protect`).
+        numbers: "modes" (a mixture a number, its mode in a block of its own) or "scores" (normal scores).
     """
 
-    def __init__(self, schema: RecordSchema) -> None:
+    def __init__(self, schema: RecordSchema, numbers: Literal["modes", "scores"] = "modes") -> None:
         self.schema = schema
+        self.numbers = numbers
 
     def fit(self, latents: np.ndarray, frame: pd.DataFrame, groups: np.ndarray) -> Self:
-        """Learns means, standard deviations and modes.
+        """Learns means, standard deviations and the distributions of numbers.
 
         Args:
             latents: `(n, latent_dim)`.
@@ -71,11 +75,13 @@ class TableTransform:
         """
         self.latents_mean_ = latents.mean(0).astype(np.float64)
         self.latents_std_ = latents.std(0).astype(np.float64).clip(1e-6)
-        self.modes_ = {
-            name: _fit_modes(frame[name].to_numpy(np.float64), groups)
-            for name, column in self.schema.table.items()
-            if column.is_number
-        }
+        self.numbers_ = {}
+        for name, column in self.schema.table.items():
+            if column.is_number:
+                values = frame[name].to_numpy(np.float64)
+                known = np.isfinite(values)
+                learn = _fit_modes if self.numbers == "modes" else partial(Quantiles.fit, bounds=column.bounds)
+                self.numbers_[name] = learn(values[known], groups[known])
         self._lay_out()
         return self
 
@@ -85,19 +91,22 @@ class TableTransform:
         return self.num_scalars_ + sum(len(block.choices) for block in self.blocks_)
 
     def transform(self, latents: np.ndarray, frame: pd.DataFrame) -> np.ndarray:
-        """Returns the matrix `(n, width)`, float32; a scalar without a value is 0."""
-        matrix = np.zeros((len(frame), self.width), dtype=np.float32)
+        """Returns the matrix `(n, width)`; a scalar without a value is 0."""
+        matrix = np.zeros((len(frame), self.width))
         matrix[:, : latents.shape[1]] = (latents - self.latents_mean_) / self.latents_std_
         scalar = latents.shape[1]
         chosen_modes = {}
-        for name, modes in self.modes_.items():
+        for name, learned in self.numbers_.items():
             values = frame[name].to_numpy(np.float64)
             finite = np.isfinite(values)
-            means, sds = np.array(modes.means), np.array(modes.sds)
-            standard = (np.where(finite, values, means[0])[:, None] - means) / sds
-            chosen = np.argmin(standard**2 / 2 + np.log(sds), axis=1)
-            matrix[finite, scalar] = standard[finite, chosen[finite]]
-            chosen_modes[name] = np.where(finite, chosen, -1)
+            if self.numbers == "modes":
+                means, sds = np.array(learned.means), np.array(learned.sds)
+                standard = (np.where(finite, values, means[0])[:, None] - means) / sds
+                chosen = np.argmin(standard**2 / 2 + np.log(sds), axis=1)
+                matrix[finite, scalar] = standard[finite, chosen[finite]]
+                chosen_modes[name] = np.where(finite, chosen, -1)
+            else:
+                matrix[finite, scalar] = learned.to_scores(values[finite])
             scalar += 1
         for block in self.blocks_:
             chosen = chosen_modes[block.column] if block.role == "mode" else _chosen(block, frame[block.column])
@@ -139,28 +148,31 @@ class TableTransform:
         return {
             "latents_mean": self.latents_mean_.tolist(),
             "latents_std": self.latents_std_.tolist(),
-            "modes": {name: asdict(modes) for name, modes in self.modes_.items()},
+            "kind": self.numbers,
+            "numbers": {name: asdict(learned) for name, learned in self.numbers_.items()},
         }
 
     @classmethod
     def from_dict(cls, schema: RecordSchema, description: dict) -> Self:
         """The transform that `to_dict` described."""
-        transform = cls(schema)
+        transform = cls(schema, description["kind"])
         transform.latents_mean_ = np.array(description["latents_mean"])
         transform.latents_std_ = np.array(description["latents_std"])
-        transform.modes_ = {name: Modes(**modes) for name, modes in description["modes"].items()}
+        kind = Modes if transform.numbers == "modes" else Quantiles
+        transform.numbers_ = {name: kind(**learned) for name, learned in description["numbers"].items()}
         transform._lay_out()
         return transform
 
     def _lay_out(self) -> None:
         """Decides which scalars and blocks there are and where they lie."""
-        self.num_scalars_ = len(self.latents_mean_) + len(self.modes_)
+        self.num_scalars_ = len(self.latents_mean_) + len(self.numbers_)
         self.blocks_, start = [], self.num_scalars_
         for name, column in self.schema.table.items():
             states = list(column.states)
             if column.is_number:
                 wanted = [("state", [_VALUE, *states])] if states else []
-                wanted += [("mode", list(range(len(self.modes_[name].means))))]
+                if self.numbers == "modes":
+                    wanted += [("mode", list(range(len(self.numbers_[name].means))))]
             elif column.kind == "multi-label":
                 wanted = [("state", [_VALUE, *states])] if states else []
                 wanted += [("label", [None, label]) for label in column.categories]
@@ -177,40 +189,39 @@ class TableTransform:
                 self.blocks_.append(Block(name, role, choices, start))
                 start += len(choices)
 
-    def _numbers(self, name: str, scalars: np.ndarray, modes: np.ndarray) -> np.ndarray:
-        column, learned = self.schema.columns[name], self.modes_[name]
-        chosen = modes.astype(int)
-        values = scalars.astype(np.float64) * np.array(learned.sds)[chosen] + np.array(learned.means)[chosen]
+    def _numbers(self, name: str, scalars: np.ndarray, modes: np.ndarray | None) -> np.ndarray:
+        column, learned = self.schema.columns[name], self.numbers_[name]
+        if modes is None:
+            values = learned.to_values(scalars)
+        else:
+            chosen = modes.astype(int)
+            values = scalars * np.array(learned.sds)[chosen] + np.array(learned.means)[chosen]
         return np.round(np.clip(values, *column.bounds), column.decimals)
 
 
 def _chosen(block: Block, cells: pd.Series) -> np.ndarray:
     """The position of each cell's answer in a block."""
     if block.role == "label":
-        return np.array([int(cell is not None and block.choices[-1] in cell) for cell in cells])
-    if block.role == "state":
-        words = [_state(cell) for cell in cells]
-    else:
-        words = list(cells)
+        return np.array([int(cell is not None and block.choices[-1] in cell) for cell in cells], dtype=int)
     index = {choice: position for position, choice in enumerate(block.choices)}
-    return np.array([index[word] for word in words])
-
-
-def _state(cell: object) -> str:
-    if cell is None or cell != cell:
-        return "missing"
-    if isinstance(cell, float) and np.isinf(cell):
-        return "inf" if cell > 0 else "-inf"
-    return _VALUE
+    if block.role == "value":
+        return np.array([index[cell] for cell in cells], dtype=int)
+    chosen = np.full(len(cells), index[_VALUE])
+    if cells.dtype == object:  # labels
+        chosen[cells.isna().to_numpy()] = index["missing"]
+        return chosen
+    values = cells.to_numpy(np.float64)
+    for word, held in (("missing", np.isnan(values)), ("-inf", values == -np.inf), ("inf", values == np.inf)):
+        if word in index:
+            chosen[held] = index[word]
+    return chosen
 
 
 def _fit_modes(values: np.ndarray, groups: np.ndarray) -> Modes:
-    """Modes of the finite values by a Bayesian mixture; one that fewer than ten patients hold joins its neighbour."""
+    """Modes of values by a Bayesian mixture; one that fewer than ten patients hold joins its neighbour."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import BayesianGaussianMixture
 
-    finite = np.isfinite(values)
-    values, groups = values[finite], groups[finite]
     spread = values.std()
     if spread == 0:
         return Modes([float(values.mean())], [1.0])

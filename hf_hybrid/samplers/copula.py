@@ -1,0 +1,223 @@
+"""GaussianCopulaSampler: rows and latents as one Gaussian seen through marginals, and the pairing floor beside it.
+
+Every column becomes coordinates of one multivariate normal (Hoff 2007, arXiv math/0610413, section 2, with moments in
+place of its sampler): a latent or a number is one coordinate, a choice among K is K - 1 nested questions ("is it the
+first? else, is it the second?"), each answered yes where its coordinate lies above a threshold. Missing and infinite
+are choices too. A coordinate counts only where its question is asked, so that marginals come out exactly.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+
+from hf_hybrid.disclosure import MIN_PATIENTS_A_COMPONENT
+from hf_hybrid.errors import InputError
+from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
+from hf_hybrid.samplers.transform import Block, TableTransform
+from hf_hybrid.schema import RecordSchema
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_CANDIDATES = 8  # rows drawn for each that is wanted, where conditions will refuse some
+_MAX_CORRELATION = 0.98
+_MIN_EIGENVALUE = 1e-3
+
+
+@dataclass
+class GaussianCopulaSampler(Sampler):
+    """Marginals and one correlation matrix, shrunk; fitted in a fraction of a second, no randomness in it.
+
+    Args:
+        shrinkage: share by which correlations are drawn towards 0; None estimates it (Schäfer and Strimmer 2005,
+            doi:10.2202/1544-6115.1175, target D).
+    """
+
+    shrinkage: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a share that is none."""
+        if self.shrinkage is not None and not 0 <= self.shrinkage <= 1:
+            raise InputError(f"expected `shrinkage` from 0 to 1, found {self.shrinkage}")
+
+    def fit(
+        self,
+        table: "Dataset",
+        schema: RecordSchema,
+        groups: np.ndarray | None = None,
+        logging_dir: Path | None = None,
+    ) -> Self:
+        """Learns a latent table; see `Sampler.fit`."""
+        rows = LatentRows.from_dataset(table, schema)
+        groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
+        self.schema_ = schema
+        self.transform_ = TableTransform(schema, "scores").fit(rows.latents, rows.frame, groups)
+        matrix = self.transform_.transform(rows.latents, rows.frame)
+        self._lay_out([matrix[:, block.positions].sum(0) for block in self.transform_.blocks_])
+        self._learn(matrix, groups)
+        return self
+
+    def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
+        """Draws a block; of candidates that meet no condition, no latents are drawn."""
+        count = BLOCK * (_CANDIDATES if conditions else 1)
+        latent_dim = len(self.transform_.latents_mean_)
+        noise = torch.randn(count, len(self.cholesky_), generator=rng, dtype=torch.float64).numpy()
+        coordinates = np.zeros_like(noise)
+        coordinates[:, latent_dim:] = noise[:, latent_dim:] @ self.cholesky_[latent_dim:, latent_dim:].T
+        _, frame = self.transform_.inverse(self._answers(coordinates))
+        kept = np.flatnonzero(conditions_met(self.schema_, frame, conditions))[:BLOCK]
+        latents = noise[kept] @ self.cholesky_[:latent_dim].T
+        latents = latents * self.transform_.latents_std_ + self.transform_.latents_mean_
+        return LatentRows(latents.astype(np.float32), frame.iloc[kept].reset_index(drop=True))
+
+    def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
+        """Marginals, thresholds and the correlation matrix."""
+        facts = {
+            "transform": self.transform_.to_dict(),
+            "orders": [[int(one) for one in order] for order in self.orders_],
+        }
+        return facts, {
+            "correlation": torch.from_numpy(self.correlation_),
+            "thresholds": torch.from_numpy(self.thresholds_),
+        }
+
+    def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:
+        """Inverse of `learned`."""
+        self.transform_ = TableTransform.from_dict(self.schema_, facts["transform"])
+        self.orders_ = [np.array(order) for order in facts["orders"]]
+        self.thresholds_ = tensors["thresholds"].numpy()
+        self.correlation_ = tensors["correlation"].numpy()
+        self._factorise()
+
+    # --- learning --------------------------------------------------------------------------------------------------
+
+    def _lay_out(self, counts: list[np.ndarray]) -> None:
+        """Decides in which order the choices of each block are asked for: missing first, then the frequent ones."""
+        self.orders_ = []
+        for block, count in zip(self.transform_.blocks_, counts, strict=True):
+            first = [choice in (None, "missing") and block.role != "label" for choice in block.choices]
+            self.orders_.append(np.lexsort((-count, ~np.array(first))))
+
+    def _learn(self, matrix: np.ndarray, groups: np.ndarray) -> None:
+        transform = self.transform_
+        scores, asked, weights = [matrix[:, : transform.num_scalars_]], [self._has_value(matrix)], []
+        thresholds = []
+        for block, order in zip(transform.blocks_, self.orders_, strict=True):
+            open_ = self._is_asked(block, matrix)
+            for choice in order[:-1]:
+                yes = matrix[:, block.start + choice] == 1
+                # A question that hardly anyone is asked, or all answer alike, is answered with its share alone.
+                share = (yes[open_].sum() + 0.5) / (open_.sum() + 1)
+                threshold = ndtri(1 - share)
+                density = np.exp(-(threshold**2) / 2) / np.sqrt(2 * np.pi)
+                scores.append(np.where(yes, density / share, -density / (1 - share))[:, None])
+                asked.append(open_[:, None])
+                weights.append(density / np.sqrt(share * (1 - share)))
+                thresholds.append(threshold)
+                open_ = open_ & ~yes
+        self.thresholds_ = np.array(thresholds)
+        reliability = np.concatenate([np.ones(transform.num_scalars_), weights])
+        correlation, variance = _correlations(
+            np.concatenate(scores, axis=1), np.concatenate(asked, axis=1), reliability, len(np.unique(groups))
+        )
+        self.correlation_ = self._shrink(correlation, variance)
+        self._factorise()
+
+    def _shrink(self, correlation: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Correlations with less noise, made a correlation matrix again."""
+        apart = ~np.eye(len(correlation), dtype=bool)
+        share = self.shrinkage
+        if share is None:
+            share = min(1.0, variance[apart].sum() / max((correlation[apart] ** 2).sum(), 1e-12))
+        correlation = np.where(apart, (1 - share) * correlation, 1.0)
+        values, vectors = np.linalg.eigh(correlation)
+        repaired = (vectors * values.clip(_MIN_EIGENVALUE)) @ vectors.T
+        scale = np.sqrt(np.diag(repaired))
+        return repaired / scale / scale[:, None]
+
+    def _factorise(self) -> None:
+        """A factor that draws the row first and the latents given the row: the order of coordinates is turned."""
+        reversed_ = self.correlation_[::-1, ::-1]
+        self.cholesky_ = np.linalg.cholesky(reversed_)[::-1, ::-1]
+
+    # --- questions -------------------------------------------------------------------------------------------------
+
+    def _has_value(self, matrix: np.ndarray) -> np.ndarray:
+        """Where each scalar is one: latents always, a number where it is neither missing nor infinite."""
+        transform = self.transform_
+        known = np.ones((len(matrix), transform.num_scalars_), dtype=bool)
+        names = list(transform.numbers_)
+        for block in transform.blocks_:
+            if block.role == "state" and block.column in names:
+                known[:, len(transform.latents_mean_) + names.index(block.column)] = matrix[:, block.start] == 1
+        return known
+
+    def _is_asked(self, block: Block, matrix: np.ndarray) -> np.ndarray:
+        """Labels are asked for only where the column is not missing."""
+        if block.role == "label":
+            for other in self.transform_.blocks_:
+                if other.column == block.column and other.role == "state":
+                    return matrix[:, other.start] == 1
+        return np.ones(len(matrix), dtype=bool)
+
+    def _answers(self, coordinates: np.ndarray) -> np.ndarray:
+        """Coordinates -> the transform's matrix."""
+        transform = self.transform_
+        matrix = np.zeros((len(coordinates), transform.width))
+        matrix[:, : transform.num_scalars_] = coordinates[:, : transform.num_scalars_]
+        yes = coordinates[:, transform.num_scalars_ :] > self.thresholds_
+        first = 0
+        for block, order in zip(transform.blocks_, self.orders_, strict=True):
+            answers = np.column_stack([yes[:, first : first + len(order) - 1], np.ones(len(yes), dtype=bool)])
+            matrix[np.arange(len(yes)), block.start + order[answers.argmax(axis=1)]] = 1
+            first += len(order) - 1
+        return matrix
+
+
+@dataclass
+class IndependentSampler(GaussianCopulaSampler):
+    """Rows and latents, each as the copula draws them, paired at random: what a score must beat to show pairing."""
+
+    def _shrink(self, correlation: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        correlation = super()._shrink(correlation, variance)
+        latent_dim = len(self.transform_.latents_mean_)
+        correlation[:latent_dim, latent_dim:] = correlation[latent_dim:, :latent_dim] = 0
+        return correlation
+
+
+def _correlations(
+    scores: np.ndarray, asked: np.ndarray, reliability: np.ndarray, num_patients: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Correlations of the coordinates behind scores, each pair where both are asked for.
+
+    The score of an answer is the mean of its coordinate given the answer; it varies less than the coordinate, and a
+    correlation that is found between scores is smaller by the product of their `reliability` (exactly so against a
+    scalar, to first order between two answers).
+
+    Args:
+        scores: `(n, d)`.
+        asked: where they count, `(n, d)`.
+        reliability: standard deviation of each score, where its coordinate has 1, `(d,)`.
+        num_patients: how many of the `n` are independent.
+
+    Returns:
+        Correlations and the variances of their estimates, both `(d, d)`, 0 off the diagonal where too few are known.
+    """
+    asked, filled = asked.astype(np.float64), np.where(asked, scores, 0.0)
+    count = asked.T @ asked
+    divisor = np.maximum(count, 1)
+    mean = filled.T @ asked / divisor  # [i, j]: of score i, where j is known too
+    variance = (filled**2).T @ asked / divisor - mean**2
+    covariance = filled.T @ filled / divisor - mean * mean.T
+    spread = variance * variance.T
+    patients = count * num_patients / len(scores)
+    known = (patients >= MIN_PATIENTS_A_COMPONENT) & (spread > 1e-12)
+    found = np.where(known, covariance / np.sqrt(np.where(known, spread, 1)), 0)
+    attenuation = np.outer(reliability, reliability)
+    correlation = np.clip(found / attenuation, -_MAX_CORRELATION, _MAX_CORRELATION)
+    uncertainty = np.where(known, ((1 - found**2) / attenuation) ** 2 / np.maximum(patients, 1), 0)
+    return correlation, uncertainty

@@ -1,0 +1,98 @@
+"""What a sampler in training is judged by: patients of its own whom it does not learn from."""
+
+import logging
+
+import numpy as np
+
+from hf_hybrid.errors import InputError
+from hf_hybrid.metrics.fidelity import energy_distance
+from hf_hybrid.metrics.pairing import explained_variance
+from hf_hybrid.metrics.privacy import membership
+from hf_hybrid.samplers.base import LatentRows
+from hf_hybrid.samplers.copula import GaussianCopulaSampler
+from hf_hybrid.samplers.transform import TableTransform
+from hf_hybrid.schema import RecordSchema
+
+logger = logging.getLogger(__name__)
+
+MIN_PATIENTS = 10  # on whom a choice may rest
+NUM_RECORDS = 2048  # draws that a score looks at
+
+
+class Validation:
+    """Divides the patients and scores draws against those held out.
+
+    The score weighs what a release is made for against what it must not do: how far draws lie from the held-out
+    records, less how well image and row belong together in them, plus how much better than a Gaussian copula of the
+    same records they give away who was learned from. Lower is better.
+
+    Args:
+        rows: all records that the sampler was given.
+        groups: the patient of each, `(n,)`.
+        schema: their schema.
+        share: of the patients to hold out, from 0 (none: there is no score then) to below 1.
+        seed: which patients.
+
+    Attributes:
+        learning: positions of the rows to learn from, `(n_learning,)`.
+        enabled: whether there are enough patients to hold some out.
+    """
+
+    def __init__(self, rows: LatentRows, groups: np.ndarray, schema: RecordSchema, share: float, seed: int) -> None:
+        patients = np.unique(groups)
+        count = round(share * len(patients))
+        self.enabled = count >= MIN_PATIENTS and len(patients) - count >= MIN_PATIENTS
+        held = np.random.default_rng(seed).permutation(patients)[: count if self.enabled else 0]
+        is_held = np.isin(groups, held)
+        self.learning = np.flatnonzero(~is_held)
+        if not self.enabled:
+            if share:
+                logger.warning("the last weights are kept: too few patients to hold %d %% out", round(100 * share))
+            return
+        learning, held_out = rows.take(self.learning), rows.take(np.flatnonzero(is_held))
+        self._transform = TableTransform(schema, "scores").fit(learning.latents, learning.frame, groups[self.learning])
+        self._members = self._features(learning), groups[self.learning]
+        self._others = self._features(held_out), groups[is_held]
+        copula = GaussianCopulaSampler().fit(learning.to_dataset(schema), schema, groups[self.learning])
+        control = LatentRows.from_dataset(copula.sample(NUM_RECORDS, seed), schema)
+        self._floor = self._membership(self._features(control))
+
+    def score(self, draws: LatentRows) -> dict[str, float]:
+        """Scores `NUM_RECORDS` draws: `validation_score` and its parts `distance`, `pairing` and `membership`."""
+        features, real = self._features(draws), self._others[0]
+        latent_dim = draws.latents.shape[1]
+        parts = {
+            "distance": energy_distance(features, real),
+            "pairing": explained_variance(
+                *((side[:, :latent_dim], side[:, latent_dim:]) for side in (features, real))
+            ),
+            "membership": self._membership(features),
+        }
+        excess = max(0.0, parts["membership"] - self._floor)
+        return {"validation_score": parts["distance"] - parts["pairing"] + excess, **parts}
+
+    def _membership(self, features: np.ndarray) -> float:
+        return membership(*self._members, *self._others, features, num_bootstraps=1).value
+
+    def _features(self, rows: LatentRows) -> np.ndarray:
+        return joint_features(self._transform, rows)
+
+
+def joint_features(transform: TableTransform, rows: LatentRows) -> np.ndarray:
+    """Latents, then cells, on a scale on which all latents together weigh as much as all cells, `(n, d)` float64.
+
+    Args:
+        transform: with normal scores, fitted to real records.
+        rows: real or synthetic ones.
+    """
+    matrix = transform.transform(rows.latents, rows.frame)
+    latent_dim = rows.latents.shape[1]
+    matrix[:, :latent_dim] /= np.sqrt(latent_dim)
+    matrix[:, latent_dim:] /= np.sqrt(max(len(transform.schema.table), 1))
+    return matrix
+
+
+def check_share(share: float) -> None:
+    """Raises InputError for a share of patients that leaves none to learn from."""
+    if not 0 <= share < 0.9:
+        raise InputError(f"expected `validation_share` from 0 to below 0.9, found {share}")

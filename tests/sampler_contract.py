@@ -1,0 +1,134 @@
+"""The contract of every sampler, as tests that a class of tests inherits."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny import tiny_codec, tiny_records
+
+from hf_hybrid.errors import InputError
+from hf_hybrid.latent_table import LatentTable
+from hf_hybrid.samplers import LatentRows, load_sampler
+
+
+def rows(dataset, schema):
+    return LatentRows.from_dataset(dataset, schema).frame
+
+
+class SamplerContract:
+    """A subclass gives `sampler()`, unfitted."""
+
+    holds_training_records = False
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def table(cls, tmp_path_factory):
+        return LatentTable.encode(tiny_records(tmp_path_factory.mktemp("records") / "messy"), tiny_codec())
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fitted(cls, table):
+        return cls().sampler().fit(table.dataset, table.schema, table.groups)
+
+    def test_fit_returns_itself_and_keeps_the_configuration(self, table):
+        sampler = self.sampler()
+        configuration = dict(vars(sampler))
+
+        assert sampler.fit(table.dataset, table.schema, table.groups) is sampler
+        assert {name: value for name, value in vars(sampler).items() if not name.endswith("_")} == configuration
+
+    def test_a_sample_has_the_features_of_the_table(self, fitted, table):
+        sample = fitted.sample(70, seed=1)
+
+        assert len(sample) == 70
+        assert sample.features == table.dataset.features
+
+    def test_cells_keep_to_the_schema(self, fitted, table):
+        frame = rows(fitted.sample(300, seed=1), table.schema)
+        for name, column in table.schema.table.items():
+            if column.is_number:
+                finite = frame[name][np.isfinite(frame[name])]
+                assert finite.between(*column.bounds).all(), name
+                assert frame[name].isna().any() <= ("missing" in column.states), name
+            elif column.kind != "multi-label":
+                assert frame[name].isna().any() <= ("missing" in column.states), name
+
+    def test_the_first_records_do_not_depend_on_their_number(self, fitted):
+        assert fitted.sample(200, seed=3).select(range(70)).to_dict() == fitted.sample(70, seed=3).to_dict()
+
+    def test_another_seed_gives_other_records(self, fitted):
+        assert fitted.sample(20, seed=3).to_dict() != fitted.sample(20, seed=4).to_dict()
+
+    def test_two_fits_with_one_seed_are_the_same(self, fitted, table):
+        again = self.sampler().fit(table.dataset, table.schema, table.groups)
+
+        assert again.sample(20, seed=0).to_dict() == fitted.sample(20, seed=0).to_dict()
+
+    def test_what_is_saved_is_json_and_safetensors_and_samples_the_same(self, fitted, table, tmp_path):
+        fitted.save_pretrained(tmp_path)
+        loaded = load_sampler(tmp_path, table.schema)
+
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+        config = json.loads((tmp_path / "config.json").read_text())
+        assert config["contains_training_records"] is self.holds_training_records
+        assert type(loaded) is type(fitted)
+        assert loaded.sample(70, seed=5).to_dict() == fitted.sample(70, seed=5).to_dict()
+
+    def test_no_saved_array_is_as_long_as_the_table(self, fitted, table, tmp_path):
+        from safetensors.numpy import load_file
+
+        fitted.save_pretrained(tmp_path)
+        arrays = load_file(tmp_path / "model.safetensors")
+        long = [name for name, array in arrays.items() if len(table.dataset) in array.shape]
+
+        assert arrays and bool(long) is self.holds_training_records
+
+    @pytest.mark.parametrize(
+        "conditions",
+        [
+            {"outcome": "deceased"},
+            {"outcome": "deceased", "sex": "F", "age": (40, 70)},
+            {"icu": True, "crp": None},
+            {"findings": "effusion"},
+        ],
+    )
+    def test_conditions_hold_in_every_record(self, fitted, table, conditions):
+        sample = fitted.sample(70, seed=2, conditions=conditions)
+        frame = rows(sample, table.schema)
+
+        assert len(frame) == 70
+        for name, wanted in conditions.items():
+            if wanted is None:
+                assert frame[name].isna().all()
+            elif isinstance(wanted, tuple):
+                assert frame[name].between(*wanted).all()
+            elif name == "findings":
+                assert all(wanted in labels for labels in frame[name])
+            else:
+                assert (frame[name] == wanted).all()
+
+    @pytest.mark.parametrize(
+        "conditions, message",
+        [
+            ({"weight": 3}, "expected conditions on \\['age', .*\\], found one on `weight`"),
+            ({"outcome": "cured"}, "expected `outcome` among .*, found 'cured'"),
+            ({"icu": "Y"}, "expected true or false for `icu`, found 'Y'"),
+            ({"age": (70, 60)}, "expected a number or a range low..high for `age`"),
+            ({"age": 5000}, "expected `age` within .*, found the condition 5000"),
+            ({"age": None}, "expected a value for `age`, found missing, which this column never is"),
+        ],
+    )
+    def test_impossible_conditions_are_refused(self, fitted, conditions, message):
+        with pytest.raises(InputError, match=message):
+            fitted.sample(5, seed=0, conditions=conditions)
+
+    def test_a_condition_that_is_too_rare_ends(self, fitted, monkeypatch):
+        monkeypatch.setattr("hf_hybrid.samplers.base.MAX_DRAWS_A_BLOCK", 2)
+
+        with pytest.raises(InputError, match="found {'crp': \\(10.12, 10.13\\)} too rare, `crp` above all"):
+            fitted.sample(5, seed=0, conditions={"crp": (10.12, 10.13)})
+
+    def test_numbers_out_of_range_are_refused(self, fitted):
+        for num_records, seed in ((0, 0), (5, -1)):
+            with pytest.raises(InputError, match="expected `num_records` of at least 1 and `seed` of at least 0"):
+                fitted.sample(num_records, seed)
