@@ -5,25 +5,30 @@ from pathlib import Path
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, latent_names
+from hf_hybrid.samplers.controls import BootstrapSampler, SmoteSampler
 from hf_hybrid.samplers.copula import GaussianCopulaSampler, IndependentSampler
 from hf_hybrid.samplers.ctgan import CTGANSampler
 from hf_hybrid.schema import RecordSchema
 
 SAMPLERS: dict[str, type[Sampler]] = {
+    "bootstrap": BootstrapSampler,
     "copula": GaussianCopulaSampler,
     "ctgan": CTGANSampler,
     "independent": IndependentSampler,
+    "smote": SmoteSampler,
 }
 
 __all__ = [
     "BLOCK",
     "SAMPLERS",
+    "BootstrapSampler",
     "CTGANSampler",
     "Conditions",
     "GaussianCopulaSampler",
     "IndependentSampler",
     "LatentRows",
     "Sampler",
+    "SmoteSampler",
     "latent_names",
     "load_sampler",
 ]

@@ -1,0 +1,80 @@
+"""Scores of the table: what they are on tables whose answer is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hf_hybrid.metrics.fidelity import column_shapes, energy_distance, pair_trends
+
+
+def table(count=4000, seed=0, link=0.8):
+    rng = np.random.default_rng(seed)
+    age = rng.normal(60, 10, count)
+    crp = link * (age - 60) / 10 + np.sqrt(1 - link**2) * rng.normal(size=count)
+    crp[rng.random(count) < 0.2] = np.nan
+    sick = np.where(rng.random(count) < np.where(age > 60, 0.8, 0.2), "yes", "no").astype(object)
+    sick[rng.random(count) < 0.1] = None
+    return pd.DataFrame({"age": age, "crp": crp, "sick": sick})
+
+
+def test_a_table_is_like_itself_and_like_another_draw():
+    real = table()
+
+    assert column_shapes(real, real) == pair_trends(real, real) == 1
+    assert column_shapes(table(seed=1), real) > 0.97
+    assert pair_trends(table(seed=1), real) > 0.97
+
+
+def test_each_column_counts_by_its_distance():
+    real = pd.DataFrame({"a": np.arange(100.0), "b": ["x", "y"] * 50})
+    moved = pd.DataFrame({"a": np.arange(100.0) + 25, "b": ["x"] * 100})
+
+    assert column_shapes(moved, real) == pytest.approx((0.75 + 0.5) / 2)
+
+
+@pytest.mark.parametrize("state", [np.nan, np.inf, -np.inf])
+def test_a_state_that_is_lost_counts(state):
+    real = pd.DataFrame({"a": np.where(np.arange(100) < 40, state, np.arange(100.0))})
+    synthetic = pd.DataFrame({"a": np.tile(np.arange(40, 100.0), 2)})
+
+    assert column_shapes(synthetic, real) == pytest.approx(0.6)
+
+
+def test_marginals_alone_do_not_make_pairs():
+    real, shuffled = table(), table()
+    for seed, name in enumerate(shuffled):
+        shuffled[name] = shuffled[name].sample(frac=1, random_state=seed).to_numpy()
+
+    assert column_shapes(shuffled, real) == pytest.approx(1)
+    assert pair_trends(shuffled[["age", "crp"]], real[["age", "crp"]]) == pytest.approx(1 - 0.79 / 2, abs=0.02)
+    # Of those above and below 60, 80 and 20 % of 90 % are sick; half of both when shuffled: 0.27 of all move.
+    assert pair_trends(shuffled[["age", "sick"]], real[["age", "sick"]]) == pytest.approx(1 - 0.27, abs=0.03)
+
+
+def test_pairs_are_those_of_pandas_and_scipy():
+    from scipy.stats import spearmanr
+
+    real, synthetic = table(), table(seed=1, link=0.2)
+    expected = [spearmanr(side["age"], side["crp"], nan_policy="omit").statistic for side in (real, synthetic)]
+
+    assert pair_trends(synthetic[["age", "crp"]], real[["age", "crp"]]) == pytest.approx(
+        1 - abs(expected[0] - expected[1]) / 2, abs=0.01
+    )
+    real, synthetic = ({"a": ["x", "x", "y", "y"], "b": one} for one in (["u", "u", "v", "v"], ["u", "v", "u", "v"]))
+    assert pair_trends(pd.DataFrame(synthetic), pd.DataFrame(real)) == pytest.approx(0.5)
+
+
+def test_a_column_without_any_value_or_variation_does_not_break():
+    real = pd.DataFrame({"a": np.full(10, np.nan), "b": np.ones(10), "c": ["x"] * 10})
+
+    assert column_shapes(real, real) == pair_trends(real, real) == 1
+    assert pair_trends(real[["b"]], real[["b"]]) == 1
+
+
+def test_energy_distance_tells_distributions_apart():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 500, 3))
+
+    assert abs(energy_distance(first, second)) < 0.01
+    assert 0.2 < energy_distance(first, second + 2) < 1
+    assert energy_distance(np.zeros((5, 2)), np.zeros((4, 2))) == 0
