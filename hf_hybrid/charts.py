@@ -4,8 +4,9 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from hf_hybrid.evaluation import REAL, REPEATED, Report
+from hf_hybrid.evaluation import Report
 from hf_hybrid.metrics.utility import CHANCE
+from hf_hybrid.utility_scores import REAL, REPEATED
 
 _TITLES = {"image": "image only", "table": "table only", "both": "image and table"}
 _AXES = {"auc": "AUC (dotted: chance)", "r2": "R2 (dotted: no better than the mean)"}

@@ -10,14 +10,15 @@ from example_folders import CODEC, RELEASE, SAMPLER, VERSIONS, png
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from hf_hybrid import charts, evaluation, provenance
+from hf_hybrid import charts, evaluation, provenance, utility_scores
 from hf_hybrid.commands import evaluate
 from hf_hybrid.errors import InputError
-from hf_hybrid.evaluation import EvaluationSet, Report, evaluate_sets
+from hf_hybrid.evaluation import Report, evaluate_sets
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.metrics import predictors
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 from hf_hybrid.tables import to_columns
+from hf_hybrid.utility_scores import EvaluationSet
 
 FAST = EvaluationOptions(seeds=1, bootstraps=60)
 
@@ -223,7 +224,7 @@ def test_a_target_is_never_predicted_from_itself():
 
 
 def test_synthetic_subsets_are_nested_and_a_small_release_is_used_whole():
-    sets = {one.name: one for one in evaluation._training_sets(10, 23, seed=0)}
+    sets = {one.name: one for one in utility_scores.training_sets(10, 23, seed=0)}
     assert list(sets) == [
         "real",
         "synthetic 1x",
@@ -238,10 +239,10 @@ def test_synthetic_subsets_are_nested_and_a_small_release_is_used_whole():
     assert sets["synthetic 2.3x"].rows.min() >= 10 and len(set(sets["synthetic 2.3x"].rows)) == 23
     assert sorted(sets["synthetic 2.3x, images shuffled"].image_order) == list(range(23))
     assert sorted(np.bincount(sets["real repeated"].rows)) == [3] * 7 + [4] * 3
-    small = {one.name: one for one in evaluation._training_sets(10, 4, seed=0)}
+    small = {one.name: one for one in utility_scores.training_sets(10, 4, seed=0)}
     assert list(small)[1] == "synthetic 0.4x" and len(small["synthetic 0.4x"].rows) == 4
     assert len(small["real repeated"].rows) == len(small["real + synthetic 0.4x"].rows) == 14
-    other = evaluation._training_sets(10, 23, seed=1)
+    other = utility_scores.training_sets(10, 23, seed=1)
     assert (other[1].rows != sets["synthetic 1x"].rows).any()
 
 

@@ -19,7 +19,7 @@ FLOORS = (
         "metrics",
         "samplers",
     ),
-    ("latent_table", "pipeline", "release", "evaluation_options", "evaluation", "charts"),
+    ("latent_table", "pipeline", "release", "evaluation_options", "utility_scores", "evaluation", "charts"),
     ("commands",),
 )
 ORDER = [name for floor in FLOORS for name in floor]
