@@ -12,6 +12,7 @@ import jinja2
 import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
 
+from hf_hybrid.benchmark_facts import benchmark_facts
 from hf_hybrid.errors import InputError
 from hf_hybrid.facts import ModelFacts, ReleaseFacts, codec_facts, pipeline_facts, release_facts
 
@@ -35,11 +36,19 @@ def report_html(folder: str | Path) -> str:
         InputError: a file or a fact is missing.
     """
     facts = release_facts(folder)
-    images = {
-        name: "data:image/png;base64," + base64.b64encode((Path(folder) / name).read_bytes()).decode()
-        for name in [facts.samples, *facts.charts]
-    }
+    images = {name: _data_uri(Path(folder) / name) for name in [facts.samples, *facts.charts]}
     return _render("report.html.jinja", **vars(facts), images=images)
+
+
+def benchmark_table(result: dict) -> str:
+    """The comparison of samplers as a Markdown table, from the content of `benchmark.json`."""
+    return _render("benchmark.md.jinja", **vars(benchmark_facts(result)))
+
+
+def benchmark_html(result: dict, chart: str | Path) -> str:
+    """The same as one self-contained page with its chart, a PNG file."""
+    facts = benchmark_facts(result)
+    return _render("benchmark.html.jinja", **vars(facts), **result, chart=_data_uri(Path(chart)))
 
 
 def codec_card(folder: str | Path) -> ModelCard:
@@ -68,6 +77,10 @@ def _model_card(facts: ModelFacts, tags: list[str]) -> ModelCard:
         tags=[*tags, "hf_hybrid"],
     )
     return ModelCard(_render("model_card.md.jinja", **vars(facts), card_data=data))
+
+
+def _data_uri(png: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(png.read_bytes()).decode()
 
 
 def _dataset_card_data(facts: ReleaseFacts) -> DatasetCardData:

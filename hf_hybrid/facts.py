@@ -28,6 +28,18 @@ _CODEC_SCORES = {
     "sharpness": "gradient of the reconstructions relative to that of the images (1 is right)",
     "score": "chooses the weights: l1 + (1 - ssim) + latent_normality + abs(1 - sharpness) / 2 (lower is better)",
 }
+_COPULA = "- Hoff 2007, Gaussian copula, [arXiv:math/0610413](https://arxiv.org/abs/math/0610413)"
+_SAMPLERS = {  # whether it learns in closed form, and whom to cite
+    "BootstrapSampler": (True, "- Efron 1979, [doi:10.1214/aos/1176344552](https://doi.org/10.1214/aos/1176344552)"),
+    "CTGANSampler": (False, "- Xu et al. 2019, CTGAN, [arXiv:1907.00503](https://arxiv.org/abs/1907.00503)"),
+    "DiffusionSampler": (
+        False,
+        "- Kotelnikov et al. 2023, TabDDPM, [arXiv:2209.15421](https://arxiv.org/abs/2209.15421)",
+    ),
+    "GaussianCopulaSampler": (True, _COPULA),
+    "IndependentSampler": (True, _COPULA),
+    "SmoteSampler": (True, "- Chawla et al. 2002, SMOTE, [arXiv:1106.1813](https://arxiv.org/abs/1106.1813)"),
+}
 _NOT_RUN = {"score": "not run", "difference": ""}
 _NOT_EVALUATED = {"status": "not measured", "reason": "the release was generated and not evaluated"}
 
@@ -131,7 +143,7 @@ def release_facts(folder: str | Path) -> ReleaseFacts:
     return ReleaseFacts(
         release=_known(provenance, "release"),
         codec=_known(provenance, "codec"),
-        sampler=_known(provenance, "sampler"),
+        sampler=_sampler_facts(provenance),
         versions=_known(provenance, "versions"),
         schema=schema,
         shards=shards,
@@ -163,10 +175,17 @@ def pipeline_facts(folder: str | Path) -> ModelFacts:
         InputError: a file or a fact is missing.
     """
     facts = codec_facts(folder)
-    facts.sampler = _known(read_provenance(folder), "sampler")
+    facts.sampler = _sampler_facts(read_provenance(folder))
     table = RecordSchema.load(Path(folder) / "schema.json").table
     facts.columns = [_column_facts(name, column, missing=None) for name, column in table.items()]
     return facts
+
+
+def _sampler_facts(provenance: dict) -> dict:
+    """What made the sampler, whether that took steps, and the `reference` of its method."""
+    sampler = _known(provenance, "sampler")
+    closed_form, reference = _SAMPLERS.get(sampler.get("class"), (False, None))
+    return {**sampler, "closed_form": closed_form, "reference": reference}
 
 
 def _release_columns(shards: list[Path], schema: RecordSchema) -> list[ColumnFacts]:

@@ -38,7 +38,6 @@ class LatentTable:
     groups: np.ndarray
 
     @classmethod
-    @torch.inference_mode()
     def encode(cls, records: Records, codec: AlphaGAN) -> Self:
         """Step I: images through the codec's encoder, cells through the privacy rule.
 
@@ -67,11 +66,7 @@ class LatentTable:
         clash = [name for name in schema.table if re.fullmatch(r"z_\d+", name)]
         if clash:
             raise InputError(f"expected no column named like a latent, found {clash}: rename it")
-        config = codec.config
-        batches = records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, _ENCODED)
-        latents = [codec.encode(to_tensor(batch).to(codec.device)).latents.cpu() for batch in batches]
-        rows = LatentRows(torch.cat(latents).numpy(), disclosure.restrict(schema, records.frame))
-        return cls(rows.to_dataset(schema), schema, records.groups)
+        return cls(encode_rows(records, schema, codec).to_dataset(schema), schema, records.groups)
 
     def save(self, folder: str | Path) -> None:
         """Writes a private folder (mode 0700): a saved `datasets` folder, the schema and the patient numbers."""
@@ -88,6 +83,15 @@ class LatentTable:
         folder = Path(folder)
         schema = RecordSchema.load(folder / "schema.json")
         return cls(load_from_disk(folder / "table"), schema, np.load(folder / "groups.npy"))
+
+
+@torch.inference_mode()
+def encode_rows(records: Records, schema: RecordSchema, codec: AlphaGAN) -> LatentRows:
+    """Latents of the images and cells brought into what a protected schema allows."""
+    config = codec.config
+    batches = records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, _ENCODED)
+    latents = [codec.encode(to_tensor(batch).to(codec.device)).latents.cpu() for batch in batches]
+    return LatentRows(torch.cat(latents).numpy(), disclosure.restrict(schema, records.frame))
 
 
 @torch.inference_mode()

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
 import pyarrow as pa
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image
+from torch.nn import functional
 
 from hf_hybrid import __version__, card, hub
 from hf_hybrid.errors import InputError
@@ -71,15 +73,16 @@ class HybridPipeline(ModelHubMixin):
         table = records if isinstance(records, LatentTable) else LatentTable.encode(records, codec)
         sampler.fit(table.dataset, table.schema, table.groups, logging_dir)
         configuration = {key: value for key, value in vars(sampler).items() if not key.endswith("_")}
+        # A sampler in closed form has neither.
+        steps = (
+            {"steps": configuration["max_train_steps"], "seed": configuration["seed"]}
+            if "max_train_steps" in configuration
+            else {}
+        )
         sampler_facts = {
             "class": type(sampler).__name__,
             "config": configuration,
-            "training": {
-                "num_records": len(table.dataset),
-                "num_patients": len(set(table.groups.tolist())),
-                "steps": configuration.get("max_train_steps", 0),
-                "seed": configuration.get("seed", 0),
-            },
+            "training": {"num_records": len(table.dataset), "num_patients": len(set(table.groups.tolist())), **steps},
             "contains_training_records": sampler.contains_training_records,
         }
         return cls(codec, sampler, table.schema, {"codec": codec_facts, "sampler": sampler_facts})
@@ -111,14 +114,12 @@ class HybridPipeline(ModelHubMixin):
         """`datasets.Features` of the records."""
         return self.schema.to_features()
 
-    @torch.inference_mode()
     def blocks(
         self, num_records: int, seed: int, conditions: Conditions | None = None, first: int = 0
     ) -> Iterator[pa.Table]:
         """Draws records and yields `DECODED` of them at a time, starting with record `first`.
 
-        `first` is a multiple of `DECODED`. Images are decoded in full batches of that size, also for the last records:
-        a convolution's last bits depend on its batch.
+        `first` is a multiple of `DECODED`.
         """
         check_request(self.schema, num_records, seed, conditions)
         for start in range(first - first % BLOCK, num_records, BLOCK):
@@ -126,13 +127,9 @@ class HybridPipeline(ModelHubMixin):
             rows = self.sampler.sample_block(seed, start // BLOCK, conditions, needed)
             for inner in range(max(first - start, 0), needed, DECODED):
                 part = rows.take(slice(inner, inner + DECODED))
-                latents = torch.zeros(DECODED, part.latents.shape[1])
-                latents[: len(part)] = torch.from_numpy(part.latents)
-                images = self.codec.decode(latents.to(self.codec.device)).sample[: len(part)]
+                (images,) = decode_images(self.codec, part.latents)
                 columns = {
-                    self.schema.image_column: [
-                        {"bytes": encode_png(image), "path": None} for image in to_uint8(images)
-                    ],
+                    self.schema.image_column: [{"bytes": encode_png(image), "path": None} for image in images],
                     **to_columns(part.frame, self.schema),
                 }
                 yield pa.table(columns, schema=self.features.arrow_schema)
@@ -212,6 +209,18 @@ def local_folder(name: str | Path, **kwargs) -> Path:
         ) from None
 
 
+@torch.inference_mode()
+def decode_images(codec: AlphaGAN, latents: np.ndarray) -> Iterator[np.ndarray]:
+    """Decodes `(n, latent_dim)` into 8-bit images, `DECODED` at a time.
+
+    The last batch is filled up and cut again: a convolution's last bits depend on the size of its batch.
+    """
+    for first in range(0, len(latents), DECODED):
+        part = torch.from_numpy(latents[first : first + DECODED])
+        filled = functional.pad(part, (0, 0, 0, DECODED - len(part)))
+        yield to_uint8(codec.decode(filled.to(codec.device)).sample[: len(part)])
+
+
 def load_codec(name: str | Path) -> tuple[AlphaGAN, dict]:
     """A codec, on the GPU if there is one, and what made it, from a folder or Hub id."""
     folder = local_folder(name)
@@ -224,8 +233,6 @@ def _device() -> str:
 
 def grid_of(images: list[Image.Image]) -> bytes:
     """PNG of images side by side, eight in a row."""
-    import numpy as np
-
     return encode_png(image_grid(np.stack([np.asarray(image) for image in images])))
 
 

@@ -5,7 +5,20 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "hf_hybrid"
 FLOORS = (
-    ("errors", "folders", "cells", "schema", "disclosure", "tables", "provenance", "facts", "card", "gate", "hub"),
+    (
+        "errors",
+        "folders",
+        "cells",
+        "schema",
+        "disclosure",
+        "tables",
+        "provenance",
+        "benchmark_facts",
+        "facts",
+        "card",
+        "gate",
+        "hub",
+    ),
     (
         "randomness",
         "pixels",
@@ -19,7 +32,16 @@ FLOORS = (
         "metrics",
         "samplers",
     ),
-    ("latent_table", "pipeline", "release", "evaluation_options", "utility_scores", "evaluation", "charts"),
+    (
+        "latent_table",
+        "pipeline",
+        "release",
+        "evaluation_options",
+        "utility_scores",
+        "evaluation",
+        "charts",
+        "benchmark",
+    ),
     ("commands",),
 )
 ORDER = [name for floor in FLOORS for name in floor]

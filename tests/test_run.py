@@ -30,13 +30,14 @@ TINY = {
         "checkpointing_steps": 2,
     },
     "sampler": {
+        "sampler": "ctgan",
         "ctgan": {
             "max_train_steps": 6,
             "batch_size": 32,
             "embedding_dim": 8,
             "generator_dim": [16],
             "discriminator_dim": [16],
-        }
+        },
     },
     "release": {"multiple": 2, "license": "apache-2.0"},
     "evaluation": {"seeds": 1, "bootstraps": 20},

@@ -26,6 +26,7 @@ COMMANDS = {
     "generate": "draw a release from a pipeline",
     "evaluate": "measure a release against real train and test records",
     "push": "upload a codec, a pipeline or a release",
+    "benchmark": "compare samplers on one split",
     "run": "all stages from one YAML file, resumable",
 }
 _HELP = "\n".join(

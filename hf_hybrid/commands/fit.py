@@ -6,25 +6,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hf_hybrid.samplers.ctgan import CTGANSampler
+from hf_hybrid.samplers import SAMPLERS, CTGANSampler, GaussianCopulaSampler, Sampler, SmoteSampler
 
 
 @dataclass(kw_only=True)
-class SamplerOptions:
-    """Which sampler, and the options of each.
+class SamplerSettings:
+    """Options of the samplers that have some.
 
     Args:
-        sampler: which sampler.
-        ctgan: options of the CTGAN sampler.
+        copula: options of the Gaussian copula.
+        ctgan: options of the CTGAN.
+        smote: options of the interpolating control.
     """
 
-    sampler: Literal["ctgan"] = "ctgan"
+    copula: GaussianCopulaSampler = field(default_factory=GaussianCopulaSampler)
     ctgan: CTGANSampler = field(default_factory=CTGANSampler)
+    smote: SmoteSampler = field(default_factory=SmoteSampler)
+
+    def named(self, name: str) -> Sampler:
+        """The sampler of that name, unfitted, with its options."""
+        return getattr(self, name) if hasattr(self, name) else SAMPLERS[name]()
+
+
+@dataclass(kw_only=True)
+class SamplerOptions(SamplerSettings):
+    """Which sampler, and its options.
+
+    Args:
+        sampler: which sampler; bootstrap and smote hold training records, and nothing that comes from them is pushed.
+    """
+
+    sampler: Literal["copula", "ctgan", "bootstrap", "independent", "smote"] = "copula"
 
     @property
-    def chosen(self):
-        """The sampler asked for, unfitted."""
-        return getattr(self, self.sampler)
+    def chosen(self) -> Sampler:
+        """The sampler asked for."""
+        return self.named(self.sampler)
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,63 @@
+"""A comparison of samplers as texts, for its table and its page."""
+
+from dataclasses import dataclass
+
+_INPUTS = {"image": "image", "table": "table", "both": "image and table"}
+
+
+@dataclass
+class BenchmarkFacts:
+    """What table and page of a benchmark tell: paragraphs, and the cells of one table."""
+
+    notes: list[str]
+    columns: list[str]
+    rows: list[list[str]]
+
+
+def benchmark_facts(result: dict) -> BenchmarkFacts:
+    """The texts of the content of `benchmark.json`."""
+    configuration, samplers = result["configuration"], result["samplers"]
+    sides = [f"{side} {one['records']:,} of {one['patients']:,} patients" for side, one in result["records"].items()]
+    notes = [
+        f"Records {', '.join(sides)} ({configuration['tested_on']}); {result['synthetic_records']:,} synthetic "
+        f"records of each sampler and seed, {configuration['seeds']} seeds.",
+        "Column shapes and pair trends: how alike the columns of synthetic and tested records are; 1 is best. "
+        "Pairing: share of the cells' variance that latents explain, learned on synthetic and tested on real records "
+        f"(learned on real ones: {result['real']['pairing']:.3f}). Recovered: share of what a model trained on real "
+        "records has above chance. Membership: AUC of telling the patients learned from by the distance to the "
+        "nearest synthetic record, and how much that is above the copula's.",
+        "Means over seeds. In parentheses: 95 % patient bootstrap intervals of recovered shares and membership, the "
+        "lowest and highest seed of all others.",
+    ]
+    tasks = scored_tasks(result)
+    if not tasks:
+        notes.append("Recovered shares: none; no model trained on real records does surely better than chance.")
+    columns = ["Sampler", "Column shapes", "Pair trends", "Pairing"]
+    columns += [f"Recovered: {task['target']} from {_INPUTS[task['inputs']]}" for task in tasks.values()]
+    columns += ["Membership AUC", "above the copula's", "Fit, s", "Records a second", "Peak memory, MB"]
+    rows = []
+    for name, one in samplers.items():
+        row = [name + (" (holds training records)" if one["contains_training_records"] else "")]
+        row += [_with_range(one[number], 3) for number in ("column_shapes", "pair_trends", "pairing")]
+        row += [_with_range(one["utility"][number]["recovered_share"], 2) for number in tasks]
+        row += [_with_range(one[number], 2) for number in ("membership", "membership_above_copula")]
+        row += [_with_range(one["fit_seconds"], 1)]
+        rows.append([*row, *(f"{one[number]['value']:,.0f}" for number in ("records_per_second", "peak_memory_mb"))])
+    return BenchmarkFacts(notes, columns, rows)
+
+
+def scored_tasks(result: dict) -> dict[int, dict]:
+    """The prediction tasks for which some sampler has a recovered share, by their place in its `utility`."""
+    samplers = result["samplers"].values()
+    return {
+        number: task
+        for number, task in enumerate(next(iter(samplers))["utility"])
+        if any(one["utility"][number]["recovered_share"] for one in samplers)
+    }
+
+
+def _with_range(number: dict | None, places: int) -> str:
+    if number is None:
+        return "not given"
+    ends = number.get("range") or number.get("interval")
+    return f"{number['value']:.{places}f}" + (f" ({ends[0]:.{places}f} to {ends[1]:.{places}f})" if ends else "")

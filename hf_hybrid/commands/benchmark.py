@@ -1,0 +1,153 @@
+"""`hf-hybrid benchmark CONFIG.yaml`: several samplers on one split, several seeds, one table and one page."""
+
+import json
+import logging
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from hf_hybrid.commands.fit import SamplerSettings
+from hf_hybrid.commands.stages import (
+    DataOptions,
+    SplitOptions,
+    Stages,
+    check_records,
+    encode_records,
+    make_codec,
+    private_records,
+)
+from hf_hybrid.errors import InputError
+from hf_hybrid.folders import write_atomically
+from hf_hybrid.samplers import SAMPLERS
+
+POSITIONAL = ("config",)
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Options(DataOptions):
+    """Compares samplers; everything but `benchmark.json`, `.md`, `.html` and `.png` in `output_dir` is private.
+
+    Args:
+        samplers: names of those to compare; copula, the reference, among them.
+        sampler: their options.
+        seeds: fits and samples of each.
+        multiple: synthetic records per real training record.
+        tested_on: the real patients that scores are tested on; choose on validation, report on test.
+        bootstraps: patient bootstrap replicates behind every interval.
+    """
+
+    output_dir: str = "runs/benchmark"
+    split: SplitOptions = field(default_factory=lambda: SplitOptions(validation=0.15))
+    samplers: list[str] | None = None
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    seeds: int = 3
+    multiple: float = 5.0
+    tested_on: Literal["validation", "test"] = "validation"
+    bootstraps: int = 500
+
+    def __post_init__(self) -> None:
+        """Raises InputError for what cannot be compared."""
+        self.samplers = self.samplers or sorted(SAMPLERS)
+        if self.seeds < 1 or self.bootstraps < 1 or self.multiple <= 0:
+            raise InputError("expected `seeds`, `bootstraps` and `multiple` above 0, found less")
+
+
+def main(options: Options) -> int:
+    """Runs what is left to do, writes table and page and prints the table."""
+    from hf_hybrid import benchmark, card, charts, provenance
+    from hf_hybrid.latent_table import LatentTable
+    from hf_hybrid.pipeline import load_codec
+    from hf_hybrid.records import load_records
+    from hf_hybrid.samplers import LatentRows
+    from hf_hybrid.sources import split_names
+
+    benchmark.check_names(options.samplers, SAMPLERS)
+    stages = Stages(Path(options.output_dir))
+    dataset, schema = private_records(options, stages)
+    if options.tested_on not in split_names(dataset):
+        raise InputError(
+            f"expected a split `{options.tested_on}` in the dataset, found {split_names(dataset)}: set "
+            "`split.validation` above 0, or `tested_on` test"
+        )
+    check_records(options, dataset, schema)
+    codec_name = make_codec(options, stages)
+    latents = encode_records(options, stages, dataset, schema, codec_name)
+
+    table, (codec, _) = LatentTable.load(latents), load_codec(codec_name)
+    num_records = round(options.multiple * len(table.dataset))
+    samplers = {name: options.sampler.named(name) for name in options.samplers}
+    records = [load_records(f"{dataset}:{split}", schema=table.schema) for split in ("train", options.tested_on)]
+    judge = benchmark.Judge(table, *records, codec, options.bootstraps)
+    before = dict(stages.done)
+    found = {name: [] for name in samplers}
+    for seed in range(options.seeds):
+        for name, sampler in samplers.items():
+            stages.done = dict(before)  # samplers know nothing of each other
+            cell = f"{name}-{seed}"
+            seeded = replace(sampler, seed=seed) if hasattr(sampler, "seed") else sampler
+            sample = stages.logs / "samples" / cell
+            inputs = {"class": name, **asdict(seeded), "num_records": num_records, "seed": seed}
+            stages.run(
+                f"sample-{cell}",
+                sample,
+                inputs,
+                lambda _, s=seeded, n=seed, o=sample: _in_a_process(latents, s, num_records, n, o),
+            )
+            rows = LatentRows.from_dataset(_load(sample / "sample"), table.schema)
+            score = stages.logs / "scores" / cell
+            stages.run(
+                f"score-{cell}",
+                score,
+                {"tested_on": options.tested_on, "bootstraps": options.bootstraps},
+                lambda _, r=rows, n=seed, o=score: judge.score(r, n).save(o),
+            )
+            scores = benchmark.Scores.load(score)
+            scores.numbers |= json.loads((sample / "costs.json").read_text(encoding="utf-8"))
+            found[name].append(scores)
+    result = {
+        "configuration": {
+            **{key: value for key, value in asdict(options).items() if key not in _PLACES},
+            "dataset": options.dataset and "private records",
+        },
+        "versions": provenance.versions(),
+        "records": {
+            name: {"records": len(one), "patients": len(set(one.groups.tolist()))}
+            for name, one in zip(("learned from", "tested on"), records, strict=True)
+        },
+        "synthetic_records": num_records,
+        **benchmark.summarise(judge.score(None, 0), found, samplers),
+    }
+    output_dir = Path(options.output_dir)
+    write_atomically(output_dir / "benchmark.json", json.dumps(result, indent=2) + "\n")
+    charts.draw_benchmark(result, output_dir / "benchmark.png")
+    markdown = card.benchmark_table(result)
+    write_atomically(output_dir / "benchmark.md", markdown)
+    write_atomically(output_dir / "benchmark.html", card.benchmark_html(result, output_dir / "benchmark.png"))
+    sys.stdout.write(f"{markdown}\npage: {output_dir / 'benchmark.html'}\n")
+    return 0
+
+
+# Where things lie is not part of a result.
+_PLACES = ("output_dir", "dataset", "public_dataset", "pretrained_codec", "schema")
+
+
+def _in_a_process(latents: Path, sampler, num_records: int, seed: int, output: Path) -> None:
+    """Calls `benchmark.fit_and_sample` where nothing else has held memory before."""
+    import torch
+
+    from hf_hybrid.benchmark import fit_and_sample
+    from hf_hybrid.folders import private_folder
+
+    private_folder(output.parent)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        pool.submit(fit_and_sample, latents, sampler, num_records, seed, output, torch.get_num_threads()).result()
+
+
+def _load(folder: Path):
+    from datasets import load_from_disk
+
+    return load_from_disk(folder)

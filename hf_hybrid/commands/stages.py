@@ -1,0 +1,237 @@
+"""Stages that `run` and `benchmark` share: what has been done, the private records and the codec."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from hf_hybrid import __version__
+from hf_hybrid.commands.train_codec import CodecOptions
+from hf_hybrid.errors import InputError
+from hf_hybrid.folders import private_folder, write_atomically
+from hf_hybrid.sources import fingerprint
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class CohortOptions:
+    """A draw of the built-in cohort.
+
+    Args:
+        num_records: records.
+        resolution: height and width in pixels.
+        seed: seed of the draw.
+    """
+
+    num_records: int = 1342
+    resolution: int = 64
+    seed: int = 0
+
+
+@dataclass(kw_only=True)
+class SplitOptions:
+    """How records are divided by patient, where the dataset has no splits of its own.
+
+    Args:
+        test: share of the patients.
+        validation: share of the patients, on whom `benchmark` compares samplers; `run` leaves them out.
+        seed: which patients.
+    """
+
+    test: float = 0.25
+    validation: float = 0.0
+    seed: int = 0
+
+
+@dataclass(kw_only=True)
+class DataOptions:
+    """The records, the codec that encodes them, and where everything goes.
+
+    Args:
+        output_dir: what is made; private intermediates lie below it in `logs/`.
+        dataset: private records; None draws the built-in cohort.
+        public_dataset: images that train the codec; drawn too, when the private records are.
+        pretrained_codec: folder or Hub id of a codec to use instead of training one.
+        schema: file that overrides what is inferred of the columns, or the description itself.
+        targets: columns that the utility scores predict.
+        cohort: the built-in private cohort.
+        public_cohort: the built-in public images.
+        split: how records are divided.
+        codec: the codec and its training.
+    """
+
+    output_dir: str = "runs/hybrid"
+    dataset: str | None = None
+    public_dataset: str | None = None
+    pretrained_codec: str | None = None
+    schema: str | dict | None = None
+    targets: list[str] | None = None
+    cohort: CohortOptions = field(default_factory=CohortOptions)
+    public_cohort: CohortOptions = field(default_factory=lambda: CohortOptions(num_records=2000, seed=1))
+    split: SplitOptions = field(default_factory=SplitOptions)
+    codec: CodecOptions = field(default_factory=CodecOptions)
+
+
+class Stages:
+    """What has been done below an output folder, and from which inputs.
+
+    A stage is skipped while its inputs (options and the stages before it) are the same. When they have changed, what
+    it had made is moved to `logs/replaced/`, never deleted. When it broke, its checkpoints are still in
+    `logs/<stage>`.
+    """
+
+    def __init__(self, output_dir: Path) -> None:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        self.logs = private_folder(output_dir / "logs")
+        self.done: dict[str, str] = {}
+
+    def run(
+        self, name: str, output: Path, inputs: dict, make: Callable[[Path], object], last: str | None = None
+    ) -> Path:
+        """Makes `output` by `make(logging_dir)` unless it is there from the same inputs; returns it.
+
+        Args:
+            name: of the stage.
+            output: what it makes.
+            inputs: JSON-able; with the stages before, all that the output depends on.
+            make: makes the output, or ends what a broken run began.
+            last: the file in `output` that is written last, for an output that does not appear all at once.
+        """
+        inputs = {"version": __version__, "before": dict(self.done), **inputs}
+        digest = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
+        mark = private_folder(self.logs / "stages") / name
+        # Without a mark of these inputs, whatever lies there was made from others.
+        if not mark.exists() or mark.read_text() != digest:
+            self._set_aside(name, output, self.logs / name)
+            write_atomically(mark, digest)
+        if (output / last if last else output).exists():
+            logger.info("%s: nothing has changed", name)
+        else:
+            logger.info("%s: begins", name)
+            make(self.logs / name)
+        self.done[name] = digest
+        return output
+
+    def _set_aside(self, name: str, *paths: Path) -> None:
+        partial = [path.with_name(path.name + ".partial") for path in paths]
+        there = [path for path in (*paths, *partial) if path.exists()]
+        if there:
+            replaced = private_folder(self.logs / "replaced")
+            folder = private_folder(replaced / f"{name}-{len(list(replaced.iterdir()))}")
+            for path in there:
+                shutil.move(path, folder / path.name)
+            logger.info("%s: inputs have changed; what there was is now in %s", name, folder)
+
+
+def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | dict | None]:
+    """The private dataset with its splits, and the schema to read it with."""
+    from hf_hybrid.phantom import phantom_schema, write_phantom
+    from hf_hybrid.records import load_records, split_by_patient, write_records
+    from hf_hybrid.sources import split_names
+
+    dataset, schema = options.dataset, options.schema
+    if dataset is None:
+        cohort = options.cohort
+        folder = stages.logs / "cohort-images"
+        stages.run(
+            "cohort",
+            folder,
+            asdict(cohort),
+            lambda _: write_phantom(folder, cohort.num_records, cohort.resolution, cohort.seed),
+        )
+        dataset, schema = str(folder), schema or phantom_schema()
+    if {"train", "test"} <= set(split_names(dataset)):
+        return dataset, schema
+
+    def divide(_: Path) -> None:
+        records = load_records(dataset, schema)
+        records.check_images()
+        split = options.split
+        write_records(records, folder, split_by_patient(records.groups, split.test, split.validation, split.seed))
+
+    folder = stages.logs / "records"
+    inputs = {"dataset": fingerprint(dataset), "schema": _content(schema), **asdict(options.split)}
+    return str(stages.run("split", folder, inputs, divide)), schema
+
+
+def check_records(options: DataOptions, dataset: str, schema: str | dict | None) -> None:
+    """Finds a mistake in schema, targets or splits before hours of training, not after."""
+    from hf_hybrid.records import load_records
+
+    records = load_records(f"{dataset}:train", schema, targets=options.targets)
+    load_records(f"{dataset}:test", schema, targets=options.targets)
+    for name, words in records.unread.items():
+        logger.warning("`%s`: %d words became missing; hf-hybrid inspect lists them", name, len(words))
+
+
+def make_codec(options: DataOptions, stages: Stages) -> Path | str:
+    """The codec named, or one trained on the public images in `codec/`."""
+    from hf_hybrid.phantom import write_phantom
+
+    if options.pretrained_codec:
+        stages.done["codec"] = fingerprint(options.pretrained_codec)
+        return options.pretrained_codec
+    public, codec = options.public_dataset, options.codec
+    if public is None:
+        if options.dataset is not None:
+            raise InputError(
+                "expected `public_dataset` (images of the same kind, to train the codec on) or `pretrained_codec` "
+                "beside `dataset`, found neither: name one"
+            )
+        cohort = options.public_cohort
+        if cohort.seed == options.cohort.seed:
+            raise InputError(
+                f"expected another `seed` for public_cohort than for cohort, found {cohort.seed} for both"
+            )
+        folder = stages.logs / "public-images"
+        stages.run(
+            "public",
+            folder,
+            asdict(cohort),
+            lambda _: write_phantom(folder, cohort.num_records, cohort.resolution, cohort.seed, images_only=True),
+        )
+        public = str(folder)
+        codec.image_source = codec.image_source or f"{cohort.num_records:,} drawn phantoms of another seed"
+    if options.dataset and codec.image_source is None and fingerprint(public) == fingerprint(options.dataset):
+        raise InputError(
+            "expected a `public_dataset` of other images, found the private ones: if that is meant, say so in "
+            "`codec.image_source`, which the cards show"
+        )
+    output = Path(options.output_dir) / "codec"
+    inputs = {"dataset": fingerprint(public), **asdict(codec)}
+    # The private cohort has no say in the codec.
+    before, stages.done = stages.done, {name: stages.done[name] for name in ("public",) if name in stages.done}
+    stages.run("codec", output, inputs, lambda logs: codec.train(public, output, logs), last="README.md")
+    stages.done |= before
+    return output
+
+
+def encode_records(
+    options: DataOptions, stages: Stages, dataset: str, schema: str | dict | None, codec: Path | str
+) -> Path:
+    """The latent table of the training records, in the private folder `logs/latent-table`."""
+    from hf_hybrid.folders import new_folder
+    from hf_hybrid.latent_table import LatentTable, reconstruction_grid
+    from hf_hybrid.pipeline import load_codec
+    from hf_hybrid.records import load_records
+
+    latents = stages.logs / "latent-table"
+
+    def encode(_: Path) -> None:
+        records = load_records(f"{dataset}:train", schema, targets=options.targets)
+        loaded, _ = load_codec(codec)
+        private = private_folder(Path(options.output_dir) / "release-private")
+        (private / "reconstructions.png").write_bytes(reconstruction_grid(records, loaded))
+        with new_folder(latents, mode=0o700) as folder:
+            LatentTable.encode(records, loaded).save(folder)
+
+    inputs = {"dataset": fingerprint(dataset), "schema": _content(schema), "targets": options.targets}
+    return stages.run("latents", latents, inputs, encode)
+
+
+def _content(schema: str | dict | None) -> object:
+    return Path(schema).read_text(encoding="utf-8") if isinstance(schema, str) and Path(schema).exists() else schema
