@@ -61,7 +61,11 @@ def test_every_number_has_its_range_or_interval(result):
             assert low <= one[name]["value"] <= high, name
         low, high = one["membership"]["interval"]
         assert low < one["membership"]["value"] < high
-        assert {(task["target"], task["inputs"]) for task in one["utility"]} >= {("age", "image"), ("age", "table"), ("age", "both")}
+        assert {(task["target"], task["inputs"]) for task in one["utility"]} >= {
+            ("age", "image"),
+            ("age", "table"),
+            ("age", "both"),
+        }
 
 
 def test_the_table_has_a_row_a_sampler(made, result):

@@ -98,7 +98,7 @@ class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes tha
 
     @abstractmethod
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
-        """Draws `BLOCK` records; conditions are a hint here, `sample_block` enforces them."""
+        """Draws `BLOCK` records, or fewer that meet the conditions; these are a hint, `sample_block` enforces them."""
 
     @abstractmethod
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -137,22 +137,21 @@ class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes tha
         """
         if not conditions:
             return self.draw(generator(seed, block, 0), {}).take(slice(num_records))
-        found, count, held = [], 0, dict.fromkeys(conditions, 0)
+        found, count = [], 0
         for attempt in range(MAX_DRAWS_A_BLOCK):
             rows = self.draw(generator(seed, block, attempt), conditions)
-            each = {
-                name: conditions_met(self.schema_, rows.frame, {name: wanted}) for name, wanted in conditions.items()
-            }
-            met = np.flatnonzero(np.all(list(each.values()), axis=0))
+            met = np.flatnonzero(conditions_met(self.schema_, rows.frame, conditions))
             found.append(rows.take(met))
             count += len(met)
             if count >= num_records:
                 return LatentRows.concatenate(found).take(slice(num_records))
-            held = {name: held[name] + mask.sum() for name, mask in each.items()}
-        rarest = min(held, key=held.get)
+        any_rows = self.draw(generator(seed, block, 0), {}).frame
+        shares = {
+            name: conditions_met(self.schema_, any_rows, {name: wanted}).mean() for name, wanted in conditions.items()
+        }
         raise InputError(
             f"expected conditions that the sampler meets now and then, found {dict(conditions)} too rare, "
-            f"`{rarest}` above all: widen a range or drop a condition"
+            f"`{min(shares, key=shares.get)}` above all: widen a range or drop a condition"
         )
 
     def save_pretrained(self, save_directory: str | Path) -> None:
@@ -236,7 +235,7 @@ def conditions_met(schema: RecordSchema, frame: pd.DataFrame, conditions: Condit
             low, high = wanted if isinstance(wanted, tuple | list) else (wanted, wanted)
             met &= (cells >= low).to_numpy() & (cells <= high).to_numpy()
         elif column.kind == "multi-label":
-            met &= np.array([cell is not None and wanted in cell for cell in cells])
+            met &= np.array([cell is not None and wanted in cell for cell in cells], dtype=bool)
         else:
-            met &= np.array([cell == wanted for cell in cells])
+            met &= np.array([cell == wanted for cell in cells], dtype=bool)
     return met

@@ -57,7 +57,7 @@ class GaussianCopulaSampler(Sampler):
         self.schema_ = schema
         self.transform_ = TableTransform(schema, "scores").fit(rows.latents, rows.frame, groups)
         matrix = self.transform_.transform(rows.latents, rows.frame)
-        self._lay_out([matrix[:, block.positions].sum(0) for block in self.transform_.blocks_])
+        self.orders_ = [self._order(block, matrix) for block in self.transform_.blocks_]
         self._learn(matrix, groups)
         return self
 
@@ -95,12 +95,18 @@ class GaussianCopulaSampler(Sampler):
 
     # --- learning --------------------------------------------------------------------------------------------------
 
-    def _lay_out(self, counts: list[np.ndarray]) -> None:
-        """Decides in which order the choices of each block are asked for: missing first, then the frequent ones."""
-        self.orders_ = []
-        for block, count in zip(self.transform_.blocks_, counts, strict=True):
-            first = [choice in (None, "missing") and block.role != "label" for choice in block.choices]
-            self.orders_.append(np.lexsort((-count, ~np.array(first))))
+    def _order(self, block: Block, matrix: np.ndarray) -> np.ndarray:
+        """In which order the choices of a block are asked for.
+
+        Missing comes first; the others by where the scalars of their records lie on the direction that tells them
+        apart best, so that groups which follow one another in severity are asked for in that order.
+        """
+        held, scalars = matrix[:, block.positions], matrix[:, : self.transform_.num_scalars_]
+        means = held.T @ scalars / np.maximum(held.sum(axis=0), 1)[:, None] - scalars.mean(axis=0)
+        weighted = means * np.sqrt(held.sum(axis=0))[:, None]
+        place = means @ np.linalg.svd(weighted, full_matrices=False)[2][0]
+        is_missing = [choice in (None, "missing") and block.role != "label" for choice in block.choices]
+        return np.lexsort((np.round(place, 9), ~np.array(is_missing)))
 
     def _learn(self, matrix: np.ndarray, groups: np.ndarray) -> None:
         transform = self.transform_
