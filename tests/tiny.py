@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from hf_hybrid.models import AlphaGAN
 from hf_hybrid.pipeline import HybridPipeline
 from hf_hybrid.records import Records, load_records
-from hf_hybrid.samplers import CTGANSampler
+from hf_hybrid.samplers import SAMPLERS, CTGANSampler, Sampler
 
 CANARY_TEXT = "Zyxwvut^Canary"
 CANARY_NUMBER = 98765.4321
@@ -86,6 +86,11 @@ def tiny_sampler(**options) -> CTGANSampler:
     """A small CTGAN, trained for a moment."""
     defaults = {"max_train_steps": 40, "batch_size": 64, "embedding_dim": 16, "learning_rate": 2e-3}
     return CTGANSampler(**{**defaults, "generator_dim": (32, 32), "discriminator_dim": (32, 32), **options})
+
+
+def tiny_samplers() -> dict[str, Sampler]:
+    """Every sampler by its name, small where it can be."""
+    return {name: tiny_sampler() if name == "ctgan" else one() for name, one in SAMPLERS.items()}
 
 
 def tiny_pipeline(folder: Path) -> HybridPipeline:
