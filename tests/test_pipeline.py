@@ -7,12 +7,14 @@ import re
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from tiny import RESOLUTION, decode_png, tiny_codec, tiny_pipeline, tiny_records, tiny_sampler
+from tiny import RESOLUTION, decode_png, tiny_codec, tiny_pipeline, tiny_records, tiny_sampler, tiny_samplers
 
-from hf_hybrid.errors import InputError
+from hf_hybrid import gate
+from hf_hybrid.errors import InputError, PushRefused
 from hf_hybrid.latent_table import LatentTable
 from hf_hybrid.pipeline import HybridPipeline
-from hf_hybrid.samplers import LatentRows
+from hf_hybrid.release import write_release
+from hf_hybrid.samplers import SAMPLERS, LatentRows
 
 
 @pytest.fixture(scope="module")
@@ -220,3 +222,24 @@ def test_fit_resumes_from_its_folder(tmp_path):
     again = HybridPipeline.fit(records, tiny_codec(), tiny_sampler(), tmp_path / "logs")
 
     assert raw(first(10, seed=0)) == raw(again(10, seed=0))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_comes_back_and_those_that_hold_rows_go_nowhere(name, tmp_path):
+    """The pipeline, and what is drawn from it."""
+    records = tiny_records(tmp_path / "records", num_records=60)
+    pipeline = HybridPipeline.fit(records, tiny_codec(), tiny_samplers()[name])
+    pipeline.save_pretrained(tmp_path / "pipeline")
+    again = HybridPipeline.from_pretrained(tmp_path / "pipeline")
+    release = write_release(again, tmp_path / "release", num_records=70)
+    holds = SAMPLERS[name].contains_training_records
+
+    assert type(again.sampler) is SAMPLERS[name]
+    assert raw(again(70, seed=3)) == raw(pipeline(70, seed=3))
+    for folder in (tmp_path / "pipeline", release):
+        assert ("holds real training records" in (folder / "README.md").read_text()) is holds
+        if holds:
+            with pytest.raises(PushRefused, match="says `contains_training_records`"):
+                gate.check(folder)
+        else:
+            assert gate.check(folder).files
