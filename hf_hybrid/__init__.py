@@ -6,12 +6,17 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "AlphaGAN": "hf_hybrid.models",
+    "BootstrapSampler": "hf_hybrid.samplers",
     "CTGANSampler": "hf_hybrid.samplers",
+    "DiffusionSampler": "hf_hybrid.samplers",
+    "GaussianCopulaSampler": "hf_hybrid.samplers",
     "HybridPipeline": "hf_hybrid.pipeline",
+    "IndependentSampler": "hf_hybrid.samplers",
     "InputError": "hf_hybrid.errors",
     "LatentTable": "hf_hybrid.latent_table",
     "RecordSchema": "hf_hybrid.schema",
     "Records": "hf_hybrid.records",
+    "SmoteSampler": "hf_hybrid.samplers",
     "evaluate_release": "hf_hybrid.evaluation",
     "load_records": "hf_hybrid.records",
     "push": "hf_hybrid.hub",

@@ -86,7 +86,10 @@ class SamplerContract:
     @pytest.mark.parametrize(
         "conditions",
         [
+            {"sex": "F"},
+            {"icu": True},
             {"outcome": "deceased"},
+            {"age": (50, 60)},
             {"outcome": "deceased", "sex": "F", "age": (40, 70)},
             {"icu": True, "crp": None},
             {"findings": "effusion"},

@@ -42,17 +42,20 @@ class Validation:
         patients = np.unique(groups)
         count = round(share * len(patients))
         self.enabled = count >= MIN_PATIENTS and len(patients) - count >= MIN_PATIENTS
-        held = np.random.default_rng(seed).permutation(patients)[: count if self.enabled else 0]
+        rng = np.random.default_rng(seed)
+        held = rng.permutation(patients)[: count if self.enabled else 0]
         is_held = np.isin(groups, held)
         self.learning = np.flatnonzero(~is_held)
         if not self.enabled:
             if share:
                 logger.warning("the last weights are kept: too few patients to hold %d %% out", round(100 * share))
             return
-        learning, held_out = rows.take(self.learning), rows.take(np.flatnonzero(is_held))
+        # Enough to judge by: the distances within them grow with their square.
+        judges = np.sort(rng.permutation(np.flatnonzero(is_held))[:NUM_RECORDS])
+        learning, held_out = rows.take(self.learning), rows.take(judges)
         self._transform = TableTransform(schema, "scores").fit(learning.latents, learning.frame, groups[self.learning])
         self._members = self._features(learning), groups[self.learning]
-        self._others = self._features(held_out), groups[is_held]
+        self._others = self._features(held_out), groups[judges]
         copula = GaussianCopulaSampler().fit(learning.to_dataset(schema), schema, groups[self.learning])
         control = LatentRows.from_dataset(copula.sample(NUM_RECORDS, seed), schema)
         self._floor = self._membership(self._features(control))
