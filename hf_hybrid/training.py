@@ -294,6 +294,32 @@ class MovingAverage:
             self.average.restore(self.module.parameters())
 
 
+class BestWeights:
+    """A module's best weights so far, saved with the checkpoints."""
+
+    def __init__(self, accelerator: Accelerator, module: torch.nn.Module) -> None:
+        self.module = module
+        self.keep(0)
+        accelerator.register_for_checkpointing(self)
+
+    def keep(self, step: int) -> None:
+        """Takes the present weights."""
+        self.step = step
+        self.weights = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+
+    def restore(self) -> None:
+        """Gives the module the best weights."""
+        self.module.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict:
+        """What a checkpoint holds."""
+        return {"step": self.step, "weights": self.weights}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continues where `state_dict` was taken."""
+        self.step, self.weights = state["step"], state["weights"]
+
+
 def average_gradients(accelerator: Accelerator, module: torch.nn.Module) -> None:
     """Replaces the gradients by their mean over all processes.
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from hf_hybrid.commands import cli, run
+from hf_hybrid.commands import benchmark, cli, run
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
@@ -33,7 +33,8 @@ def test_no_script_bears_the_name_of_an_import():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts" / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_a_configuration_is_read(path):
-    options = cli._parse("run", run, [str(path), "--split.seed", "3"])
+    name, command = ("benchmark", benchmark) if path.stem.startswith("benchmark") else ("run", run)
+    options = cli._parse(name, command, [str(path), "--split.seed", "3"])
 
     assert options.output_dir == yaml.safe_load(path.read_text())["output_dir"]
     assert options.split.seed == 3

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from hf_hybrid.models import AlphaGAN
 from hf_hybrid.pipeline import HybridPipeline
 from hf_hybrid.records import Records, load_records
-from hf_hybrid.samplers import SAMPLERS, CTGANSampler, Sampler
+from hf_hybrid.samplers import SAMPLERS, CTGANSampler, DiffusionSampler, Sampler
 
 CANARY_TEXT = "Zyxwvut^Canary"
 CANARY_NUMBER = 98765.4321
@@ -90,7 +90,8 @@ def tiny_sampler(**options) -> CTGANSampler:
 
 def tiny_samplers() -> dict[str, Sampler]:
     """Every sampler by its name, small where it can be."""
-    return {name: tiny_sampler() if name == "ctgan" else one() for name, one in SAMPLERS.items()}
+    tiny = {"ctgan": tiny_sampler(), "diffusion": DiffusionSampler(max_train_steps=20, hidden_dim=32, num_layers=1)}
+    return {name: tiny.get(name) or one() for name, one in SAMPLERS.items()}
 
 
 def tiny_pipeline(folder: Path) -> HybridPipeline:

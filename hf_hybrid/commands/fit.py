@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hf_hybrid.samplers import SAMPLERS, CTGANSampler, GaussianCopulaSampler, Sampler, SmoteSampler
+from hf_hybrid.samplers import SAMPLERS, CTGANSampler, DiffusionSampler, GaussianCopulaSampler, Sampler, SmoteSampler
 
 
 @dataclass(kw_only=True)
@@ -16,11 +16,13 @@ class SamplerSettings:
     Args:
         copula: options of the Gaussian copula.
         ctgan: options of the CTGAN.
+        diffusion: options of the denoising model.
         smote: options of the interpolating control.
     """
 
     copula: GaussianCopulaSampler = field(default_factory=GaussianCopulaSampler)
     ctgan: CTGANSampler = field(default_factory=CTGANSampler)
+    diffusion: DiffusionSampler = field(default_factory=DiffusionSampler)
     smote: SmoteSampler = field(default_factory=SmoteSampler)
 
     def named(self, name: str) -> Sampler:
@@ -36,7 +38,7 @@ class SamplerOptions(SamplerSettings):
         sampler: which sampler; bootstrap and smote hold training records, and nothing that comes from them is pushed.
     """
 
-    sampler: Literal["copula", "ctgan", "bootstrap", "independent", "smote"] = "copula"
+    sampler: Literal["copula", "ctgan", "diffusion", "bootstrap", "independent", "smote"] = "copula"
 
     @property
     def chosen(self) -> Sampler:

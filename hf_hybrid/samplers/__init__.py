@@ -8,12 +8,14 @@ from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, late
 from hf_hybrid.samplers.controls import BootstrapSampler, SmoteSampler
 from hf_hybrid.samplers.copula import GaussianCopulaSampler, IndependentSampler
 from hf_hybrid.samplers.ctgan import CTGANSampler
+from hf_hybrid.samplers.diffusion import DiffusionSampler
 from hf_hybrid.schema import RecordSchema
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "bootstrap": BootstrapSampler,
     "copula": GaussianCopulaSampler,
     "ctgan": CTGANSampler,
+    "diffusion": DiffusionSampler,
     "independent": IndependentSampler,
     "smote": SmoteSampler,
 }
@@ -24,6 +26,7 @@ __all__ = [
     "BootstrapSampler",
     "CTGANSampler",
     "Conditions",
+    "DiffusionSampler",
     "GaussianCopulaSampler",
     "IndependentSampler",
     "LatentRows",

@@ -110,7 +110,7 @@ class GaussianCopulaSampler(Sampler):
 
     def _learn(self, matrix: np.ndarray, groups: np.ndarray) -> None:
         transform = self.transform_
-        scores, asked, weights = [matrix[:, : transform.num_scalars_]], [self._has_value(matrix)], []
+        scores, asked, weights = [matrix[:, : transform.num_scalars_]], [transform.has_value(matrix)], []
         thresholds = []
         for block, order in zip(transform.blocks_, self.orders_, strict=True):
             open_ = self._is_asked(block, matrix)
@@ -151,16 +151,6 @@ class GaussianCopulaSampler(Sampler):
         self.cholesky_ = np.linalg.cholesky(reversed_)[::-1, ::-1]
 
     # --- questions -------------------------------------------------------------------------------------------------
-
-    def _has_value(self, matrix: np.ndarray) -> np.ndarray:
-        """Where each scalar is one: latents always, a number where it is neither missing nor infinite."""
-        transform = self.transform_
-        known = np.ones((len(matrix), transform.num_scalars_), dtype=bool)
-        names = list(transform.numbers_)
-        for block in transform.blocks_:
-            if block.role == "state" and block.column in names:
-                known[:, len(transform.latents_mean_) + names.index(block.column)] = matrix[:, block.start] == 1
-        return known
 
     def _is_asked(self, block: Block, matrix: np.ndarray) -> np.ndarray:
         """Labels are asked for only where the column is not missing."""

@@ -143,6 +143,15 @@ class TableTransform:
             frame[name] = cells
         return latents.astype(np.float32), pd.DataFrame(frame)
 
+    def has_value(self, matrix: np.ndarray) -> np.ndarray:
+        """Where each scalar is one, `(n, num_scalars)` bool: not where a number is missing or infinite."""
+        known = np.ones((len(matrix), self.num_scalars_), dtype=bool)
+        scalar_of = {name: len(self.latents_mean_) + index for index, name in enumerate(self.numbers_)}
+        for block in self.blocks_:
+            if block.role == "state" and block.column in scalar_of:
+                known[:, scalar_of[block.column]] = matrix[:, block.start] == 1
+        return known
+
     def to_dict(self) -> dict:
         """JSON-able form of what was learned; no row, no extreme."""
         return {

@@ -1,0 +1,243 @@
+"""The network of the diffusion sampler: what a table row was before noise, given any of its columns.
+
+It starts as the answer that needs no training, and learns only what that misses. Scalars: the posterior mean of one
+multivariate normal over all positions, given the clean columns and the noisy ones. Choices: Bayes' rule for a one-hot
+block seen through noise (the posterior mean of a one-hot is its softmax; Dieleman et al. 2022, arXiv 2211.15089), with
+the linear discriminant of the clean columns as prior. The correction is scaled by the noise, as in Karras et al. 2022
+(arXiv 2206.00364), and its last layer begins at zero.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+import torch
+from torch import nn
+
+_FREQUENCIES = 8
+_MIN_EIGENVALUE = 1e-3
+_MIN_SHARE = 1e-4  # the least that a choice may be expected
+_MIN_UNEXPLAINED = 0.05  # share of a choice's variance that the given columns leave open at least
+
+
+@dataclass
+class Patterns:
+    """Which columns are clean, which noisy, and the normal distribution's answer to that; `p` patterns at once.
+
+    Args:
+        given: positions that are known, `(p, width)` bool.
+        drawn: positions that are to be drawn, `(p, width)` bool; in what is neither, nothing is known.
+        flags: for each column 1 where it is given, then 1 where it is drawn, `(p, 2 * columns)`.
+        gain: deviations of given positions -> expected deviations of drawn ones, `(p, width, width)`.
+        basis: principal axes of the drawn positions given the rest, `(p, width, width)`.
+        spectrum: variances along them, `(p, width)`.
+        odds: deviations expected of drawn choices -> logits, `(p, width)`.
+    """
+
+    given: torch.Tensor
+    drawn: torch.Tensor
+    flags: torch.Tensor
+    gain: torch.Tensor
+    basis: torch.Tensor
+    spectrum: torch.Tensor
+    odds: torch.Tensor
+
+    def take(self, index: torch.Tensor) -> Self:
+        """Some of the patterns."""
+        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def to(self, device: torch.device) -> Self:
+        """The same on another device."""
+        return type(self)(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+class Denoiser(nn.Module):
+    """Scalars first, one-hot blocks behind them, as `TableTransform` lays them out.
+
+    Args:
+        column_of: the column of each position, `(width,)`; a column is given, drawn or absent as a whole.
+        block_sizes: choices of each one-hot block.
+        hidden_dim: width of the network.
+        num_layers: residual layers.
+        dropout: share of hidden units left out in training.
+    """
+
+    def __init__(
+        self, column_of: np.ndarray, block_sizes: list[int], hidden_dim: int, num_layers: int, dropout: float
+    ) -> None:
+        super().__init__()
+        width, columns = len(column_of), int(column_of.max()) + 1
+        self.num_scalars = width - sum(block_sizes)
+        index = torch.full((len(block_sizes), max(block_sizes, default=1)), -1)
+        first = 0
+        for block, size in enumerate(block_sizes):
+            index[block, :size] = torch.arange(first, first + size)
+            first += size
+        # Rows of equal length, so that all blocks go through one softmax; the filling never wins.
+        self.register_buffer("block_index", index, persistent=False)
+        self.register_buffer("column_of", torch.from_numpy(column_of), persistent=False)
+        questions = np.repeat(np.arange(self.num_scalars + len(block_sizes)), [1] * self.num_scalars + block_sizes)
+        self.register_buffer("question_of", torch.from_numpy(questions), persistent=False)
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("covariance", torch.eye(width))
+        self.register_buffer("frequencies", 2.0 ** torch.arange(_FREQUENCIES) / 64, persistent=False)
+        self.read = nn.Linear(2 * width + 2 * columns + 2 * _FREQUENCIES, hidden_dim)
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(hidden_dim), nn.Linear(hidden_dim, hidden_dim), nn.SiLU(), nn.Dropout(dropout))
+            for _ in range(num_layers)
+        )
+        self.write = nn.Sequential(nn.LayerNorm(hidden_dim), nn.Linear(hidden_dim, width))
+        nn.init.zeros_(self.write[1].weight)
+        nn.init.zeros_(self.write[1].bias)
+
+    def initialise_moments(self, matrix: torch.Tensor, has_value: torch.Tensor, num_patients: int) -> None:
+        """Learns mean and covariance, correlations between questions shrunk towards 0.
+
+        The share is the estimate of Schäfer and Strimmer 2005 (doi:10.2202/1544-6115.1175, target D).
+
+        Args:
+            matrix: rows, `(n, width)`.
+            has_value: where a cell counts, `(n, width)` bool: not where a number is missing or infinite.
+            num_patients: how many of the `n` are independent.
+        """
+        known = has_value.double()
+        count = known.sum(0).clamp(min=1)
+        mean = (matrix * known).sum(0) / count
+        deviations = (matrix - mean) * known
+        scale = (deviations.square().sum(0) / count).sqrt().clamp(min=1e-3)
+        standard = deviations / scale
+        pairs = (known.T @ known).clamp(min=2)
+        correlation = standard.T @ standard / pairs
+        variance = (standard.square().T @ standard.square() / pairs - correlation.square()).clamp(min=0) / pairs
+        variance *= len(matrix) / num_patients
+        # The choices of one block exclude each other: nothing is estimated there.
+        apart = (self.question_of[:, None] != self.question_of).cpu().double()
+        share = ((variance * apart).sum() / (correlation.square() * apart).sum().clamp(min=1e-12)).clamp(max=1)
+        values, axes = torch.linalg.eigh(correlation * (1 - share * apart))
+        correlation = axes * values.clamp(min=_MIN_EIGENVALUE) @ axes.T
+        self.mean.copy_(mean)
+        self.covariance.copy_(scale[:, None] * correlation * scale)
+
+    def patterns(self, given: np.ndarray, drawn: np.ndarray) -> Patterns:
+        """Prepares which columns are given and which drawn.
+
+        Args:
+            given: `(p, columns)` bool.
+            drawn: `(p, columns)` bool, apart from `given`.
+
+        Returns:
+            The patterns, on the device of the network.
+        """
+        column_of, covariance = self.column_of.cpu().numpy(), self.covariance.double().cpu()
+        width = len(column_of)
+        mean = self.mean.double().cpu()
+        gains, bases, spectra, odds = [], [], [], []
+        for known, wanted in zip(given[:, column_of], drawn[:, column_of], strict=True):
+            known, wanted = np.flatnonzero(known), np.flatnonzero(wanted)
+            across, within = covariance[wanted][:, known], covariance[wanted][:, wanted]
+            answer = torch.linalg.solve(covariance[known][:, known], across.T)
+            values, axes = torch.linalg.eigh(within - across @ answer)
+            gain, basis, spectrum = torch.zeros(width, width), torch.zeros(width, width), torch.ones(width)
+            gain[known[:, None], wanted] = answer.float()
+            basis[wanted[:, None], np.arange(len(wanted))] = axes.float()
+            spectrum[: len(wanted)] = values.float().clamp(min=0)
+            gains.append(gain)
+            bases.append(basis)
+            spectra.append(spectrum)
+            # Of two choices with share s and variance v given the rest, a deviation d changes the logit by d / v.
+            alone = (mean * (1 - mean))[wanted].clamp(min=_MIN_SHARE)
+            variance = torch.maximum((within - across @ answer).diagonal(), _MIN_UNEXPLAINED * alone)
+            weight = torch.zeros(width)
+            weight[wanted] = ((1 - mean[wanted]) / variance).float()
+            odds.append(weight)
+        return Patterns(
+            torch.from_numpy(given[:, column_of]),
+            torch.from_numpy(drawn[:, column_of]),
+            torch.from_numpy(np.concatenate([given, drawn], axis=1)).float(),
+            *(torch.stack(one) for one in (gains, bases, spectra, odds)),
+        ).to(self.mean.device)
+
+    def forward(
+        self, patterns: Patterns, known: torch.Tensor, noisy: torch.Tensor, signal: torch.Tensor, noise: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the rows were before noise.
+
+        Args:
+            patterns: `p` patterns.
+            known: clean rows, read where they are given, `(p, n, width)`.
+            noisy: `signal * rows + noise * standard normal`, read where they are to be drawn, `(p, n, width)`.
+            signal: `(p, n, 1)`.
+            noise: above 0, `(p, n, 1)`.
+
+        Returns:
+            Scalars `(p, n, num_scalars)` and logarithms of the shares of all choices `(p, n, width - num_scalars)`.
+        """
+        given, drawn = patterns.given[:, None].float(), patterns.drawn[:, None].float()
+        told = ((known - self.mean) * given) @ patterns.gain
+        expected = self.mean + told
+        deviations = (noisy - signal * expected) @ patterns.basis
+        spectrum = patterns.spectrum[:, None]
+        shrunk = deviations * signal * spectrum / (signal.square() * spectrum + noise.square())
+        expected = expected + shrunk @ patterns.basis.transpose(1, 2)
+
+        angle = torch.log(signal / noise) * self.frequencies
+        level = torch.cat([angle.sin(), angle.cos()], dim=2)
+        flags = patterns.flags[:, None].expand(-1, known.shape[1], -1)
+        seen = torch.cat([known * given + noisy * drawn, expected * drawn, flags, level], dim=2)
+        hidden = self.read(seen)
+        for layer in self.layers:
+            hidden = hidden + layer(hidden)
+        correction = self.write(hidden)
+
+        scalars = expected[..., : self.num_scalars] + noise * correction[..., : self.num_scalars]
+        evidence = noisy[..., self.num_scalars :] * signal / noise.square()
+        prior = self.mean[self.num_scalars :].clamp(min=_MIN_SHARE).log()
+        prior = prior + (told * patterns.odds[:, None])[..., self.num_scalars :]
+        return scalars, self.log_shares(prior + evidence + correction[..., self.num_scalars :])
+
+    def log_shares(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logarithms of shares that are 1 in each block; `(..., choices)` both."""
+        return torch.log_softmax(self._blocks_of(logits), dim=-1)[..., self.block_index >= 0]
+
+    def choose(self, log_shares: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Draws one choice a block by its share, as one-hot; `(n, choices)` both."""
+        uniform = torch.rand(log_shares.shape, generator=rng).clamp(1e-10, 1 - 1e-7).to(log_shares.device)
+        best = self._blocks_of(log_shares - torch.log(-torch.log(uniform))).argmax(dim=-1)
+        return torch.zeros_like(log_shares).scatter_(1, self.block_index[:, 0] + best, 1.0)
+
+    def _blocks_of(self, choices: torch.Tensor) -> torch.Tensor:
+        """Values of all choices `(..., choices)` -> one row a block `(..., blocks, longest block)`."""
+        return choices[..., self.block_index.clamp(min=0)].masked_fill(self.block_index < 0, -torch.inf)
+
+    def loss(
+        self,
+        patterns: Patterns,
+        rows: torch.Tensor,
+        known: torch.Tensor,
+        has_value: torch.Tensor,
+        level: tuple[torch.Tensor, torch.Tensor],
+        normal: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean square error of the scalars in units of the noise, and cross-entropy of the choices, where drawn.
+
+        Args:
+            patterns: `p` patterns.
+            rows: clean ones, `(p, n, width)`.
+            known: the same as the network may see them where they are given, `(p, n, width)`.
+            has_value: where a scalar is one, `(p, n, width)` bool.
+            level: `signal` and `noise` as of `forward`.
+            normal: standard normal, `(p, n, width)`.
+
+        Returns:
+            Two sums over positions, each divided by the number of questions (drawn scalars and blocks) of all rows.
+        """
+        signal, noise = level
+        # A cell without a value shows pure noise instead: it would else tell by lying near 0 that it has none.
+        noisy = torch.where(has_value, signal * rows, 0) + torch.where(has_value, noise, 1) * normal
+        scalars, shares = self(patterns, known, noisy, signal, noise)
+        drawn = patterns.drawn[:, None]
+        counted = (drawn & has_value)[..., : self.num_scalars]
+        errors = ((scalars - rows[..., : self.num_scalars]) / noise).square() * counted
+        surprises = -(rows[..., self.num_scalars :] * shares) * drawn[..., self.num_scalars :]
+        questions = counted.sum() + (rows[..., self.num_scalars :] * drawn[..., self.num_scalars :]).sum()
+        return errors.sum() / questions, surprises.sum() / questions

@@ -1,0 +1,420 @@
+"""DiffusionSampler: a denoising model over latents and clinical columns, given any of them.
+
+Trained with random column masks, so that one network answers every question of the form "these columns given, draw
+those" (in the spirit of TabDDPM, Kotelnikov et al. 2023, arXiv 2209.15421, and of Ho and Salimans 2022, arXiv
+2207.12598, for columns left out). On few records such a model first learns how image and row belong together and then
+the records themselves: training is judged on patients held out, and the best weights are kept.
+"""
+
+import hashlib
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hf_hybrid.errors import InputError
+from hf_hybrid.randomness import generator
+from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
+from hf_hybrid.samplers.denoiser import Denoiser
+from hf_hybrid.samplers.transform import TableTransform
+from hf_hybrid.samplers.validation import NUM_RECORDS, Validation, check_share
+from hf_hybrid.schema import RecordSchema
+from hf_hybrid.training import BestWeights, MovingAverage, TrainingArguments, TrainingRun
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+LATENTS = "latents"  # the name of all latents together, among the columns
+CHECKPOINTING_STEPS = 500
+_LEVELS = 1000
+_PATTERNS = 64  # combinations of columns that are trained
+_PATTERNS_A_STEP = 8
+_CANDIDATES = 4  # records drawn for each that is wanted, where a range will refuse some
+_TRAINING, _VALIDATION, _MASKS = range(3)  # streams of random numbers
+
+
+@dataclass
+class DiffusionSampler(Sampler):
+    """A denoising diffusion model that starts as a Gaussian one.
+
+    Args:
+        max_train_steps: updates at most.
+        batch_size: rows a step, drawn with replacement; a multiple of 8.
+        hidden_dim: width of the network.
+        num_layers: residual layers.
+        dropout: share of hidden units left out in training.
+        given_noise: standard deviation of the noise on given cells in training; without it a network that is told
+            a whole row or all latents learns to recognise the record.
+        weight_decay: of AdamW.
+        learning_rate: of AdamW.
+        ema_decay: decay of the moving average of the weights, 0 for none.
+        num_inference_steps: denoising steps of a draw.
+        table_first: draw the row, then the latents given the row; else all at once.
+        validation_share: patients held out to stop by, 0 for none: the last weights are kept then.
+        validation_steps: updates between two scores.
+        patience: scores without a better one after which training ends.
+        seed: seed of weights, batches, noise and held-out patients.
+    """
+
+    max_train_steps: int = 2000
+    batch_size: int = 256
+    hidden_dim: int = 128
+    num_layers: int = 2
+    dropout: float = 0.5
+    given_noise: float = 0.3
+    weight_decay: float = 0.01
+    learning_rate: float = 5e-4
+    ema_decay: float = 0.995
+    num_inference_steps: int = 20
+    table_first: bool = True
+    validation_share: float = 0.15
+    validation_steps: int = 100
+    patience: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises InputError for options out of range."""
+        if self.batch_size < 1 or self.batch_size % _PATTERNS_A_STEP:
+            raise InputError(f"expected `batch_size` as a multiple of {_PATTERNS_A_STEP}, found {self.batch_size}")
+        counts = ("max_train_steps", "hidden_dim", "num_layers", "validation_steps", "patience")
+        for name in (*counts, "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"expected `{name}` above 0, found {getattr(self, name)}")
+        if not 2 <= self.num_inference_steps <= _LEVELS // 2:
+            raise InputError(
+                f"expected `num_inference_steps` from 2 to {_LEVELS // 2}, found {self.num_inference_steps}"
+            )
+        for name in ("dropout", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"expected `{name}` from 0 to below 1, found {getattr(self, name)}")
+        for name in ("given_noise", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise InputError(f"expected `{name}` of at least 0, found {getattr(self, name)}")
+        check_share(self.validation_share)
+
+    def fit(
+        self,
+        table: "Dataset",
+        schema: RecordSchema,
+        groups: np.ndarray | None = None,
+        logging_dir: Path | None = None,
+    ) -> Self:
+        """Learns a latent table; see `Sampler.fit`."""
+        rows = LatentRows.from_dataset(table, schema)
+        groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
+        self.schema_ = schema
+        validation = Validation(rows, groups, schema, self.validation_share, self.seed)
+        rows, groups = rows.take(validation.learning), groups[validation.learning]
+        self.transform_ = TableTransform(schema, "scores").fit(rows.latents, rows.frame, groups)
+        self._prepare()
+        matrix = torch.from_numpy(self.transform_.transform(rows.latents, rows.frame))
+        self.denoiser_.initialise_moments(matrix, self._has_value(matrix), len(np.unique(groups)))
+        with tempfile.TemporaryDirectory() as temporary:
+            self._train(matrix.float(), validation, Path(logging_dir or temporary))
+        return self
+
+    def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
+        """Draws a block; conditions on one value are given, columns with any other are drawn before the rest."""
+        exact, free = {}, {}
+        for name, wanted in conditions.items():
+            low, high = wanted if isinstance(wanted, tuple | list) else (wanted, wanted)
+            if low != high or (wanted is not None and self.schema_.table[name].kind == "multi-label"):
+                free[name] = wanted
+            else:
+                exact[name] = low
+        count = BLOCK * (_CANDIDATES if free else 1)
+        frame = pd.DataFrame({name: pd.Series([cell] * count, dtype=object) for name, cell in exact.items()})
+        known = self._known(np.zeros((count, len(self.transform_.latents_mean_))), frame, list(exact))
+        if free:
+            known = self._denoise(known, list(exact), list(free), rng)
+            met = conditions_met(self.schema_, self.transform_.inverse(known.numpy())[1], free)
+            known = known[np.flatnonzero(met)[:BLOCK]]
+        return LatentRows(*self.transform_.inverse(self._draw_rest(known, [*exact, *free], rng).numpy()))
+
+    def complete(self, rows: LatentRows, given: Sequence[str], seed: int, fill_missing: bool = False) -> LatentRows:
+        """Draws what is not given, in each record, from its distribution given what is.
+
+        Args:
+            rows: `n` records: latents `(n, latent_dim)`, and a table with the given columns at least.
+            given: names of columns, and `LATENTS` for all latents together.
+            seed: at least 0.
+            fill_missing: draw a value also where a given cell is missing; else missing is what is given.
+
+        Returns:
+            `n` records, the given cells and latents as they were.
+
+        Raises:
+            InputError: an unknown name in `given`, a negative seed, or a cell that its column cannot hold.
+        """
+        unknown = [name for name in given if name not in self.names_]
+        if unknown or seed < 0:
+            raise InputError(
+                f"expected `given` among {self.names_} and `seed` of at least 0, found {unknown or list(given)} "
+                f"and {seed}"
+            )
+        cells = [name for name in given if name != LATENTS]
+        for name in cells:
+            self._check_cells(name, rows.frame)
+        holes = rows.frame[cells].isna().to_numpy(bool) & fill_missing
+        latents, frame = np.empty_like(rows.latents), {name: [None] * len(rows) for name in self.schema_.table}
+        # Records with the same holes are drawn together.
+        for index, pattern in enumerate(np.unique(holes, axis=0)):
+            alike = np.flatnonzero((holes == pattern).all(axis=1))
+            empty = [name for name, hole in zip(cells, pattern, strict=True) if hole]
+            for block in range(0, len(alike), BLOCK):
+                chosen = alike[block : block + BLOCK]
+                part = rows.take(chosen)
+                held = [name for name in given if name not in empty]
+                known = self._known(part.latents, part.frame, held)
+                drawn = self._draw_rest(known, held, generator(seed, block, index), self._forbidden(empty))
+                found = LatentRows(*self.transform_.inverse(drawn.numpy()))
+                latents[chosen] = part.latents if LATENTS in held else found.latents
+                for name in self.schema_.table:
+                    source = part if name in held else found
+                    for position, cell in zip(chosen, source.frame[name], strict=True):
+                        frame[name][position] = cell
+        numbers = {name for name, column in self.schema_.table.items() if column.is_number}
+        return LatentRows(
+            latents,
+            pd.DataFrame(
+                {n: pd.Series(cells, dtype=np.float64 if n in numbers else object) for n, cells in frame.items()}
+            ),
+        )
+
+    def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
+        """The transform, the moments and the averaged weights."""
+        return {"transform": self.transform_.to_dict()}, self.denoiser_.state_dict()
+
+    def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:
+        """Inverse of `learned`."""
+        self.transform_ = TableTransform.from_dict(self.schema_, facts["transform"])
+        self._prepare()
+        self.denoiser_.load_state_dict(tensors)
+
+    # --- drawing ---------------------------------------------------------------------------------------------------
+
+    def _draw_rest(
+        self, known: torch.Tensor, given: list[str], rng: torch.Generator, forbidden: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Draws all columns that are not given, in one go or the row first; see `_denoise`."""
+        rest = [name for name in self.names_ if name not in given]
+        row = [name for name in rest if name != LATENTS]
+        for drawn in filter(None, [row, [LATENTS]] if self.table_first and LATENTS in rest else [rest]):
+            known = self._denoise(known, given, drawn, rng, forbidden)
+            given = [*given, *drawn]
+        return known
+
+    @torch.inference_mode()
+    def _denoise(
+        self,
+        known: torch.Tensor,
+        given: list[str],
+        drawn: list[str],
+        rng: torch.Generator,
+        forbidden: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Draws columns given others; of what is in neither list, nothing is known.
+
+        Args:
+            known: the transform's matrix, `(n, width)`, 0 where nothing is known.
+            given: names of columns.
+            drawn: names of columns.
+            rng: noise comes from here, on the CPU.
+            forbidden: choices that must not be drawn, `(choices,)` bool.
+
+        Returns:
+            The matrix with the drawn columns filled in.
+        """
+        from diffusers import DPMSolverMultistepScheduler
+
+        if not len(known):
+            return known
+        network = self.denoiser_
+        device = network.mean.device
+        patterns = network.patterns(*(np.array([[name in names for name in self.names_]]) for names in (given, drawn)))
+        scheduler = DPMSolverMultistepScheduler.from_config(self.scheduler_.config, prediction_type="sample")
+        scheduler.set_timesteps(self.num_inference_steps)
+        noisy, clean = torch.randn(known.shape, generator=rng).to(device)[None], known.to(device)[None]
+        for step in scheduler.timesteps:
+            signal, noise = (one.expand(1, len(known), 1) for one in self._level(step).to(device))
+            scalars, log_shares = network(patterns, clean, noisy, signal, noise)
+            if forbidden is not None:
+                log_shares = network.log_shares(log_shares.masked_fill(forbidden.to(device), -torch.inf))
+            noisy = scheduler.step(torch.cat([scalars, log_shares.exp()], dim=2), step, noisy).prev_sample
+        # Choices are drawn by their last posterior; to take the likeliest would bend rare ones.
+        filled = torch.cat([noisy[0, :, : network.num_scalars], network.choose(log_shares[0], rng)], dim=1).cpu()
+        filled = torch.where(self._has_value(filled), filled, 0)
+        return torch.where(patterns.drawn.cpu(), filled, known)
+
+    def _known(self, latents: np.ndarray, frame: pd.DataFrame, given: list[str]) -> torch.Tensor:
+        """The transform's matrix of the given columns, 0 elsewhere, `(n, width)` float32."""
+        cells = {}
+        for name, column in self.schema_.table.items():
+            if column.is_number:
+                cells[name] = frame[name].to_numpy(np.float64) if name in given else np.zeros(len(latents))
+            elif name in given:
+                cells[name] = frame[name]
+            else:
+                blocks = (block for block in self.transform_.blocks_ if block.column == name)
+                filling = [] if column.kind == "multi-label" else next(blocks).choices[0]
+                cells[name] = pd.Series([filling] * len(latents), dtype=object)
+        matrix = torch.from_numpy(self.transform_.transform(latents, pd.DataFrame(cells))).float()
+        is_given = np.array([name in given for name in self.names_])[self.column_of_]
+        return torch.where(torch.from_numpy(is_given), matrix, 0)
+
+    def _check_cells(self, name: str, frame: pd.DataFrame) -> None:
+        """Raises InputError where a given column is not there or holds what the schema does not know."""
+        column = self.schema_.table[name]
+        if name not in frame:
+            raise InputError(f"expected the given column `{name}` in the table, found none: add it")
+        cells = frame[name]
+        known = cells[cells.notna()]
+        if cells.isna().any() and "missing" not in column.states:
+            raise InputError(f"expected a value in every cell of `{name}`, found a missing one: do not give it")
+        if column.is_number:
+            values = known.to_numpy(np.float64)
+            allowed = {math.inf: "inf" in column.states, -math.inf: "-inf" in column.states}
+            fit = all(allowed.get(value, True) for value in values)
+            expected = f"finite numbers in `{name}`"
+        elif column.kind == "multi-label":
+            fit = all(set(labels) <= set(column.categories) for labels in known)
+            expected = f"labels of `{name}` among {column.categories}"
+        else:
+            choices = next(block.choices for block in self.transform_.blocks_ if block.column == name)
+            fit = known.isin([choice for choice in choices if choice is not None]).all()
+            expected = f"`{name}` among {choices}"
+        if not fit:
+            raise InputError(f"expected {expected}, found another value: do not give it, or correct it")
+
+    def _forbidden(self, empty: list[str]) -> torch.Tensor:
+        """Choices other than a value in columns whose missing cells are to be filled, `(choices,)` bool."""
+        return torch.tensor(
+            [
+                block.column in empty and block.role != "label" and choice in (None, "missing", "-inf", "inf")
+                for block in self.transform_.blocks_
+                for choice in block.choices
+            ],
+            dtype=torch.bool,
+        )
+
+    # --- training --------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Lays out which position belongs to which column, and makes the network and the noise levels."""
+        from diffusers import DDPMScheduler
+
+        transform = self.transform_
+        self.names_ = [LATENTS, *self.schema_.table]
+        columns = [LATENTS] * len(transform.latents_mean_) + list(transform.numbers_)
+        columns += [block.column for block in transform.blocks_ for _ in block.choices]
+        self.column_of_ = np.array([self.names_.index(name) for name in columns])
+        sizes = [len(block.choices) for block in transform.blocks_]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.denoiser_ = Denoiser(self.column_of_, sizes, self.hidden_dim, self.num_layers, self.dropout).eval()
+        # The cosine schedule of Nichol and Dhariwal 2021 (arXiv 2102.09672).
+        self.scheduler_ = DDPMScheduler(num_train_timesteps=_LEVELS, beta_schedule="squaredcos_cap_v2")
+
+    def _level(self, step: torch.Tensor) -> torch.Tensor:
+        """Signal and noise at each step, `(2, ...)`."""
+        kept = self.scheduler_.alphas_cumprod[step]
+        return torch.stack([kept.sqrt(), (1 - kept).sqrt()])
+
+    def _has_value(self, matrix: torch.Tensor) -> torch.Tensor:
+        """Where the matrix holds something, `(n, width)` bool: not where a number is missing or infinite."""
+        held = torch.ones(matrix.shape, dtype=torch.bool)
+        held[:, : self.transform_.num_scalars_] = torch.from_numpy(self.transform_.has_value(matrix.numpy()))
+        return held
+
+    def _train(self, matrix: torch.Tensor, validation: Validation, logging_dir: Path) -> None:
+        arguments = TrainingArguments(
+            max_train_steps=self.max_train_steps,
+            train_batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            mixed_precision="no",
+            ema_decay=self.ema_decay,
+            checkpointing_steps=CHECKPOINTING_STEPS,
+            seed=self.seed,
+        )
+        accelerator = arguments.accelerator(logging_dir)
+        if accelerator.num_processes > 1:
+            raise InputError(f"expected one process, found {accelerator.num_processes}")
+        device = accelerator.device
+        network = self.denoiser_ = accelerator.prepare_model(self.denoiser_, evaluation_mode=True)
+        optimizer = accelerator.prepare_optimizer(
+            torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        )
+        average, best = MovingAverage(accelerator, network, self.ema_decay), BestWeights(accelerator, network)
+        fingerprint = hashlib.sha256(matrix.numpy().tobytes()).hexdigest()  # stays in the private folder
+        configuration = {"sampler": asdict(self), "rows": fingerprint, "schema": self.schema_.to_dict()}
+        run = TrainingRun(accelerator, arguments, logging_dir, configuration)
+        run.resume()
+        patterns = network.patterns(*self._masks())
+        matrix, has_value = matrix.to(device), self._has_value(matrix).to(device)
+        shape = (_PATTERNS_A_STEP, self.batch_size // _PATTERNS_A_STEP)
+
+        def judge(step: int) -> None:
+            with average.applied():
+                network.eval()
+                if validation.enabled:
+                    draws = [
+                        self.draw(generator(self.seed, _VALIDATION, block), {})
+                        for block in range(-(-NUM_RECORDS // BLOCK))
+                    ]
+                    scores = validation.score(LatentRows.concatenate(draws).take(slice(NUM_RECORDS)))
+                    run.log(step, scores, always=True)
+                if not validation.enabled or run.is_best(scores["validation_score"]):
+                    best.keep(step)
+
+        if run.step == 0:
+            judge(0)
+        for step in run.steps("training the sampler"):
+            network.train()
+            rng = generator(self.seed, _TRAINING, step)
+            picked = patterns.take(torch.randint(_PATTERNS, shape[:1], generator=rng).to(device))
+            index = torch.randint(len(matrix), shape, generator=rng).to(device)
+            level = self._level(torch.randint(_LEVELS, (*shape, 1), generator=rng)).to(device)
+            normal, blur = torch.randn(2, *shape, matrix.shape[1], generator=rng).to(device)
+            rows = matrix[index]
+            known = rows + self.given_noise * blur
+            with torch.random.fork_rng():
+                torch.manual_seed(int(torch.randint(2**31, (), generator=rng)))  # dropout
+                scalars, choices = network.loss(picked, rows, known, has_value[index], level, normal)
+            optimizer.zero_grad()
+            accelerator.backward(scalars + choices)
+            optimizer.step()
+            average.update()
+            run.log(step, {"scalars": scalars.detach(), "choices": choices.detach()})
+            if step % self.validation_steps == 0 or step == self.max_train_steps:
+                judge(step)
+            if validation.enabled and step - best.step >= self.patience * self.validation_steps:
+                break
+        best.restore()
+        self.denoiser_ = accelerator.unwrap_model(network).cpu().eval()
+        self.best_step_ = best.step
+
+    def _masks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which columns are given and which drawn in each pattern that is trained, both `(_PATTERNS, columns)`."""
+        rng = np.random.default_rng((self.seed, _MASKS))
+        # Shares of given and drawn columns vary from pattern to pattern, so that few and many given ones are met.
+        shares = rng.dirichlet(np.ones(3), _PATTERNS).cumsum(axis=1)[:, None]
+        state = (rng.random((_PATTERNS, len(self.names_), 1)) > shares).sum(axis=2)  # 0 given, 1 drawn, 2 absent
+        if self.table_first:
+            kinds = np.arange(_PATTERNS) % 5
+            state[kinds < 2, 0] = 1  # the latents given the row
+            state[kinds < 2, 1:] = 0
+            state[kinds == 2, 0] = 2  # the row
+            state[kinds == 2, 1:] = 1
+            state[kinds == 3, 0] = 2  # part of the row given part of it
+            state[kinds == 4, 0] = 0  # and given the latents
+        else:
+            state[::2] = 1
+        for pattern in np.flatnonzero(~(state == 1).any(axis=1)):
+            state[pattern, rng.integers(1, len(self.names_))] = 1
+        return state == 0, state == 1

@@ -1,0 +1,230 @@
+"""The contract of samplers for the diffusion model, and what is particular to it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sampler_contract import SamplerContract, rows
+
+from hf_hybrid import disclosure
+from hf_hybrid.errors import InputError
+from hf_hybrid.samplers import DiffusionSampler, LatentRows
+from hf_hybrid.samplers.denoiser import Denoiser
+from hf_hybrid.samplers.diffusion import LATENTS
+from hf_hybrid.schema import RecordSchema
+
+
+def small(**options):
+    defaults = {"max_train_steps": 30, "batch_size": 64, "hidden_dim": 32, "num_layers": 1, "num_inference_steps": 8}
+    return DiffusionSampler(**{**defaults, "validation_steps": 30, "validation_share": 0.0, **options})
+
+
+def made_up(num_records=400, latent_dim=3, seed=0):
+    """A table in which group, crp and latents tell each other, and crp is often missing or beyond a limit."""
+    rng = np.random.default_rng(seed)
+    sick = rng.random(num_records) < 0.3
+    crp = 20 + 10 * sick + rng.normal(0, 3, num_records)
+    crp[rng.random(num_records) < 0.4] = np.nan
+    crp[rng.random(num_records) < 0.2] = np.inf
+    frame = pd.DataFrame(
+        {"crp": crp, "group": np.where(sick, "sick", "well"), "age": rng.integers(20, 90, num_records)}
+    )
+    schema = disclosure.protect(RecordSchema.infer(frame, "image"), frame, np.arange(num_records))
+    latents = rng.normal(0, 0.7, (num_records, latent_dim)) + np.where(sick, 2.5, 0)[:, None] * np.eye(latent_dim)[0]
+    typed, _ = schema.read(frame)
+    return LatentRows(latents.astype(np.float32), disclosure.restrict(schema, typed)), schema
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["row first", "all at once"])
+def learned(request):
+    """Rows, their schema, and a sampler that learned them."""
+    table, schema = made_up()
+    sampler = small(
+        max_train_steps=300, learning_rate=5e-3, dropout=0.1, num_inference_steps=16, table_first=request.param
+    )
+    return table, schema, sampler.fit(table.to_dataset(schema), schema)
+
+
+def gap(table):
+    """How far sick and well lie apart in the first latent."""
+    sick = (table.frame["group"] == "sick").to_numpy()
+    return table.latents[sick, 0].mean() - table.latents[~sick, 0].mean()
+
+
+class TestDiffusionSampler(SamplerContract):
+    def sampler(self):
+        return small()
+
+    def test_a_killed_fit_resumes_to_the_same_sampler(self, table, tmp_path, monkeypatch):
+        class Killed(BaseException):
+            pass
+
+        monkeypatch.setattr("hf_hybrid.samplers.diffusion.CHECKPOINTING_STEPS", 8)
+        options = {"max_train_steps": 20, "validation_share": 0.2, "validation_steps": 4}
+        whole = small(**options).fit(table.dataset, table.schema, table.groups)
+        loss, calls = Denoiser.loss, []
+
+        def die_late(self, *arguments):
+            calls.append(1)
+            if len(calls) == 12:
+                raise Killed
+            return loss(self, *arguments)
+
+        monkeypatch.setattr(Denoiser, "loss", die_late)
+        with pytest.raises(Killed):
+            small(**options).fit(table.dataset, table.schema, table.groups, tmp_path)
+        assert [path.name for path in Path(tmp_path).glob("checkpoint-*")] == ["checkpoint-8"]
+        resumed = small(**options).fit(table.dataset, table.schema, table.groups, tmp_path)
+
+        assert len(calls) == 12 + 20 - 8, "it must not begin again"
+        assert resumed.sample(10, seed=0).to_dict() == whole.sample(10, seed=0).to_dict()
+
+    def test_other_rows_do_not_resume_a_fit(self, table, tmp_path):
+        small(max_train_steps=2).fit(table.dataset, table.schema, table.groups, tmp_path)
+        others = table.dataset.select(range(len(table.dataset) - 1, -1, -1))
+
+        with pytest.raises(InputError, match="expected the rows that the checkpoints in .* were made with"):
+            small(max_train_steps=2).fit(others, table.schema, table.groups, tmp_path)
+
+    def test_labels_can_be_given(self, table, fitted):
+        asked = LatentRows.from_dataset(table.dataset, table.schema)
+        completed = fitted.complete(asked, ["findings", "sex"], seed=0)
+
+        assert completed.frame["findings"].tolist() == asked.frame["findings"].tolist()
+        assert completed.frame["sex"].tolist() == asked.frame["sex"].tolist()
+
+
+def test_what_is_given_comes_out_exactly(learned):
+    table, schema, sampler = learned
+    completed = sampler.complete(table, ["crp", LATENTS], seed=0)
+
+    pd.testing.assert_series_equal(completed.frame["crp"], table.frame["crp"])
+    np.testing.assert_array_equal(completed.latents, table.latents)
+    assert (completed.frame["age"] != table.frame["age"]).mean() > 0.9
+    assert completed.to_dataset(schema).features == table.to_dataset(schema).features
+
+
+def test_completion_is_the_same_for_a_seed(learned):
+    table, _, sampler = learned
+    once, again, other = (sampler.complete(table, ["age"], seed=seed) for seed in (1, 1, 2))
+
+    np.testing.assert_array_equal(once.latents, again.latents)
+    pd.testing.assert_frame_equal(once.frame, again.frame)
+    assert not np.array_equal(once.latents, other.latents)
+
+
+def test_latents_belong_to_the_row_they_are_drawn_for(learned):
+    table, schema, sampler = learned
+    completed = sampler.complete(table, list(schema.table), seed=0)
+    sampled = LatentRows.from_dataset(sampler.sample(2000, seed=0), schema)
+
+    assert gap(completed) == pytest.approx(gap(table), rel=0.25)
+    assert gap(sampled) == pytest.approx(gap(table), rel=0.35)
+
+
+def test_the_row_follows_from_latents(learned):
+    table, _, sampler = learned
+    completed = sampler.complete(table, [LATENTS], seed=0)
+    agree = (completed.frame["group"] == table.frame["group"]).mean()
+    known = np.isfinite(completed.frame["crp"])
+    sick = table.frame["group"] == "sick"
+
+    assert agree > 0.8, "0.58 is chance"
+    assert completed.frame["crp"][known & sick].mean() > completed.frame["crp"][known & ~sick].mean() + 4
+
+
+def test_missing_cells_are_filled_where_asked(learned):
+    table, _, sampler = learned
+    kept = sampler.complete(table, ["crp", "group", "age"], seed=0)
+    filled = sampler.complete(table, ["crp", "group", "age"], seed=0, fill_missing=True)
+    hole = table.frame["crp"].isna()
+    sick = table.frame["group"] == "sick"
+
+    assert kept.frame["crp"].isna().equals(hole) and hole.any()
+    assert np.isfinite(filled.frame["crp"][hole]).all()
+    pd.testing.assert_series_equal(filled.frame["crp"][~hole], table.frame["crp"][~hole])
+    assert filled.frame["crp"][hole & sick].mean() > filled.frame["crp"][hole & ~sick].mean() + 4
+
+
+def test_shares_of_categories_missing_and_infinite_cells_are_kept(learned):
+    table, schema, sampler = learned
+    synthetic = rows(sampler.sample(4000, seed=0), schema)
+
+    for share in (lambda f: f["group"] == "sick", lambda f: f["crp"].isna(), lambda f: np.isinf(f["crp"])):
+        assert share(synthetic).mean() == pytest.approx(share(table.frame).mean(), abs=0.06)
+
+
+def test_conditions_on_single_values_are_met_at_once(learned, monkeypatch):
+    _, schema, sampler = learned
+    monkeypatch.setattr("hf_hybrid.samplers.base.MAX_DRAWS_A_BLOCK", 1)
+    asked = {"group": "sick", "crp": np.inf, "age": 50}
+    sample = rows(sampler.sample(1000, seed=0, conditions=asked), schema)
+
+    assert all((sample[name] == value).all() for name, value in asked.items())
+
+
+def test_the_rest_of_a_record_follows_from_a_range(learned):
+    _, schema, sampler = learned
+    high, low = (rows(sampler.sample(300, 0, {"crp": limits}), schema) for limits in ((28, 40), (10, 22)))
+
+    assert (high["group"] == "sick").mean() > (low["group"] == "sick").mean() + 0.4
+
+
+@pytest.mark.parametrize(
+    "given, change, message",
+    [
+        (["weight"], {}, "expected `given` among \\['latents', 'crp', 'group', 'age'\\] .*, found \\['weight'\\]"),
+        (["group"], {"group": "secret"}, "expected `group` among \\['sick', 'well'\\], found another value"),
+        (["group"], {"group": None}, "expected a value in every cell of `group`, found a missing one"),
+        (["crp"], {"crp": -np.inf}, "expected finite numbers in `crp`, found another value"),
+    ],
+)
+def test_what_cannot_be_given_is_refused(learned, given, change, message):
+    table, _, sampler = learned
+    wrong = LatentRows(table.latents, table.frame.assign(**change))
+
+    with pytest.raises(InputError, match=message) as error:
+        sampler.complete(wrong, given, seed=0)
+    assert "secret" not in str(error.value)
+
+
+def test_the_best_weights_are_kept_of_a_fit_that_learns_its_records(tmp_path):
+    table, schema = made_up(num_records=60, latent_dim=8, seed=1)
+    options = {"max_train_steps": 150, "validation_share": 0.3, "validation_steps": 30, "patience": 9}
+    options |= {"learning_rate": 1e-2, "dropout": 0.0, "given_noise": 0.0, "hidden_dim": 64, "ema_decay": 0.0}
+    sampler = small(**options).fit(table.to_dataset(schema), schema, logging_dir=tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    scores = {line["step"]: line["validation_score"] for line in lines if "validation_score" in line}
+
+    assert list(scores) == [0, 30, 60, 90, 120, 150]
+    assert sampler.best_step_ == min(scores, key=scores.get) < 150
+    assert scores[150] > scores[sampler.best_step_] + 0.05
+
+
+def test_a_fit_that_gets_no_better_ends(tmp_path):
+    table, schema = made_up(num_records=60, latent_dim=8, seed=1)
+    options = {"max_train_steps": 300, "validation_share": 0.3, "validation_steps": 10, "patience": 2}
+    sampler = small(**options, learning_rate=1e-2).fit(table.to_dataset(schema), schema, logging_dir=tmp_path)
+    last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+
+    assert last["step"] == sampler.best_step_ + 20 < 300
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("batch_size", 10),
+        ("max_train_steps", 0),
+        ("learning_rate", -1.0),
+        ("dropout", 1.0),
+        ("given_noise", -0.1),
+        ("num_inference_steps", 1),
+        ("patience", 0),
+        ("validation_share", 0.95),
+    ],
+)
+def test_options_out_of_range_are_refused(option, value):
+    with pytest.raises(InputError, match=f"expected `{option}`"):
+        small(**{option: value})
