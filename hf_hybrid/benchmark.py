@@ -7,8 +7,6 @@ real data's utility that they recover, and how well an attack tells the patients
 
 import json
 import logging
-import resource
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.folders import new_folder
 from hf_hybrid.images import resize
 from hf_hybrid.latent_table import LatentTable, encode_rows
+from hf_hybrid.memory import peak_memory
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.fidelity import column_shapes, pair_trends
 from hf_hybrid.metrics.pairing import explained_variance
@@ -57,24 +56,20 @@ def fit_and_sample(
     """
     torch.set_num_threads(num_threads)
     table = LatentTable.load(latent_table)
-    before, started = _peak_memory(), time.perf_counter()
-    sampler.fit(table.dataset, table.schema, table.groups)
-    fitted = time.perf_counter()
-    sample = sampler.sample(num_records, seed)
+    with peak_memory() as peak:
+        started = time.perf_counter()
+        sampler.fit(table.dataset, table.schema, table.groups)
+        fitted = time.perf_counter()
+        sample = sampler.sample(num_records, seed)
+        sampled = time.perf_counter()
     costs = {
         "fit_seconds": fitted - started,
-        "records_per_second": num_records / (time.perf_counter() - fitted),
-        "peak_memory_mb": _peak_memory() - before,
+        "records_per_second": num_records / (sampled - fitted),
+        "peak_memory_mb": peak.megabytes,
     }
     with new_folder(output, mode=0o700) as folder:
         sample.save_to_disk(folder / "sample")
         (folder / "costs.json").write_text(json.dumps(costs))
-
-
-def _peak_memory() -> float:
-    """The most memory that this process held so far, in MB."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 @dataclass
@@ -130,9 +125,7 @@ class Judge:
         self.options = EvaluationOptions(seeds=1, bootstraps=bootstraps)
         self.learned = LatentRows.from_dataset(table.dataset, table.schema)
         self.tested = encode_rows(tested, table.schema, codec)
-        self.transform = TableTransform(table.schema, "scores").fit(
-            self.learned.latents, self.learned.frame, table.groups
-        )
+        self.transform = TableTransform(table.schema).fit(self.learned.latents, self.learned.frame, table.groups)
         self.real_sets = [
             EvaluationSet(one.pixel_values(predictors.RESOLUTION, fit=codec.config.resize_mode), one.frame, one.groups)
             for one in (train, tested)
@@ -190,12 +183,19 @@ def summarise(real: Scores, samples: dict[str, list[Scores]], samplers: dict[str
             "class": type(samplers[name]).__name__,
             "config": asdict(samplers[name]),
             "contains_training_records": samplers[name].contains_training_records,
-            **{number: _number([one.numbers[number] for one in scores]) for number in scores[0].numbers},
-            "membership": _estimate(attack),
+            **over_seeds(real, scores),
             f"membership_above_{REFERENCE}": _estimate(attack.minus(floor)),
-            "utility": [_utility_row(key, real, scores) for key in real.estimates if key != "membership"],
         }
     return {"real": {"pairing": round(real.numbers["pairing"], 4)}, "samplers": summary}
+
+
+def over_seeds(real: Scores, scores: list[Scores]) -> dict:
+    """Means over seeds: every number with its range over them, `membership`, and `utility` with recovered shares."""
+    return {
+        **{number: _number([one.numbers[number] for one in scores]) for number in scores[0].numbers},
+        "membership": _estimate(_mean(scores, "membership")),
+        "utility": [_utility_row(key, real, scores) for key in real.estimates if key != "membership"],
+    }
 
 
 def _utility_row(key: tuple[str, str, str], real: Scores, scores: list[Scores]) -> dict:

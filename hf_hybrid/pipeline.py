@@ -28,7 +28,7 @@ from hf_hybrid.samplers import BLOCK, Conditions, Sampler, load_sampler
 from hf_hybrid.samplers.base import check_request
 from hf_hybrid.schema import RecordSchema
 from hf_hybrid.sources import looks_local
-from hf_hybrid.tables import to_columns
+from hf_hybrid.tables import to_arrow
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -130,7 +130,7 @@ class HybridPipeline(ModelHubMixin):
                 (images,) = decode_images(self.codec, part.latents)
                 columns = {
                     self.schema.image_column: [{"bytes": encode_png(image), "path": None} for image in images],
-                    **to_columns(part.frame, self.schema),
+                    **to_arrow(part.frame, self.schema),
                 }
                 yield pa.table(columns, schema=self.features.arrow_schema)
 

@@ -1,18 +1,21 @@
 """Speed as ratios, measured side by side in one run: medians of several repetitions, alternating.
 
-    python scripts/speed.py speed.json                                        what two cores can tell
-    python scripts/speed.py speed_gpu.json --resolution 256 --batch_size 64   on a GPU: bf16 and compile too
+    python scripts/speed.py codec codec.json                                        what two cores can tell
+    python scripts/speed.py codec codec_gpu.json --resolution 256 --batch_size 64   on a GPU: bf16 and compile too
+    python scripts/speed.py table                           ctgan.CTGAN against CTGANSampler: time, memory, conditions
+    python scripts/speed.py quality runs/demo               what either learns of a cohort in as many updates
+    python scripts/speed.py cost                            CTGANSampler against the number of columns and of rows
 
-Compared are the codec's training step in several forms, and the table transform with that of ctgan.
+The last three write `speed_<name>.json` and a table or a plot beside it into `runs/speed`, or where they are told.
 """
 
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,45 +25,336 @@ from jsonargparse import auto_cli
 
 from hf_hybrid import disclosure, provenance
 from hf_hybrid.commands.cli import guarded
-from hf_hybrid.models import AlphaGAN
-from hf_hybrid.models.train_alphagan import AlphaGANTrainer, CodecArguments
-from hf_hybrid.samplers.transform import TableTransform
+from hf_hybrid.memory import peak_memory
+from hf_hybrid.samplers import CTGANSampler, LatentRows
+from hf_hybrid.samplers.base import conditions_met, latent_names
 from hf_hybrid.schema import RecordSchema
 
+BATCH_SIZE = 500  # this and all other settings of both are ctgan's defaults
+ARMS = ("ctgan", "hf_hybrid")
 
-@dataclass
-class Options:
-    """What is measured.
+
+def codec(output: Path, resolution: int = 64, batch_size: int = 32, repetitions: int = 5) -> int:
+    """Times the codec's training step in several forms.
 
     Args:
         output: JSON file for the figures.
         resolution: of the codec.
         batch_size: of the codec.
-        rows: of the table.
-        latent_dim: latents in the table.
         repetitions: of each measurement.
     """
-
-    output: Path
-    resolution: int = 64
-    batch_size: int = 32
-    rows: int = 1342
-    latent_dim: int = 64
-    repetitions: int = 5
+    return _write(output, {"codec_step": compare(codec_steps(resolution, batch_size), repetitions)})
 
 
-def main(options: Options) -> int:
-    """Measures, prints and writes the figures."""
+def table(
+    output: Path = Path("runs/speed"),
+    rows: int = 1342,
+    latent_dims: list[int] | None = None,
+    updates: int = 600,
+    records: int = 6710,
+    repetitions: int = 5,
+) -> int:
+    """Compares fit, sampling and memory, one process a measurement, and how conditions are obeyed.
+
+    Args:
+        output: folder for `speed_table.json` and `.md`.
+        rows: of the table, with 13 clinical columns.
+        latent_dims: of the tables, one after the other; 128 and 512 by default.
+        updates: of the generator.
+        records: to sample.
+        repetitions: of each measurement.
+    """
+    found = {}
+    for latent_dim in latent_dims or [128, 512]:
+        runs = {arm: [] for arm in ARMS}
+        for repetition in range(repetitions):
+            for arm in ARMS:
+                runs[arm].append(_in_a_process("arm", arm, rows, latent_dim, updates, records, repetition))
+        medians = {arm: _medians(one) for arm, one in runs.items()}
+        ours, theirs = medians["hf_hybrid"], medians["ctgan"]
+        times = {key: round(theirs[key] / ours[key], 1) for key in ("fit_seconds", "sample_seconds", "memory_mb")}
+        found[latent_dim] = {**medians, "times": times, "runs": runs}
+    setting = {"rows": rows, "clinical_columns": 13, "updates": updates, "records": records, "batch_size": BATCH_SIZE}
+    result = {"repetitions": repetitions, "setting": setting, "latents": found}
+    lines = [
+        "| Latents | | ctgan.CTGAN | CTGANSampler | Ratio |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for latent_dim, one in found.items():
+        for key, words in (
+            ("fit_seconds", f"Fit, {updates} updates, s"),
+            ("sample_seconds", f"Sampling {records:,} records, s"),
+            ("memory_mb", "Peak memory above imports, MB"),
+        ):
+            values = " | ".join(f"{one[arm][key]:,.3g}" for arm in ARMS)
+            lines.append(f"| {latent_dim} | {words} | {values} | {one['times'][key]:,.1f} |")
+        for key in one["ctgan"]["obeyed"]:
+            values = " | ".join(_percent(one[arm]["obeyed"][key]) for arm in ARMS)
+            lines.append(f"| {latent_dim} | Condition on {key}, obeyed | {values} | |")
+    return _write(output / "speed_table.json", result, "\n".join(lines) + "\n")
+
+
+def arm(name: str, rows: int, latent_dim: int, updates: int, records: int, seed: int) -> int:
+    """One measurement of `table`, in a process of its own; prints JSON."""
+    made_up, schema = draw_table(rows, latent_dim)
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - ctgan's generator
+    sampler = Stock(updates) if name == "ctgan" else ours(updates, seed)
+    sampler.prepare(made_up, schema)
+    with peak_memory() as peak:
+        seconds = [time.perf_counter()]
+        sampler.fit()
+        seconds.append(time.perf_counter())
+        sampler.sample(records)
+        seconds.append(time.perf_counter())
     found = {
-        "machine": {"threads": torch.get_num_threads(), "cuda": torch.cuda.is_available()},
-        "versions": provenance.versions(),
-        "codec_step": compare(codec_steps(options), options.repetitions),
-        "transform": compare(transforms(options), options.repetitions),
+        "fit_seconds": seconds[1] - seconds[0],
+        "sample_seconds": seconds[2] - seconds[1],
+        "memory_mb": peak.megabytes,
+        "obeyed": {
+            "the first discrete column": sampler.obeyed("category_0", "a"),
+            "the second discrete column": sampler.obeyed("category_1", "a"),
+            "the last discrete column": sampler.obeyed("category_6", "a"),
+            "a numeric range": sampler.obeyed("number_0", (8, 12)),
+        },
     }
-    text = json.dumps(found, indent=2) + "\n"
-    options.output.write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    sys.stdout.write(json.dumps(found) + "\n")
     return 0
+
+
+def quality(
+    cohort: Path,
+    output: Path = Path("runs/speed"),
+    codec_dir: Path | None = None,
+    updates: int = 600,
+    seeds: int = 5,
+) -> int:
+    """Compares what is learned in equally many updates, on the test patients of a cohort.
+
+    Args:
+        cohort: output folder of `hf-hybrid run` or `hf-hybrid benchmark`.
+        output: folder for `speed_quality.json` and `.md`.
+        codec_dir: the codec, when it does not lie in that folder.
+        updates: of the generator.
+        seeds: fits and samples of each.
+    """
+    from hf_hybrid import benchmark
+    from hf_hybrid.latent_table import LatentTable
+    from hf_hybrid.pipeline import load_codec
+    from hf_hybrid.records import load_records
+
+    latents = LatentTable.load(cohort / "logs" / "latent-table")
+    learned = LatentRows.from_dataset(latents.dataset, latents.schema)
+    records = [
+        load_records(f"{cohort / 'logs' / 'records'}:{one}", schema=latents.schema) for one in ("train", "test")
+    ]
+    model, _ = load_codec(str(codec_dir or cohort / "codec"))
+    judge = benchmark.Judge(latents, *records, model, 500)
+    found = {arm: [] for arm in ARMS}
+    for seed in range(seeds):
+        for name in ARMS:
+            torch.manual_seed(seed)
+            np.random.seed(seed)  # noqa: NPY002 - ctgan's generator
+            sampler = Stock(updates) if name == "ctgan" else ours(updates, seed, pac=1)
+            sampler.prepare(learned, latents.schema)
+            sampler.fit()
+            scores = judge.score(sampler.sample(5 * len(learned)), seed)
+            found[name].append(scores)
+            sys.stderr.write(f"{name} {seed} {scores.numbers}\n")
+    real = judge.score(None, 0)
+    summary = {name: benchmark.over_seeds(real, scores) for name, scores in found.items()}
+    shown = ("column_shapes", "pair_trends", "pairing")
+    targets = [row["target"] for row in summary["ctgan"]["utility"] if row["inputs"] == "image"]
+    head = ["Column shapes", "Pair trends", "Pairing", *(f"Recovered from the image: {target}" for target in targets)]
+    lines = [f"| {updates} updates | {' | '.join(head)} |", "| --- " * (len(head) + 1) + "|"]
+    for name in ARMS:
+        cells = ["{value:.3f} ({low:.3f} to {high:.3f})".format(**_spread(summary[name][key])) for key in shown]
+        for row in summary[name]["utility"]:
+            if row["inputs"] == "image":
+                share = row["recovered_share"]
+                cells.append(share and "{:.2f} ({:.2f} to {:.2f})".format(share["value"], *share["interval"]) or "–")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    result = {"updates": updates, "seeds": seeds, "batch_size": BATCH_SIZE, "arms": summary}
+    return _write(output / "speed_quality.json", result, "\n".join(lines) + "\n")
+
+
+def cost(
+    output: Path = Path("runs/speed"),
+    latent_dims: list[int] | None = None,
+    rows: list[int] | None = None,
+    updates: int = 100,
+    repetitions: int = 3,
+) -> int:
+    """Times `CTGANSampler` against the number of columns and of rows.
+
+    Args:
+        output: folder for `speed_cost.json` and `.png`.
+        latent_dims: of tables with 1,342 rows; 16 to 512 by default.
+        rows: of tables with 64 latents; 300 to 100,000 by default.
+        updates: of the generator; the transform, the fit and the sampling are timed apart.
+        repetitions: of each measurement; the median counts.
+    """
+    sizes = {
+        "latents": [(1342, latent_dim) for latent_dim in latent_dims or [16, 32, 64, 128, 256, 512]],
+        "rows": [(count, 64) for count in rows or [300, 1000, 3000, 10_000, 30_000, 100_000]],
+    }
+    found = {axis: [_cost(*size, updates, repetitions) for size in one] for axis, one in sizes.items()}
+    draw_cost(found, output / "speed_cost.png")
+    return _write(output / "speed_cost.json", {"updates": updates, "repetitions": repetitions, **found})
+
+
+def _cost(rows: int, latent_dim: int, updates: int, repetitions: int) -> dict[str, float]:
+    from hf_hybrid.samplers.transform import TableTransform
+
+    made_up, schema = draw_table(rows, latent_dim)
+    groups, runs = np.arange(rows), []
+    for seed in range(repetitions):
+        sampler = ours(updates, seed)
+        sampler.prepare(made_up, schema)
+        seconds = [time.perf_counter()]
+        transform = TableTransform(schema).fit(made_up.latents, made_up.frame, groups)
+        matrix = transform.transform(made_up.latents, made_up.frame)
+        seconds.append(time.perf_counter())
+        transform.inverse(matrix)
+        seconds.append(time.perf_counter())
+        sampler.fit()
+        seconds.append(time.perf_counter())
+        sampler.sample(rows)
+        seconds.append(time.perf_counter())
+        names = ("transform_seconds", "inverse_seconds", "fit_seconds", "sample_seconds")
+        runs.append(dict(zip(names, np.diff(seconds).tolist(), strict=True)))
+    return {"rows": rows, "latents": latent_dim, **_medians(runs)}
+
+
+def draw_cost(found: dict[str, list[dict]], path: Path) -> None:
+    """Plots seconds against latents and against rows, on logarithmic axes, with a line of slope 1 beside them."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    words = {"transform": "fit of the transform", "inverse": "its inverse", "fit": "fit", "sample": "sampling"}
+    for axis, (name, points) in zip(figure.subplots(1, 2), found.items(), strict=True):
+        sizes = [one[name] for one in points]
+        for key, label in words.items():
+            axis.loglog(sizes, [one[f"{key}_seconds"] for one in points], "o-", markersize=3, label=label)
+        low = min(one["inverse_seconds"] for one in points)
+        axis.loglog(sizes, [low * size / sizes[0] / 2 for size in sizes], ":", color="black", label="linear")
+        axis.set_xlabel(name)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("seconds")
+    figure.axes[0].legend(fontsize=8)
+    figure.savefig(path, metadata={"Software": None})
+
+
+# --- the two samplers ------------------------------------------------------------------------------------------------
+
+
+class Stock:
+    """ctgan.CTGAN behind the calls that are compared."""
+
+    def __init__(self, updates: int) -> None:
+        self.updates = updates
+
+    def prepare(self, rows: LatentRows, schema: RecordSchema) -> None:
+        """Writes rows as a table that ctgan takes: states and labels in columns of their own, nothing missing."""
+        from ctgan import CTGAN
+
+        self.schema, columns, self.discrete = schema, {}, []
+        columns |= dict(zip(latent_names(rows.latents.shape[1]), rows.latents.T, strict=True))
+        for name, column in schema.table.items():
+            cells = rows.frame[name]
+            if column.is_number:
+                finite = cells[np.isfinite(cells)]
+                columns[name] = cells.where(np.isfinite(cells), finite.median())
+                if column.states:
+                    columns[name + " state"] = cells.map(_state)
+                    self.discrete.append(name + " state")
+            else:
+                columns[name] = cells.map(lambda cell: "|".join(cell) if isinstance(cell, list) else str(cell))
+                self.discrete.append(name)
+        self.table = pd.DataFrame(columns)
+        epochs = round(self.updates / max(len(rows) // BATCH_SIZE, 1))
+        self.model = CTGAN(epochs=epochs, batch_size=BATCH_SIZE, enable_gpu=False)
+
+    def fit(self) -> None:
+        """Learns the table."""
+        self.model.fit(self.table, self.discrete)
+
+    def sample(self, count: int) -> LatentRows:
+        """Samples and reads the table back."""
+        drawn = self.model.sample(count)
+        latents = drawn[[name for name in drawn if name.startswith("z_")]].to_numpy(np.float32)
+        frame = {}
+        for name, column in self.schema.table.items():
+            if column.is_number:
+                cells = drawn[name].clip(*column.bounds).round(column.decimals)
+                for state in column.states:
+                    cells[drawn[name + " state"] == state] = np.nan if state == "missing" else float(state)
+            elif column.kind == "multi-label":
+                split = [None if cell == "None" else [one for one in cell.split("|") if one] for cell in drawn[name]]
+                cells = pd.Series(split, dtype=object)
+            else:
+                words = {"None": None, "True": True, "False": False} if column.kind == "boolean" else {"None": None}
+                cells = pd.Series([words.get(cell, cell) for cell in drawn[name]], dtype=object)
+            frame[name] = cells
+        return LatentRows(latents, pd.DataFrame(frame))
+
+    def obeyed(self, name: str, wanted: str | tuple[float, float]) -> float | None:
+        """Share of records that meet a condition; None where it cannot be asked."""
+        if isinstance(wanted, tuple):
+            return None
+        return float((self.model.sample(1000, name, wanted)[name] == wanted).mean())
+
+
+class Ours:
+    """CTGANSampler behind the same calls."""
+
+    def __init__(self, sampler: CTGANSampler) -> None:
+        self.sampler = sampler
+
+    def prepare(self, rows: LatentRows, schema: RecordSchema) -> None:
+        """Writes rows as a dataset."""
+        self.schema, self.table = schema, rows.to_dataset(schema)
+
+    def fit(self) -> None:
+        """Learns the table."""
+        self.sampler.fit(self.table, self.schema)
+
+    def sample(self, count: int) -> LatentRows:
+        """Samples and reads the dataset back."""
+        return LatentRows.from_dataset(self.sampler.sample(count, 0), self.schema)
+
+    def obeyed(self, name: str, wanted: str | tuple[float, float]) -> float:
+        """Share of records that meet a condition."""
+        sample = self.sampler.sample(1000, 0, {name: wanted})
+        frame = LatentRows.from_dataset(sample, self.schema).frame
+        return float(conditions_met(self.schema, frame, {name: wanted}).mean())
+
+
+def ours(updates: int, seed: int, pac: int = 10) -> Ours:
+    """CTGANSampler with ctgan's settings, on all records."""
+    settings = {"max_train_steps": updates, "batch_size": BATCH_SIZE, "learning_rate": 2e-4, "pac": pac}
+    return Ours(CTGANSampler(**settings, validation_share=0.0, seed=seed))
+
+
+def draw_table(rows: int, latent_dim: int) -> tuple[LatentRows, RecordSchema]:
+    """A made-up latent table with 6 numbers and 7 categories."""
+    rng = np.random.default_rng(0)
+    columns = {f"number_{index}": np.exp(rng.normal(2.3, 0.5, rows)).round(1) for index in range(6)}
+    for index in range(7):
+        columns[f"category_{index}"] = pd.Series(rng.choice(list("abcdef")[: 2 + index % 4], rows), dtype=object)
+    frame = pd.DataFrame(columns)
+    schema = disclosure.protect(RecordSchema.infer(frame, "image"), frame, np.arange(rows))
+    latents = rng.normal(size=(rows, latent_dim)).astype(np.float32)
+    return LatentRows(latents, disclosure.restrict(schema, frame)), schema
+
+
+def _state(cell: float) -> str:
+    if np.isnan(cell):
+        return "missing"
+    return "value" if np.isfinite(cell) else f"{cell}"
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
 
 
 def compare(candidates: dict[str, Callable[[], object]], repetitions: int) -> dict[str, dict[str, float]]:
@@ -80,16 +374,17 @@ def compare(candidates: dict[str, Callable[[], object]], repetitions: int) -> di
     return {name: {"seconds": round(value, 5), "times": round(first / value, 2)} for name, value in medians.items()}
 
 
-def codec_steps(options: Options) -> dict[str, Callable[[], object]]:
+def codec_steps(resolution: int, batch_size: int) -> dict[str, Callable[[], object]]:
     """One training step: plain memory format, channels last; on a GPU in bf16 and compiled as well."""
-    pixels = np.random.default_rng(0).integers(
-        0, 256, (2 * options.batch_size + 40, *[options.resolution] * 2), np.uint8
-    )
+    from hf_hybrid.models import AlphaGAN
+    from hf_hybrid.models.train_alphagan import AlphaGANTrainer, CodecArguments
+
+    pixels = np.random.default_rng(0).integers(0, 256, (2 * batch_size + 40, *[resolution] * 2), np.uint8)
 
     def step(precision: str = "no", plain: bool = False, compiled: bool = False) -> Callable[[], object]:
-        arguments = CodecArguments(train_batch_size=options.batch_size, mixed_precision=precision)
-        codec = AlphaGAN(resolution=options.resolution, latent_dim=32)
-        trainer = AlphaGANTrainer(codec, pixels, arguments, Path(tempfile.mkdtemp()))
+        arguments = CodecArguments(train_batch_size=batch_size, mixed_precision=precision)
+        model = AlphaGAN(resolution=resolution, latent_dim=32)
+        trainer = AlphaGANTrainer(model, pixels, arguments, Path(tempfile.mkdtemp()))
         if plain:
             trainer.codec.to(memory_format=torch.contiguous_format)
             trainer.critics.to(memory_format=torch.contiguous_format)
@@ -106,28 +401,40 @@ def codec_steps(options: Options) -> dict[str, Callable[[], object]]:
     return found
 
 
-def transforms(options: Options) -> dict[str, Callable[[], object]]:
-    """Fit and transform of latents and two clinical columns: ctgan's, and ours."""
-    from ctgan.data_transformer import DataTransformer
+def _in_a_process(*words: object) -> dict:
+    done = subprocess.run([sys.executable, __file__, *map(str, words)], stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    sys.stderr.write(f"{words} {found}\n")
+    return found
 
-    rng = np.random.default_rng(0)
-    latents = rng.normal(size=(options.rows, options.latent_dim)).astype(np.float32)
-    frame = pd.DataFrame(
-        {"age": rng.normal(60, 15, options.rows).round(1), "sex": rng.choice(["F", "M"], options.rows)}
-    )
-    schema = disclosure.protect(RecordSchema.infer(frame, "image"), frame, np.arange(options.rows))
-    table = pd.concat([pd.DataFrame(latents).add_prefix("z_"), frame], axis=1)
 
-    def stock() -> None:
-        transformer = DataTransformer()
-        transformer.fit(table, ["sex"])
-        transformer.transform(table)
+def _medians(runs: list[dict]) -> dict:
+    return {
+        key: _medians([run[key] for run in runs])
+        if isinstance(value, dict)
+        else (None if value is None else round(statistics.median(run[key] for run in runs), 5))
+        for key, value in runs[0].items()
+    }
 
-    def ours() -> None:
-        TableTransform(schema).fit(latents, frame, np.arange(options.rows)).transform(latents, frame)
 
-    return {"ctgan": stock, "hf_hybrid": ours}
+def _percent(share: float | None) -> str:
+    return "cannot be asked" if share is None else f"{100 * share:.1f} %"
+
+
+def _spread(number: dict) -> dict:
+    return {"value": number["value"], "low": number["range"][0], "high": number["range"][1]}
+
+
+def _write(output: Path, found: dict, markdown: str | None = None) -> int:
+    machine = {"threads": torch.get_num_threads(), "cuda": torch.cuda.is_available()}
+    text = json.dumps({"machine": machine, "versions": provenance.versions(), **found}, indent=2) + "\n"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, encoding="utf-8")
+    if markdown:
+        output.with_suffix(".md").write_text(markdown, encoding="utf-8")
+    sys.stdout.write(markdown or text)
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(lambda: main(auto_cli(Options, as_positional=True))))
+    sys.exit(guarded(lambda: auto_cli([codec, table, arm, quality, cost], as_positional=True)))

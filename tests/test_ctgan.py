@@ -60,7 +60,7 @@ class TestCTGANSampler(SamplerContract):
         sampler = tiny_sampler(max_train_steps=2).fit(table.dataset, table.schema, table.groups)
         sample = rows(sampler.sample(20, seed=0, conditions={"findings": None}), table.schema)
         asked = sampler._asked({"findings": None}) + sampler.transform_.num_scalars_
-        (block,) = [one for one in sampler.blocks_ if one.positions.start <= asked < one.positions.stop]
+        (block,) = [one for one in sampler.transform_.blocks_ if one.positions.start <= asked < one.positions.stop]
 
         assert block.role == "state" and all(cell is None for cell in sample["findings"])
 
@@ -94,21 +94,21 @@ class TestCTGANSampler(SamplerContract):
         monkeypatch.setattr("hf_hybrid.samplers.ctgan.CHECKPOINTING_STEPS", 20)
         options = {"max_train_steps": 50, "batch_size": 16}
         whole = tiny_sampler(**options).fit(table.dataset, table.schema, table.groups)
-        conditions, calls = CTGANSampler._conditions, []
+        choices, calls = CTGANSampler._choices, []
 
         def die_late(self, *arguments):
             calls.append(1)
-            if len(calls) == 2 * 30:
+            if len(calls) == 30:
                 raise Killed
-            return conditions(self, *arguments)
+            return choices(self, *arguments)
 
-        monkeypatch.setattr(CTGANSampler, "_conditions", die_late)
+        monkeypatch.setattr(CTGANSampler, "_choices", die_late)
         with pytest.raises(Killed):
             tiny_sampler(**options).fit(table.dataset, table.schema, table.groups, tmp_path)
         assert [path.name for path in Path(tmp_path).glob("checkpoint-*")] == ["checkpoint-20"]
         resumed = tiny_sampler(**options).fit(table.dataset, table.schema, table.groups, tmp_path)
 
-        assert len(calls) < 2 * (30 + 50), "it must not begin again"
+        assert len(calls) < 30 + 50, "it must not begin again"
         assert resumed.sample(10, seed=0).to_dict() == whole.sample(10, seed=0).to_dict()
 
     def test_the_critic_is_not_saved(self, table, tmp_path):

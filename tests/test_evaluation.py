@@ -17,7 +17,7 @@ from hf_hybrid.evaluation import Report, evaluate_sets
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.metrics import predictors
 from hf_hybrid.schema import ColumnSchema, RecordSchema
-from hf_hybrid.tables import to_columns
+from hf_hybrid.tables import to_arrow
 from hf_hybrid.utility_scores import EvaluationSet
 
 FAST = EvaluationOptions(seeds=1, bootstraps=60)
@@ -333,7 +333,10 @@ def folders(tmp_path):
     sets = draw(60, 0), draw(60, 1), draw(60, 2)
     released = schema("died")
     features = released.to_features()
-    columns = {"image": [_png(image) for image in sets[0].pixels], **to_columns(sets[0].frame, released)}
+    columns = {
+        "image": [_png(image) for image in sets[0].pixels],
+        **{name: column.to_pylist() for name, column in to_arrow(sets[0].frame, released).items()},
+    }
     (tmp_path / "release" / "data").mkdir(parents=True)
     release = datasets.Dataset.from_dict(columns, features=features)
     release.to_parquet(tmp_path / "release" / "data" / "train-00000-of-00001.parquet")

@@ -84,7 +84,7 @@ def tiny_codec(latent_dim: int = 6) -> AlphaGAN:
 
 def tiny_sampler(**options) -> CTGANSampler:
     """A small CTGAN, trained for a moment."""
-    defaults = {"max_train_steps": 40, "batch_size": 64, "embedding_dim": 16, "learning_rate": 2e-3}
+    defaults = {"max_train_steps": 40, "batch_size": 64, "embedding_dim": 16, "pac": 1, "learning_rate": 2e-3}
     return CTGANSampler(**{**defaults, "generator_dim": (32, 32), "discriminator_dim": (32, 32), **options})
 
 

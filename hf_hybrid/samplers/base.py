@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.randomness import generator
 from hf_hybrid.schema import RecordSchema
-from hf_hybrid.tables import from_columns, to_columns
+from hf_hybrid.tables import codes_of, from_arrow, to_arrow
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -49,12 +50,16 @@ class LatentRows:
 
     def to_dataset(self, schema: RecordSchema) -> "Dataset":
         """The latent table: `z_000`, `z_001`, ... and the clinical columns."""
-        from datasets import Dataset, Features, Value
+        from datasets import Dataset, DatasetInfo, Features, Value
+        from datasets.fingerprint import generate_random_fingerprint
+        from datasets.table import InMemoryTable
 
         names = latent_names(self.latents.shape[1])
-        features = Features({name: Value("float32") for name in names}) | schema.to_features(with_image=False)
-        columns = dict(zip(names, self.latents.T, strict=True)) | to_columns(self.frame, schema)
-        return Dataset.from_dict(columns, features=Features(features))
+        features = Features(dict.fromkeys(names, Value("float32")) | schema.to_features(with_image=False))
+        columns = dict(zip(names, map(pa.array, self.latents.T), strict=True)) | to_arrow(self.frame, schema)
+        table = InMemoryTable(pa.table(columns, schema=features.arrow_schema))
+        # Without a fingerprint all of its features would be pickled to make one.
+        return Dataset(table, DatasetInfo(features=features), fingerprint=generate_random_fingerprint())
 
     @classmethod
     def from_dataset(cls, table: "Dataset", schema: RecordSchema) -> Self:
@@ -62,7 +67,7 @@ class LatentRows:
         table = table.with_format("arrow")[:]
         names = latent_names(sum(name.startswith("z_") and name[2:].isdigit() for name in table.column_names))
         latents = np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.float32)
-        return cls(latents, from_columns({name: table[name].to_pylist() for name in schema.table}, schema))
+        return cls(latents, from_arrow({name: table[name] for name in schema.table}, schema))
 
 
 def latent_names(latent_dim: int) -> list[str]:
@@ -237,5 +242,5 @@ def conditions_met(schema: RecordSchema, frame: pd.DataFrame, conditions: Condit
         elif column.kind == "multi-label":
             met &= np.array([cell is not None and wanted in cell for cell in cells], dtype=bool)
         else:
-            met &= np.array([cell == wanted for cell in cells], dtype=bool)
+            met &= codes_of(cells, [wanted]) == 0
     return met

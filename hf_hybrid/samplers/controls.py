@@ -39,7 +39,7 @@ class RowHoldingSampler(Sampler):
         rows = LatentRows.from_dataset(table, schema)
         groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
         self.schema_ = schema
-        self.transform_ = TableTransform(schema, "scores").fit(rows.latents, rows.frame, groups)
+        self.transform_ = TableTransform(schema).fit(rows.latents, rows.frame, groups)
         self._keep(rows, np.unique(groups, return_inverse=True)[1])
         return self
 

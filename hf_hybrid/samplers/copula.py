@@ -55,7 +55,7 @@ class GaussianCopulaSampler(Sampler):
         rows = LatentRows.from_dataset(table, schema)
         groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
         self.schema_ = schema
-        self.transform_ = TableTransform(schema, "scores").fit(rows.latents, rows.frame, groups)
+        self.transform_ = TableTransform(schema).fit(rows.latents, rows.frame, groups)
         matrix = self.transform_.transform(rows.latents, rows.frame)
         self.orders_ = [self._order(block, matrix) for block in self.transform_.blocks_]
         self._learn(matrix, groups)

@@ -1,9 +1,10 @@
 """CTGANSampler: a conditional table GAN over latents and clinical columns (Xu et al. 2019, arXiv 1907.00503).
 
-ctgan's network classes are imported; transform, loop, training-by-sampling and conditional sampling are written from
-the paper. What differs from it on purpose: latents go in standardised instead of as mixtures, `pac` is 1 by default,
-steps are counted instead of epochs, the generator samples in evaluation mode, and conditions are drawn with their true
-frequency when sampling, so that prevalence is kept.
+ctgan's generator is imported; critic, transform, loop, training-by-sampling and conditional sampling are written from
+the paper. What differs from it on purpose: latents go in standardised and numbers as normal scores instead of as
+mixtures, the last layer starts in closed form, steps are counted instead of epochs, critic and generator see the same
+draws of a step, the generator that patients held out judge best is kept, it samples in evaluation mode, and conditions
+are drawn with their true frequency when sampling, so that prevalence is kept.
 """
 
 import hashlib
@@ -14,21 +15,23 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
-from ctgan.synthesizers.ctgan import Discriminator, Generator
-from torch import nn
-from torch.nn import functional
+from ctgan.synthesizers.ctgan import Generator
 
 from hf_hybrid.errors import InputError
-from hf_hybrid.randomness import generator
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler
+from hf_hybrid.samplers.blocks import OneHotBlocks, gumbel
+from hf_hybrid.samplers.critic import Critic
+from hf_hybrid.samplers.moments import shrunk_moments
 from hf_hybrid.samplers.transform import TableTransform
+from hf_hybrid.samplers.validation import Validation, check_share
 from hf_hybrid.schema import RecordSchema
-from hf_hybrid.training import TrainingArguments, TrainingRun
+from hf_hybrid.training import BestWeights, TrainingArguments, TrainingRun
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 CHECKPOINTING_STEPS = 500
+_PRIOR_HOLDERS = 10
 
 
 @dataclass
@@ -41,22 +44,28 @@ class CTGANSampler(Sampler):
         embedding_dim: length of the noise.
         generator_dim: widths of the generator's residual layers.
         discriminator_dim: widths of the critic's layers.
-        pac: rows that the critic judges together; more than 1 loses the pairing of image and row on few records.
+        pac: rows that the critic judges together.
         learning_rate: of both networks.
         gradient_penalty: weight of the critic's gradient penalty.
         temperature: of the Gumbel softmax over one-hot blocks.
+        validation_share: patients held out to choose the generator by, 0 for none: the last one is kept then.
+        validation_steps: updates between two scores.
+        patience: scores without a better one after which training ends.
         seed: seed of weights, batches and noise in training.
     """
 
-    max_train_steps: int = 3000
-    batch_size: int = 200
+    max_train_steps: int = 1000
+    batch_size: int = 500
     embedding_dim: int = 128
     generator_dim: tuple[int, ...] = (256, 256)
     discriminator_dim: tuple[int, ...] = (256, 256)
-    pac: int = 1
-    learning_rate: float = 1e-3
+    pac: int = 10
+    learning_rate: float = 2e-4
     gradient_penalty: float = 10.0
     temperature: float = 0.2
+    validation_share: float = 0.15
+    validation_steps: int = 100
+    patience: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -65,12 +74,14 @@ class CTGANSampler(Sampler):
             raise InputError(
                 f"expected `batch_size` even and a multiple of `pac`, found {self.batch_size} and {self.pac}"
             )
-        for name in ("max_train_steps", "embedding_dim", "learning_rate", "temperature"):
+        counts = ("max_train_steps", "embedding_dim", "validation_steps", "patience")
+        for name in (*counts, "learning_rate", "temperature"):
             if getattr(self, name) <= 0:
                 raise InputError(f"expected `{name}` above 0, found {getattr(self, name)}")
         for name in ("generator_dim", "discriminator_dim"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise InputError(f"expected `{name}` as widths of at least one layer, found {getattr(self, name)}")
+        check_share(self.validation_share)
 
     def fit(
         self,
@@ -83,24 +94,30 @@ class CTGANSampler(Sampler):
         rows = LatentRows.from_dataset(table, schema)
         groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
         self.schema_ = schema
+        validation = Validation(rows, groups, schema, self.validation_share, self.seed)
+        rows, groups = rows.take(validation.learning), groups[validation.learning]
         self.transform_ = TableTransform(schema).fit(rows.latents, rows.frame, groups)
-        matrix = torch.from_numpy(self.transform_.transform(rows.latents, rows.frame)).float()
-        self._prepare(matrix[:, self.transform_.num_scalars_ :].mean(0))
+        matrix = self.transform_.transform(rows.latents, rows.frame)
+        self._prepare(torch.from_numpy(matrix[:, self.transform_.num_scalars_ :].mean(axis=0)).float())
+        self._start_linear(matrix, groups)
         with tempfile.TemporaryDirectory() as temporary:
-            self._train(matrix, Path(logging_dir or temporary))
+            self._train(torch.from_numpy(matrix).float(), validation, Path(logging_dir or temporary))
         return self
 
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
         """Draws a block; a condition on a category, boolean or label is given to the generator."""
-        asked = self._asked(conditions)
+        asked, device = self._asked(conditions), next(self.generator_.parameters()).device
         if asked is None:
-            condition, _, _ = self._conditions(self.drawn_, BLOCK, rng)
+            condition = self.blocks_.one_hot(self._choices(self.frequencies_, BLOCK, rng))
         else:
-            condition = functional.one_hot(torch.tensor([asked] * BLOCK), self.num_choices_).float()
-        self.generator_.eval()
+            condition = self.blocks_.one_hot(torch.full((BLOCK,), asked))
+        noise = torch.randn(BLOCK, self.embedding_dim, generator=rng)
+        uniform = torch.rand(BLOCK, self.blocks_.num_choices, generator=rng)
         with torch.inference_mode():
-            fake = self._activate(*self._logits(self.generator_, condition, rng))
-        return LatentRows(*self.transform_.inverse(fake.numpy()))
+            logits = self.generator_(torch.cat([noise, condition], 1).to(device)).cpu()
+        scalars, choices = logits.split([self.transform_.num_scalars_, self.blocks_.num_choices], 1)
+        drawn = self.blocks_.choose(choices + gumbel(uniform))
+        return LatentRows(*self.transform_.inverse(torch.cat([scalars, drawn], 1).numpy()))
 
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
         """The transform, the frequencies of categories and the generator; the critic is never saved."""
@@ -115,35 +132,50 @@ class CTGANSampler(Sampler):
         self.transform_ = TableTransform.from_dict(self.schema_, facts["transform"])
         self._prepare(torch.tensor(facts["frequencies"]))
         self.generator_.load_state_dict(tensors)
+        self.generator_.eval()
 
     # --- training --------------------------------------------------------------------------------------------------
 
     def _prepare(self, frequencies: torch.Tensor) -> None:
         """Lays out the one-hot blocks and makes the generator."""
-        self.blocks_ = self.transform_.blocks_
-        sizes = [len(block.choices) for block in self.blocks_]
-        self.num_choices_ = sum(sizes)
-        # Rows of equal length, so that all blocks go through one softmax; the filling never wins.
-        self.block_index_ = torch.full((len(sizes), max(sizes, default=1)), -1)
-        first = 0
-        for block, size in enumerate(sizes):
-            self.block_index_[block, :size] = torch.arange(first, first + size)
-            first += size
+        self.blocks_ = OneHotBlocks([len(block.choices) for block in self.transform_.blocks_])
         self.frequencies_ = torch.round(frequencies, decimals=4)
-        # What to draw by: asking for a mode of a number asks for a value, and would make missing ones rarer.
-        stateful = {block.column for block in self.blocks_ if block.role == "state"}
-        self.drawn_ = self.frequencies_.clone()
-        for block in self.blocks_:
-            if block.role == "mode" and block.column in stateful:
-                first = block.start - self.transform_.num_scalars_
-                self.drawn_[first : first + len(block.choices)] = 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.generator_ = Generator(
-                self.embedding_dim + self.num_choices_, tuple(self.generator_dim), self.transform_.width
+                self.embedding_dim + self.blocks_.num_choices, tuple(self.generator_dim), self.transform_.width
             )
 
-    def _train(self, matrix: torch.Tensor, logging_dir: Path) -> None:
+    @torch.no_grad()
+    def _start_linear(self, matrix: np.ndarray, groups: np.ndarray) -> None:
+        """Sets the generator's last layer, which sees noise and condition beside the hidden layers, in closed form.
+
+        It starts as a Gaussian of the rows' moments, with the frequencies of choices given the condition, and learns
+        what that misses; from a random start, few updates on few rows pair image and row worse than at random.
+        """
+        scalars, choices = slice(0, self.transform_.num_scalars_), slice(self.transform_.num_scalars_, None)
+        mean, covariance = shrunk_moments(self.transform_, matrix, groups)
+        flags, known = matrix[:, choices], self.transform_.has_value(matrix).astype(np.float64)
+        count, together = flags.sum(axis=0), flags.T @ flags
+        # Of few holders of a choice, little is believed about how their scalars differ from those of others.
+        holders = known.T @ flags
+        shift = ((matrix[:, scalars] - mean[scalars]) * known).T @ flags / (holders + _PRIOR_HOLDERS)
+        weights = count / len(matrix) / max(len(self.transform_.blocks_), 1)
+        within = covariance[scalars, scalars] - shift * weights @ shift.T
+        values, axes = np.linalg.eigh(within)
+        values, axes = values[::-1][: self.embedding_dim].clip(1e-6), axes[:, ::-1][:, : self.embedding_dim]
+        share = mean[choices].clip(1e-3)
+        given = (together + share[:, None]) / (count + 1)  # [j, k]: how often j among the holders of k, smoothed
+        linear = np.zeros((self.transform_.width, self.embedding_dim + len(count)))
+        linear[scalars, : len(values)] = axes * np.sqrt(values)
+        linear[choices, : len(values)] = covariance[choices, scalars] @ axes / np.sqrt(values) / share[:, None]
+        linear[scalars, self.embedding_dim :] = shift
+        linear[choices, self.embedding_dim :] = np.log(given / share[:, None])
+        last = self.generator_.seq[-1]
+        last.weight.zero_()[:, -linear.shape[1] :] = torch.from_numpy(linear)
+        last.bias.copy_(torch.from_numpy(np.concatenate([mean[scalars], np.log(share)])))
+
+    def _train(self, matrix: torch.Tensor, validation: Validation, logging_dir: Path) -> None:
         arguments = TrainingArguments(
             max_train_steps=self.max_train_steps,
             train_batch_size=self.batch_size,
@@ -156,133 +188,117 @@ class CTGANSampler(Sampler):
         if accelerator.num_processes > 1:
             raise InputError(f"expected one process, found {accelerator.num_processes}")
         device = accelerator.device
-        with torch.random.fork_rng(devices=[]):
+        fingerprint = hashlib.sha256(matrix.numpy().tobytes()).hexdigest()  # stays in the private folder
+        configuration = {"sampler": asdict(self), "rows": fingerprint, "schema": self.schema_.to_dict()}
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            # One stream on the device; Accelerate keeps its state in the checkpoints.
             torch.manual_seed(self.seed + 1)
-            critic = Discriminator(matrix.shape[1] + self.num_choices_, tuple(self.discriminator_dim), self.pac)
-        network, critic = (accelerator.prepare_model(one, evaluation_mode=True) for one in (self.generator_, critic))
-        adam = {"lr": self.learning_rate, "betas": (0.5, 0.9)}
-        generator_optimizer = accelerator.prepare_optimizer(
-            torch.optim.Adam(network.parameters(), weight_decay=1e-6, **adam)
-        )
-        critic_optimizer = accelerator.prepare_optimizer(torch.optim.Adam(critic.parameters(), **adam))
-        rows = hashlib.sha256(matrix.numpy().tobytes()).hexdigest()  # stays in the private folder
-        configuration = {"sampler": asdict(self), "rows": rows, "schema": self.schema_.to_dict()}
-        run = TrainingRun(accelerator, arguments, logging_dir, configuration)
-        run.resume()
-        flags = matrix[:, self.transform_.num_scalars_ :]
-        weights, holders = torch.log1p(flags.sum(0)), _Holders(flags)
-        network.train()
-        for step in run.steps("training the sampler"):
-            rng = generator(self.seed, step)
-            with torch.random.fork_rng():
-                torch.manual_seed(int(torch.randint(2**31, (), generator=rng)))  # the critic's dropout
+            critic = Critic(self.transform_.width + self.blocks_.num_choices, self.discriminator_dim, self.pac)
+            networks = [accelerator.prepare_model(one, evaluation_mode=True) for one in (self.generator_, critic)]
+            generator_optimizer, critic_optimizer = (
+                accelerator.prepare_optimizer(
+                    torch.optim.Adam(
+                        one.parameters(), self.learning_rate, betas=(0.5, 0.9), weight_decay=1e-6, fused=True
+                    )
+                )
+                for one in networks
+            )
+            network, critic = networks
+            best = BestWeights(accelerator, network)
+            run = TrainingRun(accelerator, arguments, logging_dir, configuration)
+            run.resume()
+            blocks = self.blocks_.to(device)
+            data = _TrainingData(matrix.to(device), self.transform_.num_scalars_)
+            weights = torch.log1p(data.counts)
 
-                condition, choice, _ = self._conditions(weights, self.batch_size, rng)
-                condition = condition.to(device)
-                real = torch.cat([matrix[holders.draw(choice, rng)].to(device), condition], 1)
-                with torch.no_grad():
-                    fake = torch.cat([self._activate(*self._logits(network, condition, rng)), condition], 1)
-                penalty = _gradient_penalty(critic, real, fake, self.pac, rng)
-                critic_loss = critic(fake).mean() - critic(real).mean() + self.gradient_penalty * penalty
+            if run.step == 0:
+                network.eval()
+                validation.keep_best(0, self, run, best)
+            for step in run.steps("training the sampler"):
+                network.train()
+                choice = self._choices(weights, self.batch_size)
+                condition = blocks.one_hot(choice)
+                real = torch.cat([data.draw(choice), condition], 1)
+                noise = torch.randn(self.batch_size, self.embedding_dim, device=device)
+                logits = network(torch.cat([noise, condition], 1))
+                scalars, choices = logits.split([self.transform_.num_scalars_, blocks.num_choices], 1)
+                soft = blocks.softmax((choices + gumbel(torch.rand_like(choices))) / self.temperature)
+                fake = torch.cat([scalars, soft, condition], 1)
+
+                critic.requires_grad_(True)
+                fakes, reals = critic(torch.cat([fake.detach(), real])).chunk(2)
+                # The critic's gradient norm is to be 1 between real and fake (Gulrajani et al. 2017).
+                share = torch.rand(self.batch_size // self.pac, 1, device=device).repeat_interleave(self.pac, 0)
+                gradient = critic.gradient(torch.lerp(fake.detach(), real, share))
+                penalty = (gradient.norm(dim=1) - 1).square().mean()
+                critic_loss = fakes.mean() - reals.mean() + self.gradient_penalty * penalty
                 critic_optimizer.zero_grad()
                 accelerator.backward(critic_loss)
                 critic_optimizer.step()
 
-                condition, choice, block = self._conditions(weights, self.batch_size, rng)
-                condition = condition.to(device)
-                logits, noise = self._logits(network, condition, rng)
-                judged = critic(torch.cat([self._activate(logits, noise), condition], 1)).mean()
-                ignored = self._condition_loss(logits, choice.to(device), block.to(device))
+                critic.requires_grad_(False)
+                judged = critic(fake).mean()
+                # Cross-entropy of the asked blocks against the asked choices: what makes the generator obey.
+                log_shares = blocks.log_softmax(choices)
+                ignored = -log_shares.gather(1, choice[:, None]).mean() if len(weights) else 0 * judged
                 generator_optimizer.zero_grad()
                 accelerator.backward(ignored - judged)
                 generator_optimizer.step()
-            run.log(step, {"critic": critic_loss.detach(), "judged": judged.detach(), "condition": ignored.detach()})
+                losses = {"critic": critic_loss, "judged": judged, "condition": ignored}
+                run.log(step, {name: loss.detach() for name, loss in losses.items()})
+                if step % self.validation_steps == 0 or step == self.max_train_steps:
+                    network.eval()
+                    validation.keep_best(step, self, run, best)
+                if validation.enabled and step - best.step >= self.patience * self.validation_steps:
+                    break
+            best.restore()
+        self.blocks_ = blocks.cpu()
         self.generator_ = accelerator.unwrap_model(network).cpu().eval()
+        self.best_step_ = best.step
 
-    def _logits(
-        self, network: nn.Module, condition: torch.Tensor, rng: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The generator's raw output for fresh noise, `(n, width)`, and Gumbel noise for its one-hot blocks."""
-        noise = torch.randn(len(condition), self.embedding_dim, generator=rng).to(condition.device)
-        uniform = torch.rand(len(condition), self.num_choices_, generator=rng).clamp(1e-10, 1 - 1e-7)
-        return network(torch.cat([noise, condition], 1)), -torch.log(-torch.log(uniform)).to(condition.device)
-
-    def _blocks_of(self, choices: torch.Tensor, filling: float) -> torch.Tensor:
-        """Values of all choices `(n, num_choices)` -> one row a block `(n, num_blocks, longest block)`."""
-        index = self.block_index_.to(choices.device)
-        return choices[:, index.clamp(min=0)].masked_fill(index < 0, filling)
-
-    def _activate(self, logits: torch.Tensor, gumbel: torch.Tensor) -> torch.Tensor:
-        """Scalars pass through; each one-hot block goes through a Gumbel softmax, all blocks at once."""
-        scalars = self.transform_.num_scalars_
-        blocks = self._blocks_of((logits[:, scalars:] + gumbel) / self.temperature, -torch.inf)
-        soft = torch.softmax(blocks, dim=2)[:, (self.block_index_ >= 0).to(logits.device)]
-        return torch.cat([logits[:, :scalars], soft], 1)
-
-    def _condition_loss(self, logits: torch.Tensor, choice: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of the asked block against the asked choice: what makes the generator obey."""
-        blocks = self._blocks_of(logits[:, self.transform_.num_scalars_ :], -torch.inf)
-        log_shares = torch.log_softmax(blocks, dim=2)[torch.arange(len(block)), block]
-        position = choice - self.block_index_.to(choice.device)[block, 0]
-        return functional.nll_loss(log_shares, position)
-
-    def _conditions(
-        self, weights: torch.Tensor, count: int, rng: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Draws a block uniformly and a choice in it by `weights` (paper, section 4.3).
-
-        Returns:
-            One-hot conditions `(count, num_choices)`, the choices and the blocks, both `(count,)`.
-        """
-        shares = self._blocks_of(weights[None], 0.0)[0]
-        possible = torch.nonzero(shares.sum(1)).flatten()
-        block = possible[torch.randint(len(possible), (count,), generator=rng)]
-        position = torch.multinomial(shares[block], 1, generator=rng)[:, 0]
-        choice = self.block_index_[block, position]
-        return functional.one_hot(choice, self.num_choices_).float(), choice, block
+    def _choices(self, weights: torch.Tensor, count: int, rng: torch.Generator | None = None) -> torch.Tensor:
+        """Draws a block uniformly and a choice in it by `weights` (paper, section 4.3), `(count,)`."""
+        if not len(weights):
+            return torch.zeros(count, dtype=torch.long, device=weights.device)
+        total = self.blocks_.rows(weights, 0.0).sum(1).clamp(min=1e-12)
+        return torch.multinomial(weights / total[self.blocks_.block_of], count, replacement=True, generator=rng)
 
     def _asked(self, conditions: Conditions) -> int | None:
         """The rarest choice among the conditions that are one-hot choices, None when there is none."""
-        offset = self.transform_.num_scalars_
         asked = []
-        for block in self.blocks_:
+        for block in self.transform_.blocks_:
             wanted = conditions.get(block.column, _UNASKED)
             if block.role == "state" and wanted is None:
                 wanted = "missing"
             if wanted is None and block.role == "label":
                 continue  # None is this label's absence there
-            if wanted is not _UNASKED and block.role != "mode" and wanted in block.choices and wanted != "value":
-                asked.append(block.start - offset + block.choices.index(wanted))
+            if wanted is not _UNASKED and wanted in block.choices and wanted != "value":
+                asked.append(block.start - self.transform_.num_scalars_ + block.choices.index(wanted))
         return min(asked, key=lambda choice: float(self.frequencies_[choice]), default=None)
 
 
 _UNASKED = object()
 
 
-class _Holders:
-    """Which rows hold each choice, for drawing real rows that match a condition.
+class _TrainingData:
+    """All rows, and which of them hold each choice, for drawing real rows that match a condition.
 
     Args:
-        flags: one-hot blocks of all rows, `(n, num_choices)`.
+        matrix: `(n, width)`, on the device.
+        num_scalars: where the one-hot blocks begin.
     """
 
-    def __init__(self, flags: torch.Tensor) -> None:
+    def __init__(self, matrix: torch.Tensor, num_scalars: int) -> None:
+        self.matrix = matrix
+        flags = matrix[:, num_scalars:]
         held = torch.nonzero(flags.T)
-        self.rows = held[:, 1]
+        self.rows = held[:, 1] if flags.shape[1] else torch.arange(len(matrix), device=matrix.device)
         self.counts = torch.bincount(held[:, 0], minlength=flags.shape[1])
         self.first = self.counts.cumsum(0) - self.counts
 
-    def draw(self, choice: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """One row for each choice, uniformly among its holders."""
-        share = torch.rand(len(choice), generator=rng, dtype=torch.float64)
-        return self.rows[self.first[choice] + (share * self.counts[choice]).long()]
-
-
-def _gradient_penalty(
-    critic: nn.Module, real: torch.Tensor, fake: torch.Tensor, pac: int, rng: torch.Generator
-) -> torch.Tensor:
-    """Mean squared distance of the critic's gradient norm from 1 between real and fake (Gulrajani et al. 2017)."""
-    share = torch.rand(len(real) // pac, 1, generator=rng).repeat_interleave(pac, 0).to(real.device)
-    between = (share * real + (1 - share) * fake).requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (gradient.view(len(real) // pac, -1).norm(dim=1) - 1).square().mean()
+    def draw(self, choice: torch.Tensor) -> torch.Tensor:
+        """One row for each choice, uniformly among its holders; among all where there is no choice to hold."""
+        share = torch.rand(len(choice), dtype=torch.float64, device=choice.device)
+        if not len(self.counts):
+            return self.matrix[(share * len(self.matrix)).long()]
+        return self.matrix[self.rows[self.first[choice] + (share * self.counts[choice]).long()]]

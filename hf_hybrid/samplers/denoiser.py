@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from hf_hybrid.samplers.blocks import OneHotBlocks
+
 _FREQUENCIES = 8
-_MIN_EIGENVALUE = 1e-3
 _MIN_SHARE = 1e-4  # the least that a choice may be expected
 _MIN_UNEXPLAINED = 0.05  # share of a choice's variance that the given columns leave open at least
 
@@ -68,16 +69,8 @@ class Denoiser(nn.Module):
         super().__init__()
         width, columns = len(column_of), int(column_of.max()) + 1
         self.num_scalars = width - sum(block_sizes)
-        index = torch.full((len(block_sizes), max(block_sizes, default=1)), -1)
-        first = 0
-        for block, size in enumerate(block_sizes):
-            index[block, :size] = torch.arange(first, first + size)
-            first += size
-        # Rows of equal length, so that all blocks go through one softmax; the filling never wins.
-        self.register_buffer("block_index", index, persistent=False)
+        self.blocks = OneHotBlocks(block_sizes)
         self.register_buffer("column_of", torch.from_numpy(column_of), persistent=False)
-        questions = np.repeat(np.arange(self.num_scalars + len(block_sizes)), [1] * self.num_scalars + block_sizes)
-        self.register_buffer("question_of", torch.from_numpy(questions), persistent=False)
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("covariance", torch.eye(width))
         self.register_buffer("frequencies", 2.0 ** torch.arange(_FREQUENCIES) / 64, persistent=False)
@@ -89,34 +82,6 @@ class Denoiser(nn.Module):
         self.write = nn.Sequential(nn.LayerNorm(hidden_dim), nn.Linear(hidden_dim, width))
         nn.init.zeros_(self.write[1].weight)
         nn.init.zeros_(self.write[1].bias)
-
-    def initialise_moments(self, matrix: torch.Tensor, has_value: torch.Tensor, num_patients: int) -> None:
-        """Learns mean and covariance, correlations between questions shrunk towards 0.
-
-        The share is the estimate of Schäfer and Strimmer 2005 (doi:10.2202/1544-6115.1175, target D).
-
-        Args:
-            matrix: rows, `(n, width)`.
-            has_value: where a cell counts, `(n, width)` bool: not where a number is missing or infinite.
-            num_patients: how many of the `n` are independent.
-        """
-        known = has_value.double()
-        count = known.sum(0).clamp(min=1)
-        mean = (matrix * known).sum(0) / count
-        deviations = (matrix - mean) * known
-        scale = (deviations.square().sum(0) / count).sqrt().clamp(min=1e-3)
-        standard = deviations / scale
-        pairs = (known.T @ known).clamp(min=2)
-        correlation = standard.T @ standard / pairs
-        variance = (standard.square().T @ standard.square() / pairs - correlation.square()).clamp(min=0) / pairs
-        variance *= len(matrix) / num_patients
-        # The choices of one block exclude each other: nothing is estimated there.
-        apart = (self.question_of[:, None] != self.question_of).cpu().double()
-        share = ((variance * apart).sum() / (correlation.square() * apart).sum().clamp(min=1e-12)).clamp(max=1)
-        values, axes = torch.linalg.eigh(correlation * (1 - share * apart))
-        correlation = axes * values.clamp(min=_MIN_EIGENVALUE) @ axes.T
-        self.mean.copy_(mean)
-        self.covariance.copy_(scale[:, None] * correlation * scale)
 
     def patterns(self, given: np.ndarray, drawn: np.ndarray) -> Patterns:
         """Prepares which columns are given and which drawn.
@@ -193,21 +158,7 @@ class Denoiser(nn.Module):
         evidence = noisy[..., self.num_scalars :] * signal / noise.square()
         prior = self.mean[self.num_scalars :].clamp(min=_MIN_SHARE).log()
         prior = prior + (told * patterns.odds[:, None])[..., self.num_scalars :]
-        return scalars, self.log_shares(prior + evidence + correction[..., self.num_scalars :])
-
-    def log_shares(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logarithms of shares that are 1 in each block; `(..., choices)` both."""
-        return torch.log_softmax(self._blocks_of(logits), dim=-1)[..., self.block_index >= 0]
-
-    def choose(self, log_shares: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """Draws one choice a block by its share, as one-hot; `(n, choices)` both."""
-        uniform = torch.rand(log_shares.shape, generator=rng).clamp(1e-10, 1 - 1e-7).to(log_shares.device)
-        best = self._blocks_of(log_shares - torch.log(-torch.log(uniform))).argmax(dim=-1)
-        return torch.zeros_like(log_shares).scatter_(1, self.block_index[:, 0] + best, 1.0)
-
-    def _blocks_of(self, choices: torch.Tensor) -> torch.Tensor:
-        """Values of all choices `(..., choices)` -> one row a block `(..., blocks, longest block)`."""
-        return choices[..., self.block_index.clamp(min=0)].masked_fill(self.block_index < 0, -torch.inf)
+        return scalars, self.blocks.log_softmax(prior + evidence + correction[..., self.num_scalars :])
 
     def loss(
         self,

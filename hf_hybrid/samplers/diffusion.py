@@ -21,9 +21,11 @@ import torch
 from hf_hybrid.errors import InputError
 from hf_hybrid.randomness import generator
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
+from hf_hybrid.samplers.blocks import gumbel
 from hf_hybrid.samplers.denoiser import Denoiser
+from hf_hybrid.samplers.moments import shrunk_moments
 from hf_hybrid.samplers.transform import TableTransform
-from hf_hybrid.samplers.validation import NUM_RECORDS, Validation, check_share
+from hf_hybrid.samplers.validation import Validation, check_share
 from hf_hybrid.schema import RecordSchema
 from hf_hybrid.training import BestWeights, MovingAverage, TrainingArguments, TrainingRun
 
@@ -36,7 +38,7 @@ _LEVELS = 1000
 _PATTERNS = 64  # combinations of columns that are trained
 _PATTERNS_A_STEP = 8
 _CANDIDATES = 4  # records drawn for each that is wanted, where a range will refuse some
-_TRAINING, _VALIDATION, _MASKS = range(3)  # streams of random numbers
+_TRAINING, _MASKS = range(2)  # streams of random numbers
 
 
 @dataclass
@@ -111,12 +113,14 @@ class DiffusionSampler(Sampler):
         self.schema_ = schema
         validation = Validation(rows, groups, schema, self.validation_share, self.seed)
         rows, groups = rows.take(validation.learning), groups[validation.learning]
-        self.transform_ = TableTransform(schema, "scores").fit(rows.latents, rows.frame, groups)
+        self.transform_ = TableTransform(schema).fit(rows.latents, rows.frame, groups)
         self._prepare()
-        matrix = torch.from_numpy(self.transform_.transform(rows.latents, rows.frame))
-        self.denoiser_.initialise_moments(matrix, self._has_value(matrix), len(np.unique(groups)))
+        matrix = self.transform_.transform(rows.latents, rows.frame)
+        mean, covariance = map(torch.from_numpy, shrunk_moments(self.transform_, matrix, groups))
+        self.denoiser_.mean.copy_(mean)
+        self.denoiser_.covariance.copy_(covariance)
         with tempfile.TemporaryDirectory() as temporary:
-            self._train(matrix.float(), validation, Path(logging_dir or temporary))
+            self._train(torch.from_numpy(matrix).float(), validation, Path(logging_dir or temporary))
         return self
 
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
@@ -245,10 +249,12 @@ class DiffusionSampler(Sampler):
             signal, noise = (one.expand(1, len(known), 1) for one in self._level(step).to(device))
             scalars, log_shares = network(patterns, clean, noisy, signal, noise)
             if forbidden is not None:
-                log_shares = network.log_shares(log_shares.masked_fill(forbidden.to(device), -torch.inf))
+                log_shares = network.blocks.log_softmax(log_shares.masked_fill(forbidden.to(device), -torch.inf))
             noisy = scheduler.step(torch.cat([scalars, log_shares.exp()], dim=2), step, noisy).prev_sample
         # Choices are drawn by their last posterior; to take the likeliest would bend rare ones.
-        filled = torch.cat([noisy[0, :, : network.num_scalars], network.choose(log_shares[0], rng)], dim=1).cpu()
+        uniform = torch.rand(log_shares[0].shape, generator=rng).to(device)
+        chosen = network.blocks.choose(log_shares[0] + gumbel(uniform))
+        filled = torch.cat([noisy[0, :, : network.num_scalars], chosen], dim=1).cpu()
         filled = torch.where(self._has_value(filled), filled, 0)
         return torch.where(patterns.drawn.cpu(), filled, known)
 
@@ -362,15 +368,7 @@ class DiffusionSampler(Sampler):
         def judge(step: int) -> None:
             with average.applied():
                 network.eval()
-                if validation.enabled:
-                    draws = [
-                        self.draw(generator(self.seed, _VALIDATION, block), {})
-                        for block in range(-(-NUM_RECORDS // BLOCK))
-                    ]
-                    scores = validation.score(LatentRows.concatenate(draws).take(slice(NUM_RECORDS)))
-                    run.log(step, scores, always=True)
-                if not validation.enabled or run.is_best(scores["validation_score"]):
-                    best.keep(step)
+                validation.keep_best(step, self, run, best)
 
         if run.step == 0:
             judge(0)

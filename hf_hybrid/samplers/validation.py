@@ -8,15 +8,17 @@ from hf_hybrid.errors import InputError
 from hf_hybrid.metrics.fidelity import energy_distance
 from hf_hybrid.metrics.pairing import explained_variance
 from hf_hybrid.metrics.privacy import membership
-from hf_hybrid.samplers.base import LatentRows
+from hf_hybrid.randomness import generator
+from hf_hybrid.samplers.base import BLOCK, LatentRows, Sampler
 from hf_hybrid.samplers.copula import GaussianCopulaSampler
 from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.schema import RecordSchema
+from hf_hybrid.training import BestWeights, TrainingRun
 
 logger = logging.getLogger(__name__)
 
 MIN_PATIENTS = 10  # on whom a choice may rest
-NUM_RECORDS = 2048  # draws that a score looks at
+NUM_RECORDS = 2 * BLOCK  # draws that a score looks at
 
 
 class Validation:
@@ -39,6 +41,7 @@ class Validation:
     """
 
     def __init__(self, rows: LatentRows, groups: np.ndarray, schema: RecordSchema, share: float, seed: int) -> None:
+        self._seed = seed
         patients = np.unique(groups)
         count = round(share * len(patients))
         self.enabled = count >= MIN_PATIENTS and len(patients) - count >= MIN_PATIENTS
@@ -53,7 +56,7 @@ class Validation:
         # Enough to judge by: the distances within them grow with their square.
         judges = np.sort(rng.permutation(np.flatnonzero(is_held))[:NUM_RECORDS])
         learning, held_out = rows.take(self.learning), rows.take(judges)
-        self._transform = TableTransform(schema, "scores").fit(learning.latents, learning.frame, groups[self.learning])
+        self._transform = TableTransform(schema).fit(learning.latents, learning.frame, groups[self.learning])
         self._members = self._features(learning), groups[self.learning]
         self._others = self._features(held_out), groups[judges]
         copula = GaussianCopulaSampler().fit(learning.to_dataset(schema), schema, groups[self.learning])
@@ -73,6 +76,15 @@ class Validation:
         }
         excess = max(0.0, parts["membership"] - self._floor)
         return {"validation_score": parts["distance"] - parts["pairing"] + excess, **parts}
+
+    def keep_best(self, step: int, sampler: Sampler, run: TrainingRun, best: BestWeights) -> None:
+        """Keeps the weights of a step when draws score better than before, or when nobody is held out to score."""
+        if self.enabled:
+            blocks = [sampler.draw(generator(self._seed, block), {}) for block in range(NUM_RECORDS // BLOCK)]
+            scores = self.score(LatentRows.concatenate(blocks))
+            run.log(step, scores, always=True)
+        if not self.enabled or run.is_best(scores["validation_score"]):
+            best.keep(step)
 
     def _membership(self, features: np.ndarray) -> float:
         return membership(*self._members, *self._others, features, num_bootstraps=1).value
