@@ -34,6 +34,7 @@ CASES = {
     | {"titre": np.where(np.arange(ROWS) % 4 == 0, np.inf, 10.0 ** (np.arange(ROWS) % 13))},
     "mostly missing": usual(200) | {"lab": np.where(np.arange(200) % 5 == 0, np.arange(200.0), np.nan)},
     "one category holds nearly all": usual() | {"icu": ["no"] * (ROWS - 6) + ["yes"] * 6},
+    "numbers only, none missing": {"age": usual()["age"], "weight": np.arange(ROWS) + 0.5},
     "a column that repeats another": usual() | {"age again": usual()["age"]},
 }
 

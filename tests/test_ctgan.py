@@ -1,11 +1,12 @@
 """The contract of samplers for the CTGAN, and what is particular to it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sampler_contract import SamplerContract, rows
-from tiny import tiny_codec, tiny_records, tiny_sampler
+from tiny import made_up_rows, tiny_codec, tiny_records, tiny_sampler
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.latent_table import LatentTable
@@ -135,3 +136,37 @@ class TestCTGANSampler(SamplerContract):
         sampler = tiny_sampler(pac=4, max_train_steps=3).fit(table.dataset, table.schema, table.groups)
 
         assert len(sampler.sample(10, seed=0)) == 10
+
+
+def test_it_starts_as_a_gaussian_with_the_moments_of_the_rows():
+    table, schema = made_up_rows(2000)
+    sampler = tiny_sampler(max_train_steps=1, learning_rate=1e-12, validation_share=0.0)
+    start = LatentRows.from_dataset(sampler.fit(table.to_dataset(schema), schema).sample(4000, seed=0), schema)
+
+    np.testing.assert_allclose(start.latents.mean(0), table.latents.mean(0), atol=0.1)
+    np.testing.assert_allclose(np.cov(start.latents.T), np.cov(table.latents.T), atol=0.15)
+    for share in (lambda f: f["group"] == "sick", lambda f: f["crp"].isna(), lambda f: np.isinf(f["crp"])):
+        assert share(start.frame).mean() == pytest.approx(share(table.frame).mean(), abs=0.04)
+    gaps = [one.latents[one.frame["group"] == "sick", 0].mean() for one in (table, start)]
+    assert gaps[1] == pytest.approx(gaps[0], rel=0.2)
+
+
+def test_a_condition_is_obeyed_from_the_start():
+    table, schema = made_up_rows(2000)
+    sampler = tiny_sampler(max_train_steps=1, learning_rate=1e-12, validation_share=0.0)
+    sampler.fit(table.to_dataset(schema), schema)
+    sick = sampler.draw(generator(0), {"group": "sick"})
+
+    assert (sick.frame["group"] == "sick").mean() > 0.9
+    assert sick.latents[:, 0].mean() == pytest.approx(2.5, abs=0.3)
+
+
+def test_the_generator_that_scores_best_is_kept_and_training_ends(tmp_path):
+    table, schema = made_up_rows(300)
+    options = {"max_train_steps": 200, "validation_share": 0.3, "validation_steps": 10, "patience": 3}
+    sampler = tiny_sampler(**options, learning_rate=2e-2).fit(table.to_dataset(schema), schema, logging_dir=tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    scores = {line["step"]: line["validation_score"] for line in lines if "validation_score" in line}
+
+    assert sampler.best_step_ == min(scores, key=scores.get)
+    assert max(scores) == sampler.best_step_ + 30 < 200

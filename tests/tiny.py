@@ -9,10 +9,12 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from hf_hybrid import disclosure
 from hf_hybrid.models import AlphaGAN
 from hf_hybrid.pipeline import HybridPipeline
 from hf_hybrid.records import Records, load_records
-from hf_hybrid.samplers import SAMPLERS, CTGANSampler, DiffusionSampler, Sampler
+from hf_hybrid.samplers import SAMPLERS, CTGANSampler, DiffusionSampler, LatentRows, Sampler
+from hf_hybrid.schema import RecordSchema
 
 CANARY_TEXT = "Zyxwvut^Canary"
 CANARY_NUMBER = 98765.4321
@@ -80,6 +82,22 @@ def tiny_codec(latent_dim: int = 6) -> AlphaGAN:
     codec = AlphaGAN(resolution=RESOLUTION, latent_dim=latent_dim, base_channels=4, max_channels=8)
     codec.initialise_linear_path(torch.from_numpy(spots).float()[:, None] * 1.2 - 0.6)
     return codec.eval()
+
+
+def made_up_rows(num_records: int = 400, latent_dim: int = 3, seed: int = 0) -> tuple[LatentRows, RecordSchema]:
+    """Rows in which group, crp and latents tell each other, and crp is often missing or beyond a limit."""
+    rng = np.random.default_rng(seed)
+    sick = rng.random(num_records) < 0.3
+    crp = 20 + 10 * sick + rng.normal(0, 3, num_records)
+    crp[rng.random(num_records) < 0.4] = np.nan
+    crp[rng.random(num_records) < 0.2] = np.inf
+    frame = pd.DataFrame(
+        {"crp": crp, "group": np.where(sick, "sick", "well"), "age": rng.integers(20, 90, num_records)}
+    )
+    schema = disclosure.protect(RecordSchema.infer(frame, "image"), frame, np.arange(num_records))
+    latents = rng.normal(0, 0.7, (num_records, latent_dim)) + np.where(sick, 2.5, 0)[:, None] * np.eye(latent_dim)[0]
+    typed, _ = schema.read(frame)
+    return LatentRows(latents.astype(np.float32), disclosure.restrict(schema, typed)), schema
 
 
 def tiny_sampler(**options) -> CTGANSampler:

@@ -173,7 +173,9 @@ class CTGANSampler(Sampler):
         linear[choices, self.embedding_dim :] = np.log(given / share[:, None])
         last = self.generator_.seq[-1]
         last.weight.zero_()[:, -linear.shape[1] :] = torch.from_numpy(linear)
-        last.bias.copy_(torch.from_numpy(np.concatenate([mean[scalars], np.log(share)])))
+        # As in a linear discriminant: what the noise adds to a choice's odds is 1 on average.
+        spread = (linear[choices, : self.embedding_dim] ** 2).sum(axis=1)
+        last.bias.copy_(torch.from_numpy(np.concatenate([mean[scalars], np.log(share) - spread / 2])))
 
     def _train(self, matrix: torch.Tensor, validation: Validation, logging_dir: Path) -> None:
         arguments = TrainingArguments(
