@@ -17,9 +17,11 @@ class BenchmarkFacts:
 def benchmark_facts(result: dict) -> BenchmarkFacts:
     """The texts of the content of `benchmark.json`."""
     configuration, samplers = result["configuration"], result["samplers"]
-    sides = [f"{side} {one['records']:,} of {one['patients']:,} patients" for side, one in result["records"].items()]
+    sides = [
+        f"{side} {one['records']:,} records of {one['patients']:,} patients" for side, one in result["records"].items()
+    ]
     notes = [
-        f"Records {', '.join(sides)} ({configuration['tested_on']}); {result['synthetic_records']:,} synthetic "
+        f"{', '.join(sides).capitalize()} ({configuration['tested_on']}); {result['synthetic_records']:,} synthetic "
         f"records of each sampler and seed, {configuration['seeds']} seeds.",
         "Column shapes and pair trends: how alike the columns of synthetic and tested records are; 1 is best. "
         "Pairing: share of the cells' variance that latents explain, learned on synthetic and tested on real records "
@@ -41,7 +43,7 @@ def benchmark_facts(result: dict) -> BenchmarkFacts:
         row += [_with_range(one[number], 3) for number in ("column_shapes", "pair_trends", "pairing")]
         row += [_with_range(one["utility"][number]["recovered_share"], 2) for number in tasks]
         row += [_with_range(one[number], 2) for number in ("membership", "membership_above_copula")]
-        row += [_with_range(one["fit_seconds"], 1)]
+        row += [_with_range(one["fit_seconds"], 2)]
         rows.append([*row, *(f"{one[number]['value']:,.0f}" for number in ("records_per_second", "peak_memory_mb"))])
     return BenchmarkFacts(notes, columns, rows)
 

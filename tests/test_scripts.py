@@ -1,5 +1,6 @@
 """Every script starts; every configuration is read; the preparation of the real data works on a clone's layout."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -96,3 +97,58 @@ def test_a_folder_that_is_no_clone_is_refused(tmp_path):
 
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def speed(*words):
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "speed.py", *words], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_both_samplers_are_timed_side_by_side(tmp_path):
+    words = "--rows 200 --latent_dims [3] --updates 2 --records 50 --repetitions 1".split()
+    shown = speed("table", "--output", str(tmp_path), *words)
+    found = json.loads((tmp_path / "speed_table.json").read_text())["latents"]["3"]
+
+    assert (tmp_path / "speed_table.md").read_text() == shown
+    for key in ("fit_seconds", "sample_seconds", "memory_mb"):
+        assert found["ctgan"][key] > 0 and found["hf_hybrid"][key] > 0
+        assert found["times"][key] == round(found["ctgan"][key] / found["hf_hybrid"][key], 1)
+    assert set(found["hf_hybrid"]["obeyed"].values()) == {1.0}
+
+
+@pytest.mark.slow
+def test_cost_is_plotted(tmp_path):
+    speed(
+        "cost", "--output", str(tmp_path), *"--rows [60,120] --latent_dims [2,4] --updates 1 --repetitions 1".split()
+    )
+    found = json.loads((tmp_path / "speed_cost.json").read_text())
+
+    assert [one["rows"] for one in found["rows"]] == [60, 120] and [one["latents"] for one in found["latents"]] == [
+        2,
+        4,
+    ]
+    assert Image.open(tmp_path / "speed_cost.png").size[0] > 600
+
+
+def test_rows_come_back_from_the_table_that_ctgan_learns(monkeypatch):
+    """What ctgan is given holds every cell, and what it draws is read back as cells."""
+    import importlib.util
+
+    from tiny import made_up_rows
+
+    spec = importlib.util.spec_from_file_location("speed", ROOT / "scripts" / "speed.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    table, schema = made_up_rows(100)
+    stock = module.Stock(updates=1)
+    stock.prepare(table, schema)
+    monkeypatch.setattr(stock.model, "sample", lambda count: stock.table.head(count), raising=False)
+    again = stock.sample(100)
+
+    assert stock.discrete == ["crp state", "group"] and not stock.table.isna().any().any()
+    np.testing.assert_array_equal(again.latents, table.latents)
+    pd.testing.assert_frame_equal(again.frame, table.frame, check_dtype=False)
