@@ -182,10 +182,15 @@ def pipeline_facts(folder: str | Path) -> ModelFacts:
 
 
 def _sampler_facts(provenance: dict) -> dict:
-    """What made the sampler, whether that took steps, and the `reference` of its method."""
+    """What made the sampler, `how` it learned, and the `reference` of its method."""
     sampler = _known(provenance, "sampler")
     closed_form, reference = _SAMPLERS.get(sampler.get("class"), (False, None))
-    return {**sampler, "closed_form": closed_form, "reference": reference}
+    how = "in closed form"
+    if not closed_form:
+        training = _known(sampler, "training", "sampler")
+        steps, kept, seed = (_known(training, name, "sampler.training") for name in ("steps", "kept_step", "seed"))
+        how = f"at most {steps:,} steps, the weights of step {kept:,} kept, seed {seed}"
+    return {**sampler, "how": how, "reference": reference}
 
 
 def _release_columns(shards: list[Path], schema: RecordSchema) -> list[ColumnFacts]:

@@ -73,9 +73,13 @@ class HybridPipeline(ModelHubMixin):
         table = records if isinstance(records, LatentTable) else LatentTable.encode(records, codec)
         sampler.fit(table.dataset, table.schema, table.groups, logging_dir)
         configuration = {key: value for key, value in vars(sampler).items() if not key.endswith("_")}
-        # A sampler in closed form has neither.
+        # A sampler in closed form has none of these.
         steps = (
-            {"steps": configuration["max_train_steps"], "seed": configuration["seed"]}
+            {
+                "steps": configuration["max_train_steps"],
+                "kept_step": sampler.best_step_,
+                "seed": configuration["seed"],
+            }
             if "max_train_steps" in configuration
             else {}
         )

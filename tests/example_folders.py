@@ -41,7 +41,7 @@ CODEC = {
 SAMPLER = {
     "class": "CTGANSampler",
     "config": {"num_layers": 2, "pac": 1, "condition": None},
-    "training": {"num_records": 900, "num_patients": 700, "steps": 3000, "seed": 0},
+    "training": {"num_records": 900, "num_patients": 700, "steps": 3000, "kept_step": 1200, "seed": 0},
 }
 RELEASE = {
     "pretty_name": "Drawn chests",
