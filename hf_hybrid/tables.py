@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from hf_hybrid.errors import InputError
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 
 
@@ -16,7 +17,7 @@ def to_arrow(frame: pd.DataFrame, schema: RecordSchema) -> dict[str, pa.Array]:
 
 def from_arrow(columns: Mapping[str, pa.ChunkedArray], schema: RecordSchema) -> pd.DataFrame:
     """Inverse of `to_arrow`: the typed cells that `RecordSchema.read` would give."""
-    return pd.DataFrame({name: _from_arrow(columns[name], column) for name, column in schema.table.items()})
+    return pd.DataFrame({name: _from_arrow(cells, schema.table[name]) for name, cells in columns.items()})
 
 
 def _to_arrow(cells: pd.Series, column: ColumnSchema) -> pa.Array:
@@ -30,6 +31,8 @@ def _to_arrow(cells: pd.Series, column: ColumnSchema) -> pa.Array:
         return pa.array(cells.to_numpy(object), pa.bool_(), from_pandas=True)
     if column.kind == "categorical":
         codes = codes_of(cells, column.categories)
+        if ((codes < 0) & cells.notna().to_numpy()).any():
+            raise InputError(f"expected `{cells.name}` among {column.categories}, found another value: correct it")
         return pa.array(codes.astype(np.int64), mask=codes < 0)
     index = {category: position for position, category in enumerate(column.categories)}
     labels = [None if cell is None else [index[label] for label in cell] for cell in cells]

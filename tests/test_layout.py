@@ -20,6 +20,7 @@ FLOORS = (
         "hub",
     ),
     (
+        "memory",
         "randomness",
         "pixels",
         "images",

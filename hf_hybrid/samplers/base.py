@@ -19,7 +19,7 @@ from hf_hybrid.schema import RecordSchema
 from hf_hybrid.tables import codes_of, from_arrow, to_arrow
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, Features
 
 BLOCK = 1024  # records drawn at once from one generator: the same ones, however many are asked for
 MAX_DRAWS_A_BLOCK = 400  # how often a block is drawn again to satisfy conditions
@@ -50,12 +50,12 @@ class LatentRows:
 
     def to_dataset(self, schema: RecordSchema) -> "Dataset":
         """The latent table: `z_000`, `z_001`, ... and the clinical columns."""
-        from datasets import Dataset, DatasetInfo, Features, Value
+        from datasets import Dataset, DatasetInfo
         from datasets.fingerprint import generate_random_fingerprint
         from datasets.table import InMemoryTable
 
         names = latent_names(self.latents.shape[1])
-        features = Features(dict.fromkeys(names, Value("float32")) | schema.to_features(with_image=False))
+        features = latent_features(schema, len(names))
         columns = dict(zip(names, map(pa.array, self.latents.T), strict=True)) | to_arrow(self.frame, schema)
         table = InMemoryTable(pa.table(columns, schema=features.arrow_schema))
         # Without a fingerprint all of its features would be pickled to make one.
@@ -68,6 +68,14 @@ class LatentRows:
         names = latent_names(sum(name.startswith("z_") and name[2:].isdigit() for name in table.column_names))
         latents = np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.float32)
         return cls(latents, from_arrow({name: table[name] for name in schema.table}, schema))
+
+
+def latent_features(schema: RecordSchema, latent_dim: int) -> "Features":
+    """The `datasets.Features` of a latent table."""
+    from datasets import Features, Value
+
+    latents = dict.fromkeys(latent_names(latent_dim), Value("float32"))
+    return Features(latents | schema.to_features(with_image=False))
 
 
 def latent_names(latent_dim: int) -> list[str]:

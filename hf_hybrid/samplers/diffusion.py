@@ -7,7 +7,6 @@ the records themselves: training is judged on patients held out, and the best we
 """
 
 import hashlib
-import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,13 +19,22 @@ import torch
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.randomness import generator
-from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
+from hf_hybrid.samplers.base import (
+    BLOCK,
+    Conditions,
+    LatentRows,
+    Sampler,
+    conditions_met,
+    latent_features,
+    latent_names,
+)
 from hf_hybrid.samplers.blocks import gumbel
 from hf_hybrid.samplers.denoiser import Denoiser
 from hf_hybrid.samplers.moments import shrunk_moments
 from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.samplers.validation import Validation, check_share
 from hf_hybrid.schema import RecordSchema
+from hf_hybrid.tables import from_arrow
 from hf_hybrid.training import BestWeights, MovingAverage, TrainingArguments, TrainingRun
 
 if TYPE_CHECKING:
@@ -141,55 +149,51 @@ class DiffusionSampler(Sampler):
             known = known[np.flatnonzero(met)[:BLOCK]]
         return LatentRows(*self.transform_.inverse(self._draw_rest(known, [*exact, *free], rng).numpy()))
 
-    def complete(self, rows: LatentRows, given: Sequence[str], seed: int, fill_missing: bool = False) -> LatentRows:
+    def complete(
+        self, table: "Dataset", given: Sequence[str] | None = None, seed: int = 0, fill_missing: bool = False
+    ) -> "Dataset":
         """Draws what is not given, in each record, from its distribution given what is.
 
         Args:
-            rows: `n` records: latents `(n, latent_dim)`, and a table with the given columns at least.
-            given: names of columns, and `LATENTS` for all latents together.
+            table: `n` records with the features that `sample` gives; what is not given may be absent.
+            given: names of columns, and `LATENTS` for all latents together; None for all that the table holds.
             seed: at least 0.
             fill_missing: draw a value also where a given cell is missing; else missing is what is given.
 
         Returns:
-            `n` records, the given cells and latents as they were.
+            A latent table of `n` records, the given cells and latents as they were.
 
         Raises:
-            InputError: an unknown name in `given`, a negative seed, or a cell that its column cannot hold.
+            InputError: a name that is not in the table, other features, a negative seed, or a cell that its column
+                cannot hold.
         """
-        unknown = [name for name in given if name not in self.names_]
-        if unknown or seed < 0:
-            raise InputError(
-                f"expected `given` among {self.names_} and `seed` of at least 0, found {unknown or list(given)} "
-                f"and {seed}"
-            )
+        rows, given = self._read(table, given)
+        if seed < 0:
+            raise InputError(f"expected `seed` of at least 0, found {seed}")
         cells = [name for name in given if name != LATENTS]
         for name in cells:
-            self._check_cells(name, rows.frame)
+            self._check_cells(name, rows.frame[name], fill_missing)
         holes = rows.frame[cells].isna().to_numpy(bool) & fill_missing
-        latents, frame = np.empty_like(rows.latents), {name: [None] * len(rows) for name in self.schema_.table}
+        latents = np.empty_like(rows.latents)
+        frame = {
+            name: np.empty(len(rows), np.float64 if column.is_number else object)
+            for name, column in self.schema_.table.items()
+        }
         # Records with the same holes are drawn together.
         for index, pattern in enumerate(np.unique(holes, axis=0)):
             alike = np.flatnonzero((holes == pattern).all(axis=1))
             empty = [name for name, hole in zip(cells, pattern, strict=True) if hole]
+            held = [name for name in given if name not in empty]
             for block in range(0, len(alike), BLOCK):
                 chosen = alike[block : block + BLOCK]
                 part = rows.take(chosen)
-                held = [name for name in given if name not in empty]
                 known = self._known(part.latents, part.frame, held)
                 drawn = self._draw_rest(known, held, generator(seed, block, index), self._forbidden(empty))
                 found = LatentRows(*self.transform_.inverse(drawn.numpy()))
                 latents[chosen] = part.latents if LATENTS in held else found.latents
-                for name in self.schema_.table:
-                    source = part if name in held else found
-                    for position, cell in zip(chosen, source.frame[name], strict=True):
-                        frame[name][position] = cell
-        numbers = {name for name, column in self.schema_.table.items() if column.is_number}
-        return LatentRows(
-            latents,
-            pd.DataFrame(
-                {n: pd.Series(cells, dtype=np.float64 if n in numbers else object) for n, cells in frame.items()}
-            ),
-        )
+                for name in frame:
+                    frame[name][chosen] = (part if name in held else found).frame[name].to_numpy()
+        return LatentRows(latents, pd.DataFrame(frame)).to_dataset(self.schema_)
 
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
         """The transform, the moments and the averaged weights."""
@@ -274,29 +278,35 @@ class DiffusionSampler(Sampler):
         is_given = np.array([name in given for name in self.names_])[self.column_of_]
         return torch.where(torch.from_numpy(is_given), matrix, 0)
 
-    def _check_cells(self, name: str, frame: pd.DataFrame) -> None:
-        """Raises InputError where a given column is not there or holds what the schema does not know."""
-        column = self.schema_.table[name]
-        if name not in frame:
-            raise InputError(f"expected the given column `{name}` in the table, found none: add it")
-        cells = frame[name]
-        known = cells[cells.notna()]
-        if cells.isna().any() and "missing" not in column.states:
+    def _read(self, table: "Dataset", given: Sequence[str] | None) -> tuple[LatentRows, list[str]]:
+        """The given latents (zeros when they are not) and cells of a table, and the names of what is given."""
+        latent_dim = len(self.transform_.latents_mean_)
+        columns = {LATENTS: latent_names(latent_dim)} | {name: [name] for name in self.schema_.table}
+        held = [name for name, parts in columns.items() if set(parts) <= set(table.column_names)]
+        unknown = [name for name in given or () if name not in held]
+        if unknown:
+            raise InputError(f"expected `given` among {held}, which the table holds, found {unknown}")
+        given = held if given is None else list(given)
+        features = latent_features(self.schema_, latent_dim)
+        other = [part for name in given for part in columns[name] if table.features[part] != features[part]]
+        if other:
+            raise InputError(f"expected the features of a latent table, found others in {other}: cast them first")
+        table = table.with_format("arrow")[:]
+        latents = np.zeros((len(table), latent_dim), dtype=np.float32)
+        if LATENTS in given:
+            latents[:] = np.stack([table[name].to_numpy() for name in columns[LATENTS]], axis=1)
+        frame = from_arrow({name: table[name] for name in given if name != LATENTS}, self.schema_)
+        return LatentRows(latents, frame.reindex(range(len(table)))), given
+
+    def _check_cells(self, name: str, cells: pd.Series, fill_missing: bool) -> None:
+        """Raises InputError where a given column holds a state that the schema does not know."""
+        states = self.schema_.table[name].states
+        if cells.isna().any() and "missing" not in states and not fill_missing:
             raise InputError(f"expected a value in every cell of `{name}`, found a missing one: do not give it")
-        if column.is_number:
-            values = known.to_numpy(np.float64)
-            allowed = {math.inf: "inf" in column.states, -math.inf: "-inf" in column.states}
-            fit = all(allowed.get(value, True) for value in values)
-            expected = f"finite numbers in `{name}`"
-        elif column.kind == "multi-label":
-            fit = all(set(labels) <= set(column.categories) for labels in known)
-            expected = f"labels of `{name}` among {column.categories}"
-        else:
-            choices = next(block.choices for block in self.transform_.blocks_ if block.column == name)
-            fit = known.isin([choice for choice in choices if choice is not None]).all()
-            expected = f"`{name}` among {choices}"
-        if not fit:
-            raise InputError(f"expected {expected}, found another value: do not give it, or correct it")
+        if self.schema_.table[name].is_number and any(
+            (cells == value).any() and state not in states for state, value in (("inf", np.inf), ("-inf", -np.inf))
+        ):
+            raise InputError(f"expected finite numbers in `{name}`, found an infinite one: do not give it")
 
     def _forbidden(self, empty: list[str]) -> torch.Tensor:
         """Choices other than a value in columns whose missing cells are to be filled, `(choices,)` bool."""
