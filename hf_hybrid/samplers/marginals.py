@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from scipy.special import ndtri
 
-from hf_hybrid.disclosure import MIN_PATIENTS_A_COMPONENT, count_patients
+from hf_hybrid.disclosure import MIN_PATIENTS_A_COMPONENT
 
 MAX_QUANTILES = 32
 _TAIL, _END = 3.2, 4.0  # scores to which the outermost slope is continued, and at which the bounds lie
@@ -39,14 +39,12 @@ class Quantiles:
         """
         order = np.argsort(values, kind="stable")
         values, groups = values[order], groups[order]
-        wanted = min(MAX_QUANTILES, len(np.unique(groups)) // MIN_PATIENTS_A_COMPONENT)
+        met_last = np.sort(len(groups) - 1 - np.unique(groups[::-1], return_index=True)[1])
+        wanted = min(MAX_QUANTILES, len(met_last) // MIN_PATIENTS_A_COMPONENT)
+        latest = met_last[-min(MIN_PATIENTS_A_COMPONENT, len(met_last))]  # from here on there are ten patients
         starts = [0]
         for start in np.linspace(0, len(values), max(wanted, 1), endpoint=False).astype(int)[1:]:
-            enough = all(
-                count_patients(groups[part], np.ones(len(groups[part]))) >= MIN_PATIENTS_A_COMPONENT
-                for part in (slice(starts[-1], start), slice(start, None))
-            )
-            if enough:
+            if start <= latest and len(np.unique(groups[starts[-1] : start])) >= MIN_PATIENTS_A_COMPONENT:
                 starts.append(start)
         edges = np.array([*starts, len(values)])
         knots = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
