@@ -39,6 +39,14 @@ def test_gumbel_noise_draws_by_the_shares():
     torch.testing.assert_close(draws.mean(0), shares, atol=0.015, rtol=0)
 
 
+def test_conditions_fall_on_all_blocks_alike_and_on_choices_by_weight():
+    weights = torch.tensor([6.0, 3.0, 1.0, 5.0, 0.0, 0.0, 1.0, 1.0, 2.0])
+    choice = OneHotBlocks(SIZES).draw(weights, 30_000, torch.Generator().manual_seed(0))
+
+    expected = torch.tensor([0.6, 0.3, 0.1, 1, 0, 0, 0.25, 0.25, 0.5]) / 3
+    torch.testing.assert_close(torch.bincount(choice, minlength=9) / 30_000, expected, atol=0.01, rtol=0)
+
+
 def test_no_block_is_possible():
     blocks = OneHotBlocks([])
     nothing = torch.zeros(4, 0)

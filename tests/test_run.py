@@ -152,7 +152,7 @@ def after(function, calls):
         ("hf_hybrid.models.train_alphagan.AlphaGANTrainer.train_step", 4),
         ("hf_hybrid.card.codec_card", 1),
         ("hf_hybrid.models.alphagan.AlphaGAN.encode", 5),
-        ("hf_hybrid.samplers.ctgan.CTGANSampler._choices", 4),
+        ("hf_hybrid.samplers.blocks.OneHotBlocks.draw", 4),
         ("hf_hybrid.card.pipeline_card", 1),
         ("hf_hybrid.pipeline.encode_png", 130),  # sample grid, then the second block of the release
         ("hf_hybrid.card.release_card", 1),

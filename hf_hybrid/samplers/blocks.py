@@ -42,6 +42,13 @@ class OneHotBlocks(nn.Module):
             return torch.zeros(len(choice), 0, device=choice.device)
         return nn.functional.one_hot(choice, self.num_choices).float()
 
+    def draw(self, weights: torch.Tensor, count: int, rng: torch.Generator | None = None) -> torch.Tensor:
+        """Draws a block uniformly and a choice in it by `weights`, `(count,)`; zeros where there is no choice."""
+        if not self.num_choices:
+            return torch.zeros(count, dtype=torch.long, device=weights.device)
+        total = self.rows(weights, 0.0).sum(1).clamp(min=1e-12)
+        return torch.multinomial(weights / total[self.block_of], count, replacement=True, generator=rng)
+
     def rows(self, choices: torch.Tensor, filling: float = -torch.inf) -> torch.Tensor:
         """Values of all choices `(..., choices)` -> one row a block, `(..., blocks, longest block)`."""
         rows = choices.index_select(-1, self.index.flatten()).unflatten(-1, self.index.shape)

@@ -7,7 +7,9 @@ draws of a step, the generator that patients held out judge best is kept, it sam
 are drawn with their true frequency when sampling, so that prevalence is kept.
 """
 
+import copy
 import hashlib
+import math
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,7 +42,7 @@ class CTGANSampler(Sampler):
 
     Args:
         max_train_steps: generator updates (ctgan's default of 300 epochs makes about 600 at 1,000 rows).
-        batch_size: rows a step, drawn with replacement; even and a multiple of `pac`.
+        batch_size: rows a step, drawn with replacement; a multiple of `pac`.
         embedding_dim: length of the noise.
         generator_dim: widths of the generator's residual layers.
         discriminator_dim: widths of the critic's layers.
@@ -70,9 +72,9 @@ class CTGANSampler(Sampler):
 
     def __post_init__(self) -> None:
         """Raises InputError for options that do not fit together."""
-        if self.pac < 1 or self.batch_size < 2 or self.batch_size % 2 or self.batch_size % self.pac:
+        if self.pac < 1 or self.batch_size < 2 or self.batch_size % self.pac:
             raise InputError(
-                f"expected `batch_size` even and a multiple of `pac`, found {self.batch_size} and {self.pac}"
+                f"expected `batch_size` above 1 and a multiple of `pac`, found {self.batch_size} and {self.pac}"
             )
         counts = ("max_train_steps", "embedding_dim", "validation_steps", "patience")
         for name in (*counts, "learning_rate", "temperature"):
@@ -108,7 +110,7 @@ class CTGANSampler(Sampler):
         """Draws a block; a condition on a category, boolean or label is given to the generator."""
         asked, device = self._asked(conditions), next(self.generator_.parameters()).device
         if asked is None:
-            condition = self.blocks_.one_hot(self._choices(self.frequencies_, BLOCK, rng))
+            condition = self.blocks_.one_hot(self.blocks_.draw(self.frequencies_, BLOCK, rng))
         else:
             condition = self.blocks_.one_hot(torch.full((BLOCK,), asked))
         noise = torch.randn(BLOCK, self.embedding_dim, generator=rng)
@@ -209,7 +211,7 @@ class CTGANSampler(Sampler):
             best = BestWeights(accelerator, network)
             run = TrainingRun(accelerator, arguments, logging_dir, configuration)
             run.resume()
-            blocks = self.blocks_.to(device)
+            blocks = copy.deepcopy(self.blocks_).to(device)
             data = _TrainingData(matrix.to(device), self.transform_.num_scalars_)
             weights = torch.log1p(data.counts)
 
@@ -218,7 +220,7 @@ class CTGANSampler(Sampler):
                 validation.keep_best(0, self, run, best)
             for step in run.steps("training the sampler"):
                 network.train()
-                choice = self._choices(weights, self.batch_size)
+                choice = blocks.draw(weights, self.batch_size)
                 condition = blocks.one_hot(choice)
                 real = torch.cat([data.draw(choice), condition], 1)
                 noise = torch.randn(self.batch_size, self.embedding_dim, device=device)
@@ -254,24 +256,16 @@ class CTGANSampler(Sampler):
                 if validation.enabled and step - best.step >= self.patience * self.validation_steps:
                     break
             best.restore()
-        self.blocks_ = blocks.cpu()
         self.generator_ = accelerator.unwrap_model(network).cpu().eval()
         self.best_step_ = best.step
-
-    def _choices(self, weights: torch.Tensor, count: int, rng: torch.Generator | None = None) -> torch.Tensor:
-        """Draws a block uniformly and a choice in it by `weights` (paper, section 4.3), `(count,)`."""
-        if not len(weights):
-            return torch.zeros(count, dtype=torch.long, device=weights.device)
-        total = self.blocks_.rows(weights, 0.0).sum(1).clamp(min=1e-12)
-        return torch.multinomial(weights / total[self.blocks_.block_of], count, replacement=True, generator=rng)
 
     def _asked(self, conditions: Conditions) -> int | None:
         """The rarest choice among the conditions that are one-hot choices, None when there is none."""
         asked = []
         for block in self.transform_.blocks_:
             wanted = conditions.get(block.column, _UNASKED)
-            if block.role == "state" and wanted is None:
-                wanted = "missing"
+            if block.role == "state" and wanted in (None, math.inf, -math.inf):
+                wanted = "missing" if wanted is None else str(wanted)
             if wanted is None and block.role == "label":
                 continue  # None is this label's absence there
             if wanted is not _UNASKED and wanted in block.choices and wanted != "value":
