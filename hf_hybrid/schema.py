@@ -201,9 +201,13 @@ class RecordSchema:
             overrides: a description as in a schema file; what it says of a column wins over what is inferred.
 
         Raises:
-            InputError: the overrides name a column that does not exist, or ask for one that cannot be released.
+            InputError: two columns have one name, or the overrides name a column that does not exist or ask for one
+                that cannot be released.
         """
         overrides = overrides or {}
+        if not frame.columns.is_unique:
+            twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+            raise InputError(f"expected different column names, found {twice} more than once: rename them")
         _check_keys(overrides, [entry.name for entry in fields(cls)], "a schema")
         asked = overrides.get("columns") or {}
         unknown = [name for name in asked if name not in frame and name != image_column]

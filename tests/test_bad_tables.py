@@ -6,7 +6,9 @@ import pytest
 from tiny import tiny_samplers
 
 from hf_hybrid import disclosure
+from hf_hybrid.errors import InputError
 from hf_hybrid.samplers import SAMPLERS, LatentRows
+from hf_hybrid.samplers.base import conditions_met
 from hf_hybrid.schema import RecordSchema
 
 ROWS = 60
@@ -96,3 +98,24 @@ def test_a_million_rows():
     frame = pd.DataFrame({"age": rng.normal(60, 10, count).round(1), "sex": sex})
     schema = disclosure.protect(RecordSchema.infer(frame[:1000], "image"), frame, np.arange(count))
     check("copula", LatentRows(rng.normal(size=(count, 8)).astype(np.float32), frame), schema)
+
+
+def test_two_columns_of_one_name_are_refused():
+    frame = pd.DataFrame([[30, "F", 31]] * 40, columns=["age", "sex", "age"])
+
+    with pytest.raises(InputError, match="expected different column names, found \\['age'\\] more than once"):
+        RecordSchema.infer(frame, "image")
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_any_number_of_conditions_on_any_column(name):
+    """The first, the second and the last discrete column and a range, alone and together, for n records exactly."""
+    rng = np.random.default_rng(0)
+    columns = {f"group {index}": rng.choice(list("abc"), 400) for index in range(4)}
+    rows, schema = learnable({**columns, "age": rng.integers(20, 90, 400)})
+    sampler = tiny_samplers()[name].fit(rows.to_dataset(schema), schema)
+    asked = {"group 0": "a", "group 1": "b", "group 3": "c", "age": (40, 70)}
+    for conditions in [*({one: wanted} for one, wanted in asked.items()), asked]:
+        frame = LatentRows.from_dataset(sampler.sample(1100, seed=0, conditions=conditions), schema).frame
+
+        assert len(frame) == 1100 and conditions_met(schema, frame, conditions).all()
