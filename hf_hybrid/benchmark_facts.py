@@ -61,5 +61,10 @@ def scored_tasks(result: dict) -> dict[int, dict]:
 def _with_range(number: dict | None, places: int) -> str:
     if number is None:
         return "not given"
-    ends = number.get("range") or number.get("interval")
-    return f"{number['value']:.{places}f}" + (f" ({ends[0]:.{places}f} to {ends[1]:.{places}f})" if ends else "")
+    # Adding 0 makes a rounded -0.00 a 0.00.
+    shown = [f"{round(one, places) + 0:.{places}f}" for one in (number["value"], *(_ends(number) or ()))]
+    return shown[0] + (f" ({shown[1]} to {shown[2]})" if len(shown) > 1 else "")
+
+
+def _ends(number: dict) -> list[float] | None:
+    return number.get("range") or number.get("interval")
