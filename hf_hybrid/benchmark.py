@@ -7,6 +7,7 @@ real data's utility that they recover, and how well an attack tells the patients
 
 import json
 import logging
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation_options import EvaluationOptions
-from hf_hybrid.folders import new_folder
+from hf_hybrid.folders import new_folder, private_folder
 from hf_hybrid.images import resize
 from hf_hybrid.latent_table import LatentTable, encode_rows
 from hf_hybrid.memory import peak_memory
@@ -41,7 +42,7 @@ REFERENCE = "copula"  # whose membership AUC is the floor that others are compar
 
 
 def fit_and_sample(
-    latent_table: Path, sampler: Sampler, num_records: int, seed: int, output: Path, num_threads: int
+    latent_table: Path, sampler: Sampler, num_records: int, seed: int, output: Path, logs: Path, num_threads: int
 ) -> None:
     """Fits and samples in the process that it is called in, which should be a fresh one.
 
@@ -52,13 +53,14 @@ def fit_and_sample(
         seed: of the sample.
         output: a new private folder: `sample/` (a saved dataset) and `costs.json` (`fit_seconds`,
             `records_per_second`, `peak_memory_mb` above what the process held before).
+        logs: private folder with which a broken fit is resumed; gone when the output is there.
         num_threads: of torch.
     """
     torch.set_num_threads(num_threads)
     table = LatentTable.load(latent_table)
     with peak_memory() as peak:
         started = time.perf_counter()
-        sampler.fit(table.dataset, table.schema, table.groups)
+        sampler.fit(table.dataset, table.schema, table.groups, private_folder(logs))
         fitted = time.perf_counter()
         sample = sampler.sample(num_records, seed)
         sampled = time.perf_counter()
@@ -70,6 +72,7 @@ def fit_and_sample(
     with new_folder(output, mode=0o700) as folder:
         sample.save_to_disk(folder / "sample")
         (folder / "costs.json").write_text(json.dumps(costs))
+    shutil.rmtree(logs, ignore_errors=True)
 
 
 @dataclass

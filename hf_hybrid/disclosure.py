@@ -81,7 +81,8 @@ def _protect_column(name: str, column: ColumnSchema, cells: pd.Series, groups: n
         if count_patients(groups, finite) < needed:
             return _leave_out(name, column, f"fewer than {needed} patients have a value")
         column.decimals = _decimals(column, values)
-        if column.kind == "integer" and (masks["inf"].any() or masks["-inf"].any()):
+        beyond = np.abs(values[finite]).max() >= 2**53  # float64, which cells are, does not hold every such integer
+        if column.kind == "integer" and (masks["inf"].any() or masks["-inf"].any() or beyond):
             column.kind = "numeric"  # int64 has no infinity
         low, high = column.bounds or _trimmed_bounds(values[finite], groups[finite], column.decimals, min_patients)
         unit = 10.0**column.decimals  # inward, so that what is rounded stays within

@@ -125,7 +125,7 @@ class HybridPipeline(ModelHubMixin):
 
         `first` is a multiple of `DECODED`.
         """
-        check_request(self.schema, num_records, seed, conditions)
+        conditions = check_request(self.schema, num_records, seed, conditions)
         for start in range(first - first % BLOCK, num_records, BLOCK):
             needed = min(BLOCK, num_records - start)
             rows = self.sampler.sample_block(seed, start // BLOCK, conditions, needed)

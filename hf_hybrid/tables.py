@@ -41,7 +41,7 @@ def _to_arrow(cells: pd.Series, column: ColumnSchema) -> pa.Array:
 
 def _from_arrow(cells: pa.ChunkedArray, column: ColumnSchema) -> np.ndarray | pd.Series:
     if column.is_number:
-        return cells.cast(pa.float64()).to_numpy()
+        return cells.cast(pa.float64(), safe=False).to_numpy()
     if column.kind == "categorical":
         names = np.array([*column.categories, None], dtype=object)
         return pd.Series(names[cells.fill_null(len(column.categories)).to_numpy()], dtype=object)

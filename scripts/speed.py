@@ -27,7 +27,7 @@ from hf_hybrid import disclosure, provenance
 from hf_hybrid.commands.cli import guarded
 from hf_hybrid.memory import peak_memory
 from hf_hybrid.samplers import CTGANSampler, LatentRows
-from hf_hybrid.samplers.base import conditions_met, latent_names
+from hf_hybrid.samplers.base import check_request, conditions_met, latent_names
 from hf_hybrid.schema import RecordSchema
 
 BATCH_SIZE = 500  # this and all other settings of both are ctgan's defaults
@@ -155,7 +155,7 @@ def quality(
         for name in ARMS:
             torch.manual_seed(seed)
             np.random.seed(seed)  # noqa: NPY002 - ctgan's generator
-            sampler = Stock(updates) if name == "ctgan" else ours(updates, seed, pac=1)
+            sampler = Stock(updates) if name == "ctgan" else ours(updates, seed)
             sampler.prepare(learned, latents.schema)
             sampler.fit()
             scores = judge.score(sampler.sample(5 * len(learned)), seed)
@@ -273,7 +273,7 @@ class Stock:
                 self.discrete.append(name)
         self.table = pd.DataFrame(columns)
         epochs = round(self.updates / max(len(rows) // BATCH_SIZE, 1))
-        self.model = CTGAN(epochs=epochs, batch_size=BATCH_SIZE, enable_gpu=False)
+        self.model = CTGAN(epochs=epochs, batch_size=BATCH_SIZE, enable_gpu=torch.cuda.is_available())
 
     def fit(self) -> None:
         """Learns the table."""
@@ -327,12 +327,12 @@ class Ours:
         """Share of records that meet a condition."""
         sample = self.sampler.sample(1000, 0, {name: wanted})
         frame = LatentRows.from_dataset(sample, self.schema).frame
-        return float(conditions_met(self.schema, frame, {name: wanted}).mean())
+        return float(conditions_met(self.schema, frame, check_request(self.schema, 1, 0, {name: wanted})).mean())
 
 
-def ours(updates: int, seed: int, pac: int = 10) -> Ours:
+def ours(updates: int, seed: int) -> Ours:
     """CTGANSampler with ctgan's settings, on all records."""
-    settings = {"max_train_steps": updates, "batch_size": BATCH_SIZE, "learning_rate": 2e-4, "pac": pac}
+    settings = {"max_train_steps": updates, "batch_size": BATCH_SIZE, "learning_rate": 2e-4, "pac": 10}
     return Ours(CTGANSampler(**settings, validation_share=0.0, seed=seed))
 
 

@@ -93,6 +93,8 @@ class SamplerContract:
             {"outcome": "deceased", "sex": "F", "age": (40, 70)},
             {"icu": True, "crp": None},
             {"findings": "effusion"},
+            {"icu": np.True_, "age": np.array([40, 70])},
+            {"age": [50, 60], "crp": float("inf")},
         ],
     )
     def test_conditions_hold_in_every_record(self, fitted, table, conditions):
@@ -103,7 +105,7 @@ class SamplerContract:
         for name, wanted in conditions.items():
             if wanted is None:
                 assert frame[name].isna().all()
-            elif isinstance(wanted, tuple):
+            elif isinstance(wanted, tuple | list | np.ndarray):
                 assert frame[name].between(*wanted).all()
             elif name == "findings":
                 assert all(wanted in labels for labels in frame[name])
@@ -119,6 +121,12 @@ class SamplerContract:
             ({"age": (70, 60)}, "expected a number or a range low..high for `age`"),
             ({"age": 5000}, "expected `age` within .*, found the condition 5000"),
             ({"age": None}, "expected a value for `age`, found missing, which this column never is"),
+            ({"age": 60.5}, "expected `age` with 0 decimals, found the condition 60.5, which no such number meets"),
+            ({"crp": (10.12, 10.13)}, "expected `crp` with 1 decimals, found the condition \\(10.12, 10.13\\)"),
+            ({"age": (None, 60)}, "expected a number or a range low..high for `age`"),
+            ({"age": [1, 2, 3]}, "expected a number or a range low..high for `age`"),
+            ({"age": np.array([70, 60])}, "expected a number or a range low..high for `age`"),
+            ({"outcome": ["deceased"]}, "expected `outcome` among .*, found \\['deceased'\\]"),
         ],
     )
     def test_impossible_conditions_are_refused(self, fitted, conditions, message):
@@ -128,8 +136,9 @@ class SamplerContract:
     def test_a_condition_that_is_too_rare_ends(self, fitted, monkeypatch):
         monkeypatch.setattr("hf_hybrid.samplers.base.MAX_DRAWS_A_BLOCK", 2)
 
-        with pytest.raises(InputError, match="found {'crp': \\(10.12, 10.13\\)} too rare, `crp` above all"):
-            fitted.sample(5, seed=0, conditions={"crp": (10.12, 10.13)})
+        rare = {"crp": (10.1, 10.2), "age": (33, 34), "sex": "F", "icu": True}
+        with pytest.raises(InputError, match="found {'crp': \\(10.1, 10.2\\), .*} too rare, `crp` above all"):
+            fitted.sample(100, seed=0, conditions=rare)
 
     def test_numbers_out_of_range_are_refused(self, fitted):
         for num_records, seed in ((0, 0), (5, -1)):

@@ -8,7 +8,7 @@ from tiny import tiny_samplers
 from hf_hybrid import disclosure
 from hf_hybrid.errors import InputError
 from hf_hybrid.samplers import SAMPLERS, LatentRows
-from hf_hybrid.samplers.base import conditions_met
+from hf_hybrid.samplers.base import check_request, conditions_met
 from hf_hybrid.schema import RecordSchema
 
 ROWS = 60
@@ -34,6 +34,8 @@ CASES = {
     "two hundred categories": usual(2400) | {"code": [f"c{index % 200:03d}" for index in range(2400)]},
     "infinite and huge values": usual()
     | {"titre": np.where(np.arange(ROWS) % 4 == 0, np.inf, 10.0 ** (np.arange(ROWS) % 13))},
+    "numbers beyond what is exact": usual() | {"serial": [10**16 + 1000 * index for index in range(ROWS)]},
+    "numbers beyond 64 bits": usual() | {"count": [10.0**19 + 1e16 * index for index in range(ROWS)]},
     "mostly missing": usual(200) | {"lab": np.where(np.arange(200) % 5 == 0, np.arange(200.0), np.nan)},
     "one category holds nearly all": usual() | {"icu": ["no"] * (ROWS - 6) + ["yes"] * 6},
     "numbers only, none missing": {"age": usual()["age"], "weight": np.arange(ROWS) + 0.5},
@@ -118,4 +120,5 @@ def test_any_number_of_conditions_on_any_column(name):
     for conditions in [*({one: wanted} for one, wanted in asked.items()), asked]:
         frame = LatentRows.from_dataset(sampler.sample(1100, seed=0, conditions=conditions), schema).frame
 
-        assert len(frame) == 1100 and conditions_met(schema, frame, conditions).all()
+        assert len(frame) == 1100
+        assert conditions_met(schema, frame, check_request(schema, 1, 0, conditions)).all()

@@ -93,7 +93,7 @@ class TestCTGANSampler(SamplerContract):
         class Killed(BaseException):
             pass
 
-        monkeypatch.setattr("hf_hybrid.samplers.ctgan.CHECKPOINTING_STEPS", 20)
+        monkeypatch.setattr("hf_hybrid.samplers.trained.CHECKPOINTING_STEPS", 20)
         options = {"max_train_steps": 50, "batch_size": 16}
         whole = tiny_sampler(**options).fit(table.dataset, table.schema, table.groups)
         draw, calls = OneHotBlocks.draw, []

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -95,7 +96,7 @@ def main(options: Options) -> int:
                 f"sample-{cell}",
                 sample,
                 inputs,
-                lambda _, s=seeded, n=seed, o=sample: _in_a_process(latents, s, num_records, n, o),
+                lambda logs, s=seeded, n=seed, o=sample: _in_a_process(latents, s, num_records, n, o, logs),
             )
             rows = LatentRows.from_dataset(_load(sample / "sample"), table.schema)
             score = stages.logs / "scores" / cell
@@ -135,7 +136,7 @@ def main(options: Options) -> int:
 _PLACES = ("output_dir", "dataset", "public_dataset", "pretrained_codec", "schema")
 
 
-def _in_a_process(latents: Path, sampler, num_records: int, seed: int, output: Path) -> None:
+def _in_a_process(latents: Path, sampler, num_records: int, seed: int, output: Path, logs: Path) -> None:
     """Calls `benchmark.fit_and_sample` where nothing else has held memory before."""
     import torch
 
@@ -144,7 +145,13 @@ def _in_a_process(latents: Path, sampler, num_records: int, seed: int, output: P
 
     private_folder(output.parent)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        pool.submit(fit_and_sample, latents, sampler, num_records, seed, output, torch.get_num_threads()).result()
+        arguments = (latents, sampler, num_records, seed, output, logs, torch.get_num_threads())
+        try:
+            pool.submit(fit_and_sample, *arguments).result()
+        except BrokenProcessPool:
+            raise InputError(
+                f"expected {type(sampler).__name__} to be fitted, found its process killed: more memory may be needed"
+            ) from None
 
 
 def _load(folder: Path):

@@ -2,11 +2,19 @@
 
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hf_hybrid.samplers import SAMPLERS, CTGANSampler, DiffusionSampler, GaussianCopulaSampler, Sampler, SmoteSampler
+from hf_hybrid.samplers import (
+    SAMPLERS,
+    CTGANSampler,
+    DiffusionSampler,
+    GaussianCopulaSampler,
+    IndependentSampler,
+    Sampler,
+    SmoteSampler,
+)
 
 
 @dataclass(kw_only=True)
@@ -14,7 +22,7 @@ class SamplerSettings:
     """Options of the samplers that have some.
 
     Args:
-        copula: options of the Gaussian copula.
+        copula: options of the Gaussian copula, and of its rows and latents paired at random.
         ctgan: options of the CTGAN.
         diffusion: options of the denoising model.
         smote: options of the interpolating control.
@@ -27,6 +35,8 @@ class SamplerSettings:
 
     def named(self, name: str) -> Sampler:
         """The sampler of that name, unfitted, with its options."""
+        if name == "independent":  # the copula but for the pairing
+            return IndependentSampler(**asdict(self.copula))
         return getattr(self, name) if hasattr(self, name) else SAMPLERS[name]()
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from scipy.special import ndtri
 
-from hf_hybrid.disclosure import MIN_PATIENTS_A_COMPONENT
 from hf_hybrid.errors import InputError
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
+from hf_hybrid.samplers.moments import correlations, shrink
 from hf_hybrid.samplers.transform import Block, TableTransform
 from hf_hybrid.schema import RecordSchema
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _CANDIDATES = 8  # rows drawn for each that is wanted, where conditions will refuse some
 _MAX_CORRELATION = 0.98
-_MIN_EIGENVALUE = 1e-3
 
 
 @dataclass
@@ -64,13 +63,14 @@ class GaussianCopulaSampler(Sampler):
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
         """Draws a block; of candidates that meet no condition, no latents are drawn."""
         count = BLOCK * (_CANDIDATES if conditions else 1)
-        latent_dim = len(self.transform_.latents_mean_)
-        noise = torch.randn(count, len(self.cholesky_), generator=rng, dtype=torch.float64).numpy()
-        coordinates = np.zeros_like(noise)
-        coordinates[:, latent_dim:] = noise[:, latent_dim:] @ self.cholesky_[latent_dim:, latent_dim:].T
+        latent_dim, dim = len(self.transform_.latents_mean_), len(self.cholesky_)
+        noise = torch.randn(count, dim - latent_dim, generator=rng, dtype=torch.float64).numpy()
+        coordinates = np.zeros((count, dim))
+        coordinates[:, latent_dim:] = noise @ self.cholesky_[latent_dim:, latent_dim:].T
         _, frame = self.transform_.inverse(self._answers(coordinates))
         kept = np.flatnonzero(conditions_met(self.schema_, frame, conditions))[:BLOCK]
-        latents = noise[kept] @ self.cholesky_[:latent_dim].T
+        own = torch.randn(len(kept), latent_dim, generator=rng, dtype=torch.float64).numpy()
+        latents = np.concatenate([own, noise[kept]], axis=1) @ self.cholesky_[:latent_dim].T
         latents = latents * self.transform_.latents_std_ + self.transform_.latents_mean_
         return LatentRows(latents.astype(np.float32), frame.iloc[kept].reset_index(drop=True))
 
@@ -110,40 +110,40 @@ class GaussianCopulaSampler(Sampler):
 
     def _learn(self, matrix: np.ndarray, groups: np.ndarray) -> None:
         transform = self.transform_
-        scores, asked, weights = [matrix[:, : transform.num_scalars_]], [transform.has_value(matrix)], []
-        thresholds = []
+        yes, asked, thresholds, weights = [], [], [], []
         for block, order in zip(transform.blocks_, self.orders_, strict=True):
             open_ = self._is_asked(block, matrix)
             for choice in order[:-1]:
-                yes = matrix[:, block.start + choice] == 1
+                yes.append((matrix[:, block.start + choice] == 1) & open_)
+                asked.append(open_)
                 # A question that hardly anyone is asked, or all answer alike, is answered with its share alone.
-                share = (yes[open_].sum() + 0.5) / (open_.sum() + 1)
+                share = (yes[-1].sum() + 0.5) / (open_.sum() + 1)
                 threshold = ndtri(1 - share)
                 density = np.exp(-(threshold**2) / 2) / np.sqrt(2 * np.pi)
-                scores.append(np.where(yes, density / share, -density / (1 - share))[:, None])
-                asked.append(open_[:, None])
-                weights.append(density / np.sqrt(share * (1 - share)))
                 thresholds.append(threshold)
-                open_ = open_ & ~yes
+                weights.append(density / np.sqrt(share * (1 - share)))
+                open_ = open_ & ~yes[-1]
         self.thresholds_ = np.array(thresholds)
-        reliability = np.concatenate([np.ones(transform.num_scalars_), weights])
-        correlation, variance = _correlations(
-            np.concatenate(scores, axis=1), np.concatenate(asked, axis=1), reliability, len(np.unique(groups))
+        nobody = np.zeros((len(matrix), 0), dtype=bool)
+        found, patients = correlations(
+            matrix[:, : transform.num_scalars_],
+            transform.has_value(matrix),
+            np.column_stack([nobody, *yes]),
+            np.column_stack([nobody, *asked]),
+            groups,
         )
+        # An answer varies less than the coordinate behind it: a correlation that is found is smaller than that of the
+        # coordinates by the product of these (exactly so against a scalar, to first order between two answers).
+        reliability = np.concatenate([np.ones(transform.num_scalars_), weights])
+        attenuation = np.outer(reliability, reliability)
+        correlation = np.clip(found / attenuation, -_MAX_CORRELATION, _MAX_CORRELATION)
+        np.fill_diagonal(correlation, 1)
+        variance = np.where(patients > 0, ((1 - found**2) / attenuation) ** 2 / patients.clip(min=1), 0)
         self.correlation_ = self._shrink(correlation, variance)
         self._factorise()
 
     def _shrink(self, correlation: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """Correlations with less noise, made a correlation matrix again."""
-        apart = ~np.eye(len(correlation), dtype=bool)
-        share = self.shrinkage
-        if share is None:
-            share = min(1.0, variance[apart].sum() / max((correlation[apart] ** 2).sum(), 1e-12))
-        correlation = np.where(apart, (1 - share) * correlation, 1.0)
-        values, vectors = np.linalg.eigh(correlation)
-        repaired = (vectors * values.clip(_MIN_EIGENVALUE)) @ vectors.T
-        scale = np.sqrt(np.diag(repaired))
-        return repaired / scale / scale[:, None]
+        return shrink(correlation, variance, ~np.eye(len(correlation), dtype=bool), self.shrinkage)
 
     def _factorise(self) -> None:
         """A factor that draws the row first and the latents given the row: the order of coordinates is turned."""
@@ -183,37 +183,3 @@ class IndependentSampler(GaussianCopulaSampler):
         latent_dim = len(self.transform_.latents_mean_)
         correlation[:latent_dim, latent_dim:] = correlation[latent_dim:, :latent_dim] = 0
         return correlation
-
-
-def _correlations(
-    scores: np.ndarray, asked: np.ndarray, reliability: np.ndarray, num_patients: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Correlations of the coordinates behind scores, each pair where both are asked for.
-
-    The score of an answer is the mean of its coordinate given the answer; it varies less than the coordinate, and a
-    correlation that is found between scores is smaller by the product of their `reliability` (exactly so against a
-    scalar, to first order between two answers).
-
-    Args:
-        scores: `(n, d)`.
-        asked: where they count, `(n, d)`.
-        reliability: standard deviation of each score, where its coordinate has 1, `(d,)`.
-        num_patients: how many of the `n` are independent.
-
-    Returns:
-        Correlations and the variances of their estimates, both `(d, d)`, 0 off the diagonal where too few are known.
-    """
-    asked, filled = asked.astype(np.float64), np.where(asked, scores, 0.0)
-    count = asked.T @ asked
-    divisor = np.maximum(count, 1)
-    mean = filled.T @ asked / divisor  # [i, j]: of score i, where j is known too
-    variance = (filled**2).T @ asked / divisor - mean**2
-    covariance = filled.T @ filled / divisor - mean * mean.T
-    spread = variance * variance.T
-    patients = count * num_patients / len(scores)
-    known = (patients >= MIN_PATIENTS_A_COMPONENT) & (spread > 1e-12)
-    found = np.where(known, covariance / np.sqrt(np.where(known, spread, 1)), 0)
-    attenuation = np.outer(reliability, reliability)
-    correlation = np.clip(found / attenuation, -_MAX_CORRELATION, _MAX_CORRELATION)
-    uncertainty = np.where(known, ((1 - found**2) / attenuation) ** 2 / np.maximum(patients, 1), 0)
-    return correlation, uncertainty

@@ -8,103 +8,64 @@ are drawn with their true frequency when sampling, so that prevalence is kept.
 """
 
 import copy
-import hashlib
 import math
-import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from ctgan.synthesizers.ctgan import Generator
 
 from hf_hybrid.errors import InputError
-from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler
+from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows
 from hf_hybrid.samplers.blocks import OneHotBlocks, gumbel
 from hf_hybrid.samplers.critic import Critic
 from hf_hybrid.samplers.moments import shrunk_moments
+from hf_hybrid.samplers.trained import TrainedSampler
 from hf_hybrid.samplers.transform import TableTransform
-from hf_hybrid.samplers.validation import Validation, check_share
-from hf_hybrid.schema import RecordSchema
-from hf_hybrid.training import BestWeights, TrainingArguments, TrainingRun
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-CHECKPOINTING_STEPS = 500
-_PRIOR_HOLDERS = 10
+from hf_hybrid.samplers.validation import Validation
 
 
 @dataclass
-class CTGANSampler(Sampler):
+class CTGANSampler(TrainedSampler):
     """A conditional Wasserstein GAN over table rows.
 
     Args:
-        max_train_steps: generator updates (ctgan's default of 300 epochs makes about 600 at 1,000 rows).
+        max_train_steps: generator updates at most (ctgan's default of 300 epochs makes about 600 at 1,000 rows).
         batch_size: rows a step, drawn with replacement; a multiple of `pac`.
+        learning_rate: of both networks.
+        validation_share: patients held out to choose the generator by, 0 for none: the last one is kept then.
+        validation_steps: updates between two scores.
+        patience: scores without a better one after which training ends.
+        seed: seed of weights, batches, noise and held-out patients.
         embedding_dim: length of the noise.
         generator_dim: widths of the generator's residual layers.
         discriminator_dim: widths of the critic's layers.
         pac: rows that the critic judges together.
-        learning_rate: of both networks.
         gradient_penalty: weight of the critic's gradient penalty.
         temperature: of the Gumbel softmax over one-hot blocks.
-        validation_share: patients held out to choose the generator by, 0 for none: the last one is kept then.
-        validation_steps: updates between two scores.
-        patience: scores without a better one after which training ends.
-        seed: seed of weights, batches and noise in training.
     """
 
-    max_train_steps: int = 1000
-    batch_size: int = 500
     embedding_dim: int = 128
     generator_dim: tuple[int, ...] = (256, 256)
     discriminator_dim: tuple[int, ...] = (256, 256)
     pac: int = 10
-    learning_rate: float = 2e-4
     gradient_penalty: float = 10.0
     temperature: float = 0.2
-    validation_share: float = 0.15
-    validation_steps: int = 100
-    patience: int = 4
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that do not fit together."""
+        """Raises InputError for options out of range, or that do not fit together."""
+        super().__post_init__()
         if self.pac < 1 or self.batch_size < 2 or self.batch_size % self.pac:
             raise InputError(
                 f"expected `batch_size` above 1 and a multiple of `pac`, found {self.batch_size} and {self.pac}"
             )
-        counts = ("max_train_steps", "embedding_dim", "validation_steps", "patience")
-        for name in (*counts, "learning_rate", "temperature"):
+        for name in ("embedding_dim", "temperature"):
             if getattr(self, name) <= 0:
                 raise InputError(f"expected `{name}` above 0, found {getattr(self, name)}")
         for name in ("generator_dim", "discriminator_dim"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise InputError(f"expected `{name}` as widths of at least one layer, found {getattr(self, name)}")
-        check_share(self.validation_share)
-
-    def fit(
-        self,
-        table: "Dataset",
-        schema: RecordSchema,
-        groups: np.ndarray | None = None,
-        logging_dir: Path | None = None,
-    ) -> Self:
-        """Learns a latent table; see `Sampler.fit`."""
-        rows = LatentRows.from_dataset(table, schema)
-        groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
-        self.schema_ = schema
-        validation = Validation(rows, groups, schema, self.validation_share, self.seed)
-        rows, groups = rows.take(validation.learning), groups[validation.learning]
-        self.transform_ = TableTransform(schema).fit(rows.latents, rows.frame, groups)
-        matrix = self.transform_.transform(rows.latents, rows.frame)
-        self._prepare(torch.from_numpy(matrix[:, self.transform_.num_scalars_ :].mean(axis=0)).float())
-        self._start_linear(matrix, groups)
-        with tempfile.TemporaryDirectory() as temporary:
-            self._train(torch.from_numpy(matrix).float(), validation, Path(logging_dir or temporary))
-        return self
 
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
         """Draws a block; a condition on a category, boolean or label is given to the generator."""
@@ -132,16 +93,16 @@ class CTGANSampler(Sampler):
     def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:
         """Inverse of `learned`."""
         self.transform_ = TableTransform.from_dict(self.schema_, facts["transform"])
-        self._prepare(torch.tensor(facts["frequencies"]))
+        self._prepare(np.array(facts["frequencies"]))
         self.generator_.load_state_dict(tensors)
         self.generator_.eval()
 
     # --- training --------------------------------------------------------------------------------------------------
 
-    def _prepare(self, frequencies: torch.Tensor) -> None:
-        """Lays out the one-hot blocks and makes the generator."""
+    def _prepare(self, shares: np.ndarray) -> None:
+        """Lays out the one-hot blocks and makes the generator; see `TrainedSampler`."""
         self.blocks_ = OneHotBlocks([len(block.choices) for block in self.transform_.blocks_])
-        self.frequencies_ = torch.round(frequencies, decimals=4)
+        self.frequencies_ = torch.from_numpy(shares).float().round(decimals=4)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.generator_ = Generator(
@@ -149,28 +110,23 @@ class CTGANSampler(Sampler):
             )
 
     @torch.no_grad()
-    def _start_linear(self, matrix: np.ndarray, groups: np.ndarray) -> None:
+    def _start(self, matrix: np.ndarray, groups: np.ndarray) -> None:
         """Sets the generator's last layer, which sees noise and condition beside the hidden layers, in closed form.
 
-        It starts as a Gaussian of the rows' moments, with the frequencies of choices given the condition, and learns
-        what that misses; from a random start, few updates on few rows pair image and row worse than at random.
+        It starts as a Gaussian of the rows' moments, with the shares of choices given the condition, and learns what
+        that misses; from a random start, few updates on few rows pair image and row worse than at random.
         """
-        scalars, choices = slice(0, self.transform_.num_scalars_), slice(self.transform_.num_scalars_, None)
         mean, covariance = shrunk_moments(self.transform_, matrix, groups)
-        flags, known = matrix[:, choices], self.transform_.has_value(matrix).astype(np.float64)
-        count, together = flags.sum(axis=0), flags.T @ flags
-        # Of few holders of a choice, little is believed about how their scalars differ from those of others.
-        holders = known.T @ flags
-        shift = ((matrix[:, scalars] - mean[scalars]) * known).T @ flags / (holders + _PRIOR_HOLDERS)
-        weights = count / len(matrix) / max(len(self.transform_.blocks_), 1)
-        within = covariance[scalars, scalars] - shift * weights @ shift.T
-        values, axes = np.linalg.eigh(within)
-        values, axes = values[::-1][: self.embedding_dim].clip(1e-6), axes[:, ::-1][:, : self.embedding_dim]
+        scalars, choices = slice(0, self.transform_.num_scalars_), slice(self.transform_.num_scalars_, None)
         share = mean[choices].clip(1e-3)
-        given = (together + share[:, None]) / (count + 1)  # [j, k]: how often j among the holders of k, smoothed
-        linear = np.zeros((self.transform_.width, self.embedding_dim + len(count)))
+        shift = covariance[scalars, choices] / share  # of the scalars' means among the holders of a choice
+        between = shift * share / max(len(self.transform_.blocks_), 1) @ shift.T
+        values, axes = np.linalg.eigh(covariance[scalars, scalars] - between)
+        values, axes = values[::-1][: self.embedding_dim].clip(1e-6), axes[:, ::-1][:, : self.embedding_dim]
+        given = (share[:, None] + covariance[choices, choices] / share).clip(1e-3)  # [j, k]: of j among holders of k
+        linear = np.zeros((self.transform_.width, self.embedding_dim + len(share)))
         linear[scalars, : len(values)] = axes * np.sqrt(values)
-        linear[choices, : len(values)] = covariance[choices, scalars] @ axes / np.sqrt(values) / share[:, None]
+        linear[choices, : len(values)] = shift.T @ axes / np.sqrt(values)
         linear[scalars, self.embedding_dim :] = shift
         linear[choices, self.embedding_dim :] = np.log(given / share[:, None])
         last = self.generator_.seq[-1]
@@ -180,46 +136,28 @@ class CTGANSampler(Sampler):
         last.bias.copy_(torch.from_numpy(np.concatenate([mean[scalars], np.log(share) - spread / 2])))
 
     def _train(self, matrix: torch.Tensor, validation: Validation, logging_dir: Path) -> None:
-        arguments = TrainingArguments(
-            max_train_steps=self.max_train_steps,
-            train_batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            mixed_precision="no",
-            checkpointing_steps=CHECKPOINTING_STEPS,
-            seed=self.seed,
-        )
-        accelerator = arguments.accelerator(logging_dir)
-        if accelerator.num_processes > 1:
-            raise InputError(f"expected one process, found {accelerator.num_processes}")
+        arguments = self._arguments()
+        accelerator = self._accelerator(arguments, logging_dir)
         device = accelerator.device
-        fingerprint = hashlib.sha256(matrix.numpy().tobytes()).hexdigest()  # stays in the private folder
-        configuration = {"sampler": asdict(self), "rows": fingerprint, "schema": self.schema_.to_dict()}
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             # One stream on the device; Accelerate keeps its state in the checkpoints.
             torch.manual_seed(self.seed + 1)
             critic = Critic(self.transform_.width + self.blocks_.num_choices, self.discriminator_dim, self.pac)
-            networks = [accelerator.prepare_model(one, evaluation_mode=True) for one in (self.generator_, critic)]
+            network, critic = (
+                accelerator.prepare_model(one, evaluation_mode=True) for one in (self.generator_, critic)
+            )
             generator_optimizer, critic_optimizer = (
                 accelerator.prepare_optimizer(
                     torch.optim.Adam(
                         one.parameters(), self.learning_rate, betas=(0.5, 0.9), weight_decay=1e-6, fused=True
                     )
                 )
-                for one in networks
+                for one in (network, critic)
             )
-            network, critic = networks
-            best = BestWeights(accelerator, network)
-            run = TrainingRun(accelerator, arguments, logging_dir, configuration)
-            run.resume()
             blocks = copy.deepcopy(self.blocks_).to(device)
             data = _TrainingData(matrix.to(device), self.transform_.num_scalars_)
             weights = torch.log1p(data.counts)
-
-            if run.step == 0:
-                network.eval()
-                validation.keep_best(0, self, run, best)
-            for step in run.steps("training the sampler"):
-                network.train()
+            for step, run in self._steps(accelerator, arguments, network, matrix, validation, logging_dir):
                 choice = blocks.draw(weights, self.batch_size)
                 condition = blocks.one_hot(choice)
                 real = torch.cat([data.draw(choice), condition], 1)
@@ -250,30 +188,24 @@ class CTGANSampler(Sampler):
                 generator_optimizer.step()
                 losses = {"critic": critic_loss, "judged": judged, "condition": ignored}
                 run.log(step, {name: loss.detach() for name, loss in losses.items()})
-                if step % self.validation_steps == 0 or step == self.max_train_steps:
-                    network.eval()
-                    validation.keep_best(step, self, run, best)
-                if validation.enabled and step - best.step >= self.patience * self.validation_steps:
-                    break
-            best.restore()
-        self.generator_ = accelerator.unwrap_model(network).cpu().eval()
-        self.best_step_ = best.step
+        self.generator_ = accelerator.unwrap_model(network).cpu()
 
     def _asked(self, conditions: Conditions) -> int | None:
         """The rarest choice among the conditions that are one-hot choices, None when there is none."""
         asked = []
         for block in self.transform_.blocks_:
             wanted = conditions.get(block.column, _UNASKED)
-            if block.role == "state" and wanted in (None, math.inf, -math.inf):
-                wanted = "missing" if wanted is None else str(wanted)
+            if block.role == "state":
+                wanted = _STATES.get(wanted, _UNASKED)
             if wanted is None and block.role == "label":
                 continue  # None is this label's absence there
-            if wanted is not _UNASKED and wanted in block.choices and wanted != "value":
+            if wanted is not _UNASKED and wanted in block.choices:
                 asked.append(block.start - self.transform_.num_scalars_ + block.choices.index(wanted))
         return min(asked, key=lambda choice: float(self.frequencies_[choice]), default=None)
 
 
 _UNASKED = object()
+_STATES = {None: "missing", (math.inf, math.inf): "inf", (-math.inf, -math.inf): "-inf"}
 
 
 class _TrainingData:
@@ -288,13 +220,18 @@ class _TrainingData:
         self.matrix = matrix
         flags = matrix[:, num_scalars:]
         held = torch.nonzero(flags.T)
-        self.rows = held[:, 1] if flags.shape[1] else torch.arange(len(matrix), device=matrix.device)
+        self.rows = held[:, 1]
         self.counts = torch.bincount(held[:, 0], minlength=flags.shape[1])
         self.first = self.counts.cumsum(0) - self.counts
 
     def draw(self, choice: torch.Tensor) -> torch.Tensor:
         """One row for each choice, uniformly among its holders; among all where there is no choice to hold."""
-        share = torch.rand(len(choice), dtype=torch.float64, device=choice.device)
+        share = torch.rand(len(choice), device=choice.device)
         if not len(self.counts):
-            return self.matrix[(share * len(self.matrix)).long()]
-        return self.matrix[self.rows[self.first[choice] + (share * self.counts[choice]).long()]]
+            return self.matrix[_pick(share, torch.full_like(choice, len(self.matrix)))]
+        return self.matrix[self.rows[self.first[choice] + _pick(share, self.counts[choice])]]
+
+
+def _pick(share: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """Uniform positions below `count`; rounding of the product must not reach it."""
+    return torch.minimum((share * count).long(), count - 1)

@@ -6,12 +6,10 @@ those" (in the spirit of TabDDPM, Kotelnikov et al. 2023, arXiv 2209.15421, and 
 the records themselves: training is judged on patients held out, and the best weights are kept.
 """
 
-import hashlib
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,29 +17,19 @@ import torch
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.randomness import generator
-from hf_hybrid.samplers.base import (
-    BLOCK,
-    Conditions,
-    LatentRows,
-    Sampler,
-    conditions_met,
-    latent_features,
-    latent_names,
-)
+from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, conditions_met, latent_features, latent_names
 from hf_hybrid.samplers.blocks import gumbel
 from hf_hybrid.samplers.denoiser import Denoiser
 from hf_hybrid.samplers.moments import shrunk_moments
+from hf_hybrid.samplers.trained import TrainedSampler
 from hf_hybrid.samplers.transform import TableTransform
-from hf_hybrid.samplers.validation import Validation, check_share
-from hf_hybrid.schema import RecordSchema
+from hf_hybrid.samplers.validation import Validation
 from hf_hybrid.tables import from_arrow
-from hf_hybrid.training import BestWeights, MovingAverage, TrainingArguments, TrainingRun
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 LATENTS = "latents"  # the name of all latents together, among the columns
-CHECKPOINTING_STEPS = 500
 _LEVELS = 1000
 _PATTERNS = 64  # combinations of columns that are trained
 _PATTERNS_A_STEP = 8
@@ -50,96 +38,70 @@ _TRAINING, _MASKS = range(2)  # streams of random numbers
 
 
 @dataclass
-class DiffusionSampler(Sampler):
+class DiffusionSampler(TrainedSampler):
     """A denoising diffusion model that starts as a Gaussian one.
 
     Args:
         max_train_steps: updates at most.
         batch_size: rows a step, drawn with replacement; a multiple of 8.
+        learning_rate: of AdamW.
+        validation_share: patients held out to choose the weights by, 0 for none: the last ones are kept then.
+        validation_steps: updates between two scores.
+        patience: scores without a better one after which training ends.
+        seed: seed of weights, batches, noise and held-out patients.
         hidden_dim: width of the network.
         num_layers: residual layers.
         dropout: share of hidden units left out in training.
         given_noise: standard deviation of the noise on given cells in training; without it a network that is told
             a whole row or all latents learns to recognise the record.
         weight_decay: of AdamW.
-        learning_rate: of AdamW.
         ema_decay: decay of the moving average of the weights, 0 for none.
         num_inference_steps: denoising steps of a draw.
         table_first: draw the row, then the latents given the row; else all at once.
-        validation_share: patients held out to stop by, 0 for none: the last weights are kept then.
-        validation_steps: updates between two scores.
-        patience: scores without a better one after which training ends.
-        seed: seed of weights, batches, noise and held-out patients.
     """
 
     max_train_steps: int = 2000
     batch_size: int = 256
+    learning_rate: float = 5e-4
     hidden_dim: int = 128
     num_layers: int = 2
     dropout: float = 0.5
     given_noise: float = 0.3
     weight_decay: float = 0.01
-    learning_rate: float = 5e-4
     ema_decay: float = 0.995
     num_inference_steps: int = 20
     table_first: bool = True
-    validation_share: float = 0.15
-    validation_steps: int = 100
-    patience: int = 4
-    seed: int = 0
 
     def __post_init__(self) -> None:
         """Raises InputError for options out of range."""
-        if self.batch_size < 1 or self.batch_size % _PATTERNS_A_STEP:
+        super().__post_init__()
+        if self.batch_size % _PATTERNS_A_STEP:
             raise InputError(f"expected `batch_size` as a multiple of {_PATTERNS_A_STEP}, found {self.batch_size}")
-        counts = ("max_train_steps", "hidden_dim", "num_layers", "validation_steps", "patience")
-        for name in (*counts, "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"expected `{name}` above 0, found {getattr(self, name)}")
         if not 2 <= self.num_inference_steps <= _LEVELS // 2:
             raise InputError(
                 f"expected `num_inference_steps` from 2 to {_LEVELS // 2}, found {self.num_inference_steps}"
             )
+        for name in ("hidden_dim", "num_layers"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"expected `{name}` above 0, found {getattr(self, name)}")
         for name in ("dropout", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"expected `{name}` from 0 to below 1, found {getattr(self, name)}")
         for name in ("given_noise", "weight_decay"):
             if getattr(self, name) < 0:
                 raise InputError(f"expected `{name}` of at least 0, found {getattr(self, name)}")
-        check_share(self.validation_share)
-
-    def fit(
-        self,
-        table: "Dataset",
-        schema: RecordSchema,
-        groups: np.ndarray | None = None,
-        logging_dir: Path | None = None,
-    ) -> Self:
-        """Learns a latent table; see `Sampler.fit`."""
-        rows = LatentRows.from_dataset(table, schema)
-        groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
-        self.schema_ = schema
-        validation = Validation(rows, groups, schema, self.validation_share, self.seed)
-        rows, groups = rows.take(validation.learning), groups[validation.learning]
-        self.transform_ = TableTransform(schema).fit(rows.latents, rows.frame, groups)
-        self._prepare()
-        matrix = self.transform_.transform(rows.latents, rows.frame)
-        mean, covariance = map(torch.from_numpy, shrunk_moments(self.transform_, matrix, groups))
-        self.denoiser_.mean.copy_(mean)
-        self.denoiser_.covariance.copy_(covariance)
-        with tempfile.TemporaryDirectory() as temporary:
-            self._train(torch.from_numpy(matrix).float(), validation, Path(logging_dir or temporary))
-        return self
 
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
         """Draws a block; conditions on one value are given, columns with any other are drawn before the rest."""
         exact, free = {}, {}
         for name, wanted in conditions.items():
-            low, high = wanted if isinstance(wanted, tuple | list) else (wanted, wanted)
-            if low != high or (wanted is not None and self.schema_.table[name].kind == "multi-label"):
-                free[name] = wanted
+            column = self.schema_.table[name]
+            if column.is_number and wanted is not None and wanted[0] == wanted[1]:
+                exact[name] = wanted[0]
+            elif wanted is None or not (column.is_number or column.kind == "multi-label"):
+                exact[name] = wanted
             else:
-                exact[name] = low
+                free[name] = wanted
         count = BLOCK * (_CANDIDATES if free else 1)
         frame = pd.DataFrame({name: pd.Series([cell] * count, dtype=object) for name, cell in exact.items()})
         known = self._known(np.zeros((count, len(self.transform_.latents_mean_))), frame, list(exact))
@@ -147,7 +109,10 @@ class DiffusionSampler(Sampler):
             known = self._denoise(known, list(exact), list(free), rng)
             met = conditions_met(self.schema_, self.transform_.inverse(known.numpy())[1], free)
             known = known[np.flatnonzero(met)[:BLOCK]]
-        return LatentRows(*self.transform_.inverse(self._draw_rest(known, [*exact, *free], rng).numpy()))
+        drawn = self._draw_rest(known, [*exact, *free], rng)
+        latents, cells = self.transform_.inverse(drawn.numpy())
+        # As given: the network's precision would round a number of many digits.
+        return LatentRows(latents, cells.assign(**{name: frame[name].iloc[: len(cells)] for name in exact}))
 
     def complete(
         self, table: "Dataset", given: Sequence[str] | None = None, seed: int = 0, fill_missing: bool = False
@@ -312,7 +277,8 @@ class DiffusionSampler(Sampler):
         """Choices other than a value in columns whose missing cells are to be filled, `(choices,)` bool."""
         return torch.tensor(
             [
-                block.column in empty and block.role != "label" and choice in (None, "missing", "-inf", "inf")
+                block.column in empty
+                and (choice is None if block.role == "value" else block.role == "state" and choice != "value")
                 for block in self.transform_.blocks_
                 for choice in block.choices
             ],
@@ -321,8 +287,8 @@ class DiffusionSampler(Sampler):
 
     # --- training --------------------------------------------------------------------------------------------------
 
-    def _prepare(self) -> None:
-        """Lays out which position belongs to which column, and makes the network and the noise levels."""
+    def _prepare(self, shares: np.ndarray | None = None) -> None:
+        """Lays out columns, and makes the network and the noise levels; see `TrainedSampler`."""
         from diffusers import DDPMScheduler
 
         transform = self.transform_
@@ -337,6 +303,12 @@ class DiffusionSampler(Sampler):
         # The cosine schedule of Nichol and Dhariwal 2021 (arXiv 2102.09672).
         self.scheduler_ = DDPMScheduler(num_train_timesteps=_LEVELS, beta_schedule="squaredcos_cap_v2")
 
+    def _start(self, matrix: np.ndarray, groups: np.ndarray) -> None:
+        """Gives the network the moments of the rows, as which it starts; see `TrainedSampler`."""
+        mean, covariance = shrunk_moments(self.transform_, matrix, groups)
+        self.denoiser_.mean.copy_(torch.from_numpy(mean))
+        self.denoiser_.covariance.copy_(torch.from_numpy(covariance))
+
     def _level(self, step: torch.Tensor) -> torch.Tensor:
         """Signal and noise at each step, `(2, ...)`."""
         kept = self.scheduler_.alphas_cumprod[step]
@@ -349,47 +321,23 @@ class DiffusionSampler(Sampler):
         return held
 
     def _train(self, matrix: torch.Tensor, validation: Validation, logging_dir: Path) -> None:
-        arguments = TrainingArguments(
-            max_train_steps=self.max_train_steps,
-            train_batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            mixed_precision="no",
-            ema_decay=self.ema_decay,
-            checkpointing_steps=CHECKPOINTING_STEPS,
-            seed=self.seed,
-        )
-        accelerator = arguments.accelerator(logging_dir)
-        if accelerator.num_processes > 1:
-            raise InputError(f"expected one process, found {accelerator.num_processes}")
+        arguments = self._arguments(self.ema_decay)
+        accelerator = self._accelerator(arguments, logging_dir)
         device = accelerator.device
         network = self.denoiser_ = accelerator.prepare_model(self.denoiser_, evaluation_mode=True)
         optimizer = accelerator.prepare_optimizer(
             torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
         )
-        average, best = MovingAverage(accelerator, network, self.ema_decay), BestWeights(accelerator, network)
-        fingerprint = hashlib.sha256(matrix.numpy().tobytes()).hexdigest()  # stays in the private folder
-        configuration = {"sampler": asdict(self), "rows": fingerprint, "schema": self.schema_.to_dict()}
-        run = TrainingRun(accelerator, arguments, logging_dir, configuration)
-        run.resume()
         patterns = network.patterns(*self._masks())
-        matrix, has_value = matrix.to(device), self._has_value(matrix).to(device)
+        data, has_value = matrix.to(device), self._has_value(matrix).to(device)
         shape = (_PATTERNS_A_STEP, self.batch_size // _PATTERNS_A_STEP)
-
-        def judge(step: int) -> None:
-            with average.applied():
-                network.eval()
-                validation.keep_best(step, self, run, best)
-
-        if run.step == 0:
-            judge(0)
-        for step in run.steps("training the sampler"):
-            network.train()
+        for step, run in self._steps(accelerator, arguments, network, matrix, validation, logging_dir):
             rng = generator(self.seed, _TRAINING, step)
             picked = patterns.take(torch.randint(_PATTERNS, shape[:1], generator=rng).to(device))
-            index = torch.randint(len(matrix), shape, generator=rng).to(device)
+            index = torch.randint(len(data), shape, generator=rng).to(device)
             level = self._level(torch.randint(_LEVELS, (*shape, 1), generator=rng)).to(device)
-            normal, blur = torch.randn(2, *shape, matrix.shape[1], generator=rng).to(device)
-            rows = matrix[index]
+            normal, blur = torch.randn(2, *shape, data.shape[1], generator=rng).to(device)
+            rows = data[index]
             known = rows + self.given_noise * blur
             with torch.random.fork_rng():
                 torch.manual_seed(int(torch.randint(2**31, (), generator=rng)))  # dropout
@@ -397,15 +345,8 @@ class DiffusionSampler(Sampler):
             optimizer.zero_grad()
             accelerator.backward(scalars + choices)
             optimizer.step()
-            average.update()
             run.log(step, {"scalars": scalars.detach(), "choices": choices.detach()})
-            if step % self.validation_steps == 0 or step == self.max_train_steps:
-                judge(step)
-            if validation.enabled and step - best.step >= self.patience * self.validation_steps:
-                break
-        best.restore()
-        self.denoiser_ = accelerator.unwrap_model(network).cpu().eval()
-        self.best_step_ = best.step
+        self.denoiser_ = accelerator.unwrap_model(network).cpu()
 
     def _masks(self) -> tuple[np.ndarray, np.ndarray]:
         """Which columns are given and which drawn in each pattern that is trained, both `(_PATTERNS, columns)`."""

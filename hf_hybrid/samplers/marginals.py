@@ -37,6 +37,8 @@ class Quantiles:
             groups: the patient of each, `(n,)`.
             bounds: lowest and highest value that a release may hold.
         """
+        if not len(values):  # of a column whose values were all held out
+            values, groups = np.array([sum(bounds) / 2]), np.zeros(1)
         order = np.argsort(values, kind="stable")
         values, groups = values[order], groups[order]
         met_last = np.sort(len(groups) - 1 - np.unique(groups[::-1], return_index=True)[1])

@@ -1,17 +1,90 @@
-"""Mean and covariance of a latent table: what a network learns first, in closed form."""
+"""Correlations of a latent table, told so that no small group can be read from them, and the moments they make."""
 
 import numpy as np
 
+from hf_hybrid.disclosure import MIN_PATIENTS_A_COMPONENT
 from hf_hybrid.samplers.transform import TableTransform
 
 _MIN_EIGENVALUE = 1e-3
 
 
-def shrunk_moments(transform: TableTransform, matrix: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of all positions, correlations between questions shrunk towards 0.
+def correlations(
+    scalars: np.ndarray, known: np.ndarray, yes: np.ndarray, asked: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Correlations of scalars and of answers, each pair where both are there.
 
-    A question is a scalar or a one-hot block. The share by which correlations shrink is the estimate of Schäfer and
-    Strimmer 2005 (doi:10.2202/1544-6115.1175, target D).
+    What rests on fewer than ten patients is not told: a scalar and an answer correlate by 0 unless ten patients whose
+    scalar is known answer yes, and ten no; a combination of two answers that fewer than ten patients give counts as if
+    five did, and where fewer than twenty give one of the answers, the two correlate by 0.
+
+    Args:
+        scalars: `(n, s)`.
+        known: where they are there, `(n, s)` bool.
+        yes: answers to questions, `(n, q)` bool.
+        asked: where they were asked, `(n, q)` bool.
+        groups: the patient of each row, `(n,)`.
+
+    Returns:
+        Correlations and the patients that each rests on, both `(s + q, s + q)`; of what is not told, 0.
+    """
+    few, s = MIN_PATIENTS_A_COMPONENT, scalars.shape[1]
+    _, patient, records = np.unique(groups, return_inverse=True, return_counts=True)
+    weights = 1 / records[patient][:, None]  # a patient counts once at most, however many records are hers
+    there = np.concatenate([known, asked], axis=1).astype(np.float64)
+    values = np.concatenate([np.where(known, scalars, 0), yes], axis=1)
+    count, patients = there.T @ there, (there * weights).T @ there
+    divisor = count.clip(min=1)
+    mean = values.T @ there / divisor  # [i, j]: of i, where j is there too
+    variance = (values**2).T @ there / divisor - mean**2
+    covariance = values.T @ values / divisor - mean * mean.T
+
+    yes, no = yes.astype(np.float64), (asked & ~yes).astype(np.float64)
+    both, only, neither = ((a * weights).T @ b for a, b in ((yes, yes), (yes, no), (no, no)))
+    n, first, together = count[s:, s:], (yes.T @ there[:, s:]), yes.T @ yes
+    five = few / 2 * n / patients[s:, s:].clip(min=1e-12)
+    for cell, told in (
+        (both, five),
+        (only, first - five),
+        (only.T, first.T - five),
+        (neither, first + first.T - n + five),
+    ):
+        together = np.where(cell < few, told, together)
+    together = np.clip(together, (first + first.T - n).clip(min=0), np.minimum(first, first.T))
+    covariance[s:, s:] = together / divisor[s:, s:] - mean[s:, s:] * mean[s:, s:].T
+
+    told = patients >= few
+    of_answers = np.minimum(np.minimum(both + only, only.T + neither), np.minimum(both + only.T, only + neither))
+    told[s:, s:] &= of_answers >= 2 * few
+    of_scalars = np.minimum(*((known * weights).T @ answer for answer in (yes, no)))
+    told[:s, s:] &= of_scalars >= few
+    told[s:, :s] = told[:s, s:].T
+    spread = variance * variance.T
+    told &= spread > 1e-12
+    np.fill_diagonal(told, True)
+    found = np.where(told, covariance / np.sqrt(np.where(told, spread, 1).clip(min=1e-12)), 0)
+    np.fill_diagonal(found, 1)
+    return found, np.where(told, patients, 0)
+
+
+def shrink(correlation: np.ndarray, variance: np.ndarray, apart: np.ndarray, share: float | None = None) -> np.ndarray:
+    """Correlations drawn towards 0 where `apart`, made positive definite again; all `(d, d)`.
+
+    Args:
+        correlation: the estimates.
+        variance: of the estimates.
+        apart: which of them shrink.
+        share: by how much; None for the estimate of Schäfer and Strimmer 2005 (doi:10.2202/1544-6115.1175, target D).
+    """
+    if share is None:
+        share = min(1.0, variance[apart].sum() / max((correlation[apart] ** 2).sum(), 1e-12))
+    values, axes = np.linalg.eigh(np.where(apart, (1 - share) * correlation, correlation))
+    repaired = axes * values.clip(min=_MIN_EIGENVALUE) @ axes.T
+    scale = np.sqrt(np.diag(repaired))
+    return repaired / scale / scale[:, None]
+
+
+def shrunk_moments(transform: TableTransform, matrix: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of all positions of a transform's matrix, correlations as `correlations` tells them.
 
     Args:
         transform: that made the matrix.
@@ -21,22 +94,22 @@ def shrunk_moments(transform: TableTransform, matrix: np.ndarray, groups: np.nda
     Returns:
         Mean `(width,)` and covariance `(width, width)`, positive definite.
     """
-    known = np.ones(matrix.shape)
-    known[:, : transform.num_scalars_] = transform.has_value(matrix)
+    s, known = transform.num_scalars_, transform.has_value(matrix)
+    scalars, yes = matrix[:, :s], matrix[:, s:] == 1
+    found, patients = correlations(scalars, known, yes, np.ones_like(yes), groups)
     count = known.sum(axis=0).clip(min=1)
-    mean = (matrix * known).sum(axis=0) / count
-    deviations = (matrix - mean) * known
-    scale = np.sqrt((deviations**2).sum(axis=0) / count).clip(min=1e-3)
-    standard = deviations / scale
-    pairs = (known.T @ known).clip(min=2)
-    correlation = standard.T @ standard / pairs
-    variance = ((standard**2).T @ standard**2 / pairs - correlation**2).clip(min=0) / pairs
-    variance *= len(matrix) / len(np.unique(groups))
-    # The choices of one block exclude each other: nothing is estimated there.
-    sizes = [1] * transform.num_scalars_ + [len(block.choices) for block in transform.blocks_]
-    question_of = np.repeat(np.arange(len(sizes)), sizes)
-    apart = question_of[:, None] != question_of
-    share = min(1.0, variance[apart].sum() / max((correlation[apart] ** 2).sum(), 1e-12))
-    values, axes = np.linalg.eigh(np.where(apart, (1 - share) * correlation, correlation))
-    correlation = axes * values.clip(min=_MIN_EIGENVALUE) @ axes.T
-    return mean, scale[:, None] * correlation * scale
+    mean = (scalars * known).sum(axis=0) / count
+    deviation = np.sqrt((((scalars - mean) * known) ** 2).sum(axis=0) / count)
+    share = yes.mean(axis=0)
+    # The choices of one block exclude each other: that tells nothing beyond their shares.
+    sizes = [len(block.choices) for block in transform.blocks_]
+    block_of = np.concatenate([np.arange(s), np.repeat(np.arange(s, s + len(sizes)), sizes)])
+    apart = block_of[:, None] != block_of
+    spread = np.sqrt(share * (1 - share))
+    exclusive = -np.outer(share, share) / np.outer(spread, spread).clip(min=1e-12)
+    same = ~apart[s:, s:] & ~np.eye(len(share), dtype=bool)
+    found[s:, s:] = np.where(same, exclusive.clip(min=-1), found[s:, s:])
+    variance = np.where(patients > 0, (1 - found**2) ** 2 / patients.clip(min=1), 0)
+    correlation = shrink(found, variance, apart)
+    scale = np.concatenate([deviation, spread]).clip(min=1e-3)
+    return np.concatenate([mean, share]), scale[:, None] * correlation * scale

@@ -1,0 +1,143 @@
+"""What samplers that are trained in steps share: patients held out, the loop, and the weights that score best."""
+
+import hashlib
+import tempfile
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from hf_hybrid.errors import InputError
+from hf_hybrid.samplers.base import LatentRows, Sampler
+from hf_hybrid.samplers.transform import TableTransform
+from hf_hybrid.samplers.validation import Validation, check_share
+from hf_hybrid.schema import RecordSchema
+from hf_hybrid.training import BestWeights, MovingAverage, TrainingArguments, TrainingRun
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+CHECKPOINTING_STEPS = 500
+
+
+@dataclass
+class TrainedSampler(Sampler):
+    """A network that learns in steps.
+
+    Args:
+        max_train_steps: updates at most.
+        batch_size: rows a step, drawn with replacement.
+        learning_rate: of the optimiser.
+        validation_share: patients held out to choose the weights by, 0 for none: the last ones are kept then.
+        validation_steps: updates between two scores.
+        patience: scores without a better one after which training ends.
+        seed: seed of weights, batches, noise and held-out patients.
+    """
+
+    max_train_steps: int = 1000
+    batch_size: int = 500
+    learning_rate: float = 2e-4
+    validation_share: float = 0.15
+    validation_steps: int = 100
+    patience: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises InputError for options out of range."""
+        for name in ("max_train_steps", "batch_size", "learning_rate", "validation_steps", "patience"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"expected `{name}` above 0, found {getattr(self, name)}")
+        check_share(self.validation_share)
+
+    def fit(
+        self,
+        table: "Dataset",
+        schema: RecordSchema,
+        groups: np.ndarray | None = None,
+        logging_dir: Path | None = None,
+    ) -> Self:
+        """Learns a latent table; see `Sampler.fit`."""
+        rows = LatentRows.from_dataset(table, schema)
+        groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
+        self.schema_ = schema
+        # Marginals are learned from all patients: enough of them hold each category and have each number, which need
+        # not be so of those who are left when some are held out.
+        self.transform_ = TableTransform(schema).fit(rows.latents, rows.frame, groups)
+        matrix = self.transform_.transform(rows.latents, rows.frame)
+        validation = Validation(rows, groups, schema, self.validation_share, self.seed)
+        self._prepare(matrix[:, self.transform_.num_scalars_ :].mean(axis=0))
+        matrix = matrix[validation.learning]
+        self._start(matrix, groups[validation.learning])
+        with tempfile.TemporaryDirectory() as temporary:
+            self._train(torch.from_numpy(matrix).float(), validation, Path(logging_dir or temporary))
+        return self
+
+    @abstractmethod
+    def _prepare(self, shares: np.ndarray) -> None:
+        """Makes the network, given how often each choice is made, `(num_choices,)`."""
+
+    @abstractmethod
+    def _start(self, matrix: np.ndarray, groups: np.ndarray) -> None:
+        """Sets in closed form what can be, from the rows to learn from `(n, width)` and their patients."""
+
+    @abstractmethod
+    def _train(self, matrix: torch.Tensor, validation: Validation, logging_dir: Path) -> None:
+        """Trains the network on the rows to learn from."""
+
+    def _arguments(self, ema_decay: float = 0.0) -> TrainingArguments:
+        return TrainingArguments(
+            max_train_steps=self.max_train_steps,
+            train_batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            mixed_precision="no",
+            ema_decay=ema_decay,
+            checkpointing_steps=CHECKPOINTING_STEPS,
+            seed=self.seed,
+        )
+
+    def _accelerator(self, arguments: TrainingArguments, logging_dir: Path) -> Accelerator:
+        accelerator = arguments.accelerator(logging_dir)
+        if accelerator.num_processes > 1:
+            raise InputError(f"expected one process, found {accelerator.num_processes}")
+        return accelerator
+
+    def _steps(
+        self,
+        accelerator: Accelerator,
+        arguments: TrainingArguments,
+        network: torch.nn.Module,
+        matrix: torch.Tensor,
+        validation: Validation,
+        logging_dir: Path,
+    ) -> Iterator[tuple[int, TrainingRun]]:
+        """Resumes or begins a run and counts its steps; scores the weights now and then, and leaves the best ones."""
+        average = MovingAverage(accelerator, network, arguments.ema_decay)
+        best = BestWeights(accelerator, network)
+        fingerprint = hashlib.sha256(matrix.numpy().tobytes()).hexdigest()  # stays in the private folder
+        configuration = {"sampler": asdict(self), "rows": fingerprint, "schema": self.schema_.to_dict()}
+        run = TrainingRun(accelerator, arguments, logging_dir, configuration)
+        run.resume()
+
+        def score(step: int) -> None:
+            network.eval()
+            with average.applied():
+                validation.keep_best(step, self, run, best)
+
+        if run.step == 0:
+            score(0)
+        for step in run.steps("training the sampler"):
+            network.train()
+            yield step, run
+            average.update()
+            if step % self.validation_steps == 0 or step == self.max_train_steps:
+                score(step)
+            if validation.enabled and step - best.step >= self.patience * self.validation_steps:
+                break
+        best.restore()
+        network.eval()
+        self.best_step_ = best.step
