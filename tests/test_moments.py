@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from tiny import made_up_rows
 
-from hf_hybrid.samplers.moments import correlations, shrink
+from hf_hybrid.samplers.moments import correlations, shrink, shrunk_moments
+from hf_hybrid.samplers.transform import TableTransform
 
 N = 400
 
@@ -89,3 +91,25 @@ def test_shrinking_is_towards_nothing_and_leaves_a_correlation_matrix():
     np.testing.assert_allclose(np.diag(found), 1)
     assert np.abs(found[apart]).mean() < 0.2 * np.abs(correlation[apart]).mean()
     np.testing.assert_allclose(shrink(correlation, variance, apart, 1.0), np.eye(30), atol=1e-9)
+
+
+def test_moments_are_those_of_the_rows_but_of_a_number_that_few_have():
+    table, schema = made_up_rows(N)
+    everyone = np.arange(N)
+    transform = TableTransform(schema).fit(table.latents, table.frame, everyone)
+    matrix = transform.transform(table.latents, table.frame)
+    mean, covariance = shrunk_moments(transform, matrix, everyone)
+    latents, sick = slice(0, 3), [block.start for block in transform.blocks_ if block.column == "group"][0]
+
+    np.testing.assert_allclose(mean[latents], 0, atol=1e-6)
+    np.testing.assert_allclose(covariance[latents, latents], np.cov(matrix[:, latents].T), atol=0.05)
+    assert mean[sick] == pytest.approx((table.frame["group"] == "sick").mean())
+    assert covariance[sick, sick + 1] == pytest.approx(-covariance[sick, sick], rel=0.02)
+    assert covariance[0, sick] == pytest.approx(np.cov(matrix[:, 0], matrix[:, sick])[0, 1], rel=0.1)
+
+    has_crp = np.flatnonzero(np.isfinite(table.frame["crp"]))
+    kept = np.sort(np.concatenate([np.setdiff1d(everyone, has_crp), has_crp[:9]]))
+    mean, covariance = shrunk_moments(transform, matrix[kept], kept)
+    crp = 3
+    assert mean[crp] == 0 and covariance[crp, crp] == pytest.approx(1)
+    assert np.abs(np.delete(covariance[crp], crp)).max() < 1e-9

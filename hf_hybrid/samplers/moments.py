@@ -100,6 +100,9 @@ def shrunk_moments(transform: TableTransform, matrix: np.ndarray, groups: np.nda
     count = known.sum(axis=0).clip(min=1)
     mean = (scalars * known).sum(axis=0) / count
     deviation = np.sqrt((((scalars - mean) * known) ** 2).sum(axis=0) / count)
+    # Of a number that few of these patients have, its place among all patients is all that is told.
+    enough = np.diag(patients)[:s] >= MIN_PATIENTS_A_COMPONENT
+    mean, deviation = np.where(enough, mean, 0), np.where(enough, deviation, 1)
     share = yes.mean(axis=0)
     # The choices of one block exclude each other: that tells nothing beyond their shares.
     sizes = [len(block.choices) for block in transform.blocks_]
