@@ -15,6 +15,7 @@ import torch
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.randomness import generator
+from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 from hf_hybrid.tables import codes_of, from_arrow, to_arrow
 
@@ -94,7 +95,6 @@ class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes tha
 
     contains_training_records: ClassVar[bool] = False
 
-    @abstractmethod
     def fit(
         self,
         table: "Dataset",
@@ -110,6 +110,16 @@ class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes tha
             groups: the patient of each record, shape `(num_records,)`; None when each record is a patient.
             logging_dir: private folder for checkpoints, with which a broken `fit` is resumed.
         """
+        rows = LatentRows.from_dataset(table, schema)
+        groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
+        self.schema_ = schema
+        self.transform_ = TableTransform(schema).fit(rows.latents, rows.frame, groups)
+        self.learn(rows, groups, logging_dir)
+        return self
+
+    @abstractmethod
+    def learn(self, rows: LatentRows, groups: np.ndarray, logging_dir: Path | None) -> None:
+        """Learns rows of these patients; `schema_` is set and `transform_` fitted to them before."""
 
     @abstractmethod
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
@@ -117,11 +127,11 @@ class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes tha
 
     @abstractmethod
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
-        """What was learned, as JSON and tensors: no row, no extreme, no mode of fewer than 10 patients."""
+        """What was learned beside the transform, as JSON and tensors: nothing that rests on fewer than 10 patients."""
 
     @abstractmethod
     def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:
-        """Inverse of `learned`; `schema_` is set before."""
+        """Inverse of `learned`; `schema_` and `transform_` are set before."""
 
     def sample(self, num_records: int, seed: int, conditions: Conditions | None = None) -> "Dataset":
         """Samples a latent table; the first rows are the same whatever `num_records`.
@@ -182,7 +192,7 @@ class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes tha
             "_class_name": type(self).__name__,
             "contains_training_records": self.contains_training_records,
             **asdict(self),
-            "learned": facts,
+            "learned": {"transform": self.transform_.to_dict(), **facts},
         }
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
@@ -203,7 +213,7 @@ class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes tha
         config.pop("contains_training_records")
         facts = config.pop("learned")
         sampler = cls(**config)
-        sampler.schema_ = schema
+        sampler.schema_, sampler.transform_ = schema, TableTransform.from_dict(schema, facts.pop("transform"))
         sampler.load_learned(facts, load_file(Path(folder) / "model.safetensors"))
         return sampler
 

@@ -7,19 +7,14 @@ baseline of interpolation. Neither is ever handed on: `contains_training_records
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
-from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.samplers.validation import joint_features
-from hf_hybrid.schema import RecordSchema
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 
 @dataclass
@@ -28,20 +23,9 @@ class RowHoldingSampler(Sampler):
 
     contains_training_records: ClassVar[bool] = True
 
-    def fit(
-        self,
-        table: "Dataset",
-        schema: RecordSchema,
-        groups: np.ndarray | None = None,
-        logging_dir: Path | None = None,
-    ) -> Self:
-        """Learns a latent table by heart; see `Sampler.fit`."""
-        rows = LatentRows.from_dataset(table, schema)
-        groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
-        self.schema_ = schema
-        self.transform_ = TableTransform(schema).fit(rows.latents, rows.frame, groups)
+    def learn(self, rows: LatentRows, groups: np.ndarray, logging_dir: Path | None) -> None:
+        """Learns rows by heart; see `Sampler.learn`."""
         self._keep(rows, np.unique(groups, return_inverse=True)[1])
-        return self
 
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
         """Draws a block from the rows that meet the conditions; from all where none does."""
@@ -55,11 +39,10 @@ class RowHoldingSampler(Sampler):
             "rows": torch.from_numpy(self.transform_.transform(self.rows_.latents, self.rows_.frame)),
             "patients": torch.from_numpy(self.patients_),
         }
-        return {"transform": self.transform_.to_dict()}, tensors
+        return {}, tensors
 
     def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:
         """Inverse of `learned`."""
-        self.transform_ = TableTransform.from_dict(self.schema_, facts["transform"])
         self._keep(LatentRows(*self.transform_.inverse(tensors["rows"].numpy())), tensors["patients"].numpy())
 
     def _keep(self, rows: LatentRows, patients: np.ndarray) -> None:

@@ -8,7 +8,6 @@ are choices too. A coordinate counts only where its question is asked, so that m
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -17,11 +16,7 @@ from scipy.special import ndtri
 from hf_hybrid.errors import InputError
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
 from hf_hybrid.samplers.moments import correlations, shrink
-from hf_hybrid.samplers.transform import Block, TableTransform
-from hf_hybrid.schema import RecordSchema
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from hf_hybrid.samplers.transform import Block
 
 _CANDIDATES = 8  # rows drawn for each that is wanted, where conditions will refuse some
 _MAX_CORRELATION = 0.98
@@ -43,22 +38,11 @@ class GaussianCopulaSampler(Sampler):
         if self.shrinkage is not None and not 0 <= self.shrinkage <= 1:
             raise InputError(f"expected `shrinkage` from 0 to 1, found {self.shrinkage}")
 
-    def fit(
-        self,
-        table: "Dataset",
-        schema: RecordSchema,
-        groups: np.ndarray | None = None,
-        logging_dir: Path | None = None,
-    ) -> Self:
-        """Learns a latent table; see `Sampler.fit`."""
-        rows = LatentRows.from_dataset(table, schema)
-        groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
-        self.schema_ = schema
-        self.transform_ = TableTransform(schema).fit(rows.latents, rows.frame, groups)
+    def learn(self, rows: LatentRows, groups: np.ndarray, logging_dir: Path | None) -> None:
+        """Finds the order of questions, thresholds and correlations; see `Sampler.learn`."""
         matrix = self.transform_.transform(rows.latents, rows.frame)
         self.orders_ = [self._order(block, matrix) for block in self.transform_.blocks_]
-        self._learn(matrix, groups)
-        return self
+        self._find_correlations(matrix, groups)
 
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
         """Draws a block; of candidates that meet no condition, no latents are drawn."""
@@ -75,19 +59,14 @@ class GaussianCopulaSampler(Sampler):
         return LatentRows(latents.astype(np.float32), frame.iloc[kept].reset_index(drop=True))
 
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
-        """Marginals, thresholds and the correlation matrix."""
-        facts = {
-            "transform": self.transform_.to_dict(),
-            "orders": [[int(one) for one in order] for order in self.orders_],
-        }
-        return facts, {
+        """Thresholds and the correlation matrix."""
+        return {"orders": [[int(one) for one in order] for order in self.orders_]}, {
             "correlation": torch.from_numpy(self.correlation_),
             "thresholds": torch.from_numpy(self.thresholds_),
         }
 
     def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:
         """Inverse of `learned`."""
-        self.transform_ = TableTransform.from_dict(self.schema_, facts["transform"])
         self.orders_ = [np.array(order) for order in facts["orders"]]
         self.thresholds_ = tensors["thresholds"].numpy()
         self.correlation_ = tensors["correlation"].numpy()
@@ -108,7 +87,7 @@ class GaussianCopulaSampler(Sampler):
         is_missing = [choice in (None, "missing") and block.role != "label" for choice in block.choices]
         return np.lexsort((np.round(place, 9), ~np.array(is_missing)))
 
-    def _learn(self, matrix: np.ndarray, groups: np.ndarray) -> None:
+    def _find_correlations(self, matrix: np.ndarray, groups: np.ndarray) -> None:
         transform = self.transform_
         yes, asked, thresholds, weights = [], [], [], []
         for block, order in zip(transform.blocks_, self.orders_, strict=True):

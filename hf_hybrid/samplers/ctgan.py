@@ -22,7 +22,6 @@ from hf_hybrid.samplers.blocks import OneHotBlocks, gumbel
 from hf_hybrid.samplers.critic import Critic
 from hf_hybrid.samplers.moments import shrunk_moments
 from hf_hybrid.samplers.trained import TrainedSampler
-from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.samplers.validation import Validation
 
 
@@ -83,16 +82,11 @@ class CTGANSampler(TrainedSampler):
         return LatentRows(*self.transform_.inverse(torch.cat([scalars, drawn], 1).numpy()))
 
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
-        """The transform, the frequencies of categories and the generator; the critic is never saved."""
-        facts = {
-            "transform": self.transform_.to_dict(),
-            "frequencies": [round(f, 4) for f in self.frequencies_.tolist()],
-        }
-        return facts, self.generator_.state_dict()
+        """The frequencies of categories and the generator; the critic is never saved."""
+        return {"frequencies": [round(f, 4) for f in self.frequencies_.tolist()]}, self.generator_.state_dict()
 
     def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:
         """Inverse of `learned`."""
-        self.transform_ = TableTransform.from_dict(self.schema_, facts["transform"])
         self._prepare(np.array(facts["frequencies"]))
         self.generator_.load_state_dict(tensors)
         self.generator_.eval()

@@ -22,7 +22,6 @@ from hf_hybrid.samplers.blocks import gumbel
 from hf_hybrid.samplers.denoiser import Denoiser
 from hf_hybrid.samplers.moments import shrunk_moments
 from hf_hybrid.samplers.trained import TrainedSampler
-from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.samplers.validation import Validation
 from hf_hybrid.tables import from_arrow
 
@@ -161,12 +160,11 @@ class DiffusionSampler(TrainedSampler):
         return LatentRows(latents, pd.DataFrame(frame)).to_dataset(self.schema_)
 
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
-        """The transform, the moments and the averaged weights."""
-        return {"transform": self.transform_.to_dict()}, self.denoiser_.state_dict()
+        """The moments and the averaged weights."""
+        return {}, self.denoiser_.state_dict()
 
     def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:
         """Inverse of `learned`."""
-        self.transform_ = TableTransform.from_dict(self.schema_, facts["transform"])
         self._prepare()
         self.denoiser_.load_state_dict(tensors)
 

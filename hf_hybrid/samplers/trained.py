@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -14,13 +13,8 @@ from accelerate import Accelerator
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.samplers.base import LatentRows, Sampler
-from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.samplers.validation import Validation, check_share
-from hf_hybrid.schema import RecordSchema
 from hf_hybrid.training import BestWeights, MovingAverage, TrainingArguments, TrainingRun
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 CHECKPOINTING_STEPS = 500
 
@@ -54,28 +48,17 @@ class TrainedSampler(Sampler):
                 raise InputError(f"expected `{name}` above 0, found {getattr(self, name)}")
         check_share(self.validation_share)
 
-    def fit(
-        self,
-        table: "Dataset",
-        schema: RecordSchema,
-        groups: np.ndarray | None = None,
-        logging_dir: Path | None = None,
-    ) -> Self:
-        """Learns a latent table; see `Sampler.fit`."""
-        rows = LatentRows.from_dataset(table, schema)
-        groups = np.arange(len(rows)) if groups is None else np.asarray(groups)
-        self.schema_ = schema
-        # Marginals are learned from all patients: enough of them hold each category and have each number, which need
-        # not be so of those who are left when some are held out.
-        self.transform_ = TableTransform(schema).fit(rows.latents, rows.frame, groups)
+    def learn(self, rows: LatentRows, groups: np.ndarray, logging_dir: Path | None) -> None:
+        """Trains the network; see `Sampler.learn`."""
+        # The transform learned marginals from all patients: enough of them hold each category and have each number,
+        # which need not be so of those who are left when some are held out.
         matrix = self.transform_.transform(rows.latents, rows.frame)
-        validation = Validation(rows, groups, schema, self.validation_share, self.seed)
+        validation = Validation(rows, groups, self.schema_, self.validation_share, self.seed)
         self._prepare(matrix[:, self.transform_.num_scalars_ :].mean(axis=0))
         matrix = matrix[validation.learning]
         self._start(matrix, groups[validation.learning])
         with tempfile.TemporaryDirectory() as temporary:
             self._train(torch.from_numpy(matrix).float(), validation, Path(logging_dir or temporary))
-        return self
 
     @abstractmethod
     def _prepare(self, shares: np.ndarray) -> None:
