@@ -114,7 +114,7 @@ def test_both_samplers_are_timed_side_by_side(tmp_path):
     found = json.loads((tmp_path / "speed_table.json").read_text())["latents"]["3"]
 
     assert (tmp_path / "speed_table.md").read_text() == shown
-    for key in ("fit_seconds", "sample_seconds", "memory_mb"):
+    for key in ("fit_seconds", "sample_seconds", "forward_seconds", "memory_mb"):
         assert found["ctgan"][key] > 0 and found["hf_hybrid"][key] > 0
         assert found["times"][key] == round(found["ctgan"][key] / found["hf_hybrid"][key], 1)
     assert set(found["hf_hybrid"]["obeyed"].values()) == {1.0}
