@@ -136,15 +136,13 @@ def test_cost_is_plotted(tmp_path):
 
 def test_rows_come_back_from_the_table_that_ctgan_learns(monkeypatch):
     """What ctgan is given holds every cell, and what it draws is read back as cells."""
-    import importlib.util
-
     from tiny import made_up_rows
 
-    spec = importlib.util.spec_from_file_location("speed", ROOT / "scripts" / "speed.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    from speed_samplers import Stock
+
     table, schema = made_up_rows(100)
-    stock = module.Stock(updates=1)
+    stock = Stock(updates=1)
     stock.prepare(table, schema)
     monkeypatch.setattr(stock.model, "sample", lambda count: stock.table.head(count), raising=False)
     again = stock.sample(100)
