@@ -211,6 +211,7 @@ def cost(
         "latents": [(1342, latent_dim) for latent_dim in latent_dims or [16, 32, 64, 128, 256, 512]],
         "rows": [(count, 64) for count in rows or [300, 1000, 3000, 10_000, 30_000, 100_000]],
     }
+    output.mkdir(parents=True, exist_ok=True)
     found = {axis: [_cost(*size, updates, repetitions) for size in one] for axis, one in sizes.items()}
     draw_cost(found, output / "speed_cost.png")
     return _write(output / "speed_cost.json", {"updates": updates, "repetitions": repetitions, **found})

@@ -122,16 +122,14 @@ def test_both_samplers_are_timed_side_by_side(tmp_path):
 
 @pytest.mark.slow
 def test_cost_is_plotted(tmp_path):
-    speed(
-        "cost", "--output", str(tmp_path), *"--rows [60,120] --latent_dims [2,4] --updates 1 --repetitions 1".split()
-    )
-    found = json.loads((tmp_path / "speed_cost.json").read_text())
+    output = tmp_path / "new"
+    words = "--rows [60,120] --latent_dims [2,4] --updates 1 --repetitions 1".split()
+    speed("cost", "--output", str(output), *words)
+    found = json.loads((output / "speed_cost.json").read_text())
 
-    assert [one["rows"] for one in found["rows"]] == [60, 120] and [one["latents"] for one in found["latents"]] == [
-        2,
-        4,
-    ]
-    assert Image.open(tmp_path / "speed_cost.png").size[0] > 600
+    assert [one["rows"] for one in found["rows"]] == [60, 120]
+    assert [one["latents"] for one in found["latents"]] == [2, 4]
+    assert Image.open(output / "speed_cost.png").size[0] > 600
 
 
 def test_rows_come_back_from_the_table_that_ctgan_learns(monkeypatch):
