@@ -60,19 +60,25 @@ def table(
         latent_dims: of the tables, one after the other; 128 and 512 by default.
         updates: of the generator.
         records: to sample.
-        repetitions: of each measurement.
+        repetitions: of each measurement; those that a call before has made are not made again.
     """
     setting = {"rows": rows, "clinical_columns": 13, "updates": updates, "records": records, "batch_size": BATCH_SIZE}
-    found = {}
-    for latent_dim in latent_dims or [128, 512]:
-        runs = {arm: [] for arm in ARMS}
-        for repetition in range(repetitions):
+    found = _measured(output / "speed_table.json", setting)
+    for latent_dim in map(str, latent_dims or [128, 512]):
+        runs = found[latent_dim]["runs"] if latent_dim in found else {arm: [] for arm in ARMS}
+        for repetition in range(len(runs[ARMS[0]]), repetitions):
             for arm in ARMS:
                 runs[arm].append(_in_a_process("arm", arm, rows, latent_dim, updates, records, repetition))
-            # Written again after each repetition, for this takes hours: what is measured stays when it is cut short.
             found[latent_dim] = _summary(runs)
-            _write(output / "speed_table.json", {"setting": setting, "latents": found}, _table_lines(setting, found))
-    return 0
+            _save(output / "speed_table.json", {"setting": setting, "latents": found})
+    return _write(output / "speed_table.json", {"setting": setting, "latents": found}, _table_lines(setting, found))
+
+
+def _measured(path: Path, setting: dict) -> dict[str, dict]:
+    """What an earlier call measured, hours that another one need not repeat; nothing of another setting or version."""
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    same = (earlier.get("setting"), earlier.get("versions")) == (setting, provenance.versions())
+    return earlier["latents"] if same else {}
 
 
 def _summary(runs: dict[str, list[dict]]) -> dict:
@@ -82,7 +88,7 @@ def _summary(runs: dict[str, list[dict]]) -> dict:
     return {"repetitions": len(runs["ctgan"]), **medians, "times": times, "runs": runs}
 
 
-def _table_lines(setting: dict, found: dict[int, dict]) -> str:
+def _table_lines(setting: dict, found: dict[str, dict]) -> str:
     updates, records = setting["updates"], setting["records"]
     lines = [
         "| Latents | Median of | | ctgan.CTGAN | CTGANSampler | Ratio |",
@@ -331,14 +337,19 @@ def _spread(number: dict) -> dict:
 
 
 def _write(output: Path, found: dict, markdown: str | None = None) -> int:
-    machine = {"threads": torch.get_num_threads(), "cuda": torch.cuda.is_available()}
-    text = json.dumps({"machine": machine, "versions": provenance.versions(), **found}, indent=2) + "\n"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(text, encoding="utf-8")
+    text = _save(output, found)
     if markdown:
         output.with_suffix(".md").write_text(markdown, encoding="utf-8")
     sys.stdout.write(markdown or text)
     return 0
+
+
+def _save(output: Path, found: dict) -> str:
+    machine = {"threads": torch.get_num_threads(), "cuda": torch.cuda.is_available()}
+    text = json.dumps({"machine": machine, "versions": provenance.versions(), **found}, indent=2) + "\n"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, encoding="utf-8")
+    return text
 
 
 if __name__ == "__main__":

@@ -118,6 +118,8 @@ def test_both_samplers_are_timed_side_by_side(tmp_path):
         assert found["ctgan"][key] > 0 and found["hf_hybrid"][key] > 0
         assert found["times"][key] == round(found["ctgan"][key] / found["hf_hybrid"][key], 1)
     assert set(found["hf_hybrid"]["obeyed"].values()) == {1.0}
+    assert speed("table", "--output", str(tmp_path), *words) == shown
+    assert json.loads((tmp_path / "speed_table.json").read_text())["latents"]["3"] == found
 
 
 @pytest.mark.slow
