@@ -250,7 +250,7 @@ def draw_cost(found: dict[str, list[dict]], path: Path) -> None:
     """Plots seconds against latents and against rows, on logarithmic axes, with a line of slope 1 beside them."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     words = {"transform": "fit of the transform", "inverse": "its inverse", "fit": "fit", "sample": "sampling"}
     for axis, (name, points) in zip(figure.subplots(1, 2), found.items(), strict=True):
         sizes = [one[name] for one in points]
@@ -259,9 +259,11 @@ def draw_cost(found: dict[str, list[dict]], path: Path) -> None:
         low = min(one["inverse_seconds"] for one in points)
         axis.loglog(sizes, [low * size / sizes[0] / 2 for size in sizes], ":", color="black", label="linear")
         axis.set_xlabel(name)
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axis.minorticks_off()
         axis.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("seconds")
-    figure.axes[0].legend(fontsize=8)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=8)
     figure.savefig(path, metadata={"Software": None})
 
 
