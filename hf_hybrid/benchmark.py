@@ -25,8 +25,8 @@ from hf_hybrid.latent_table import LatentTable, encode_rows
 from hf_hybrid.memory import peak_memory
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.fidelity import column_shapes, pair_trends
+from hf_hybrid.metrics.membership import membership
 from hf_hybrid.metrics.pairing import explained_variance
-from hf_hybrid.metrics.privacy import membership
 from hf_hybrid.metrics.utility import Estimate, recover
 from hf_hybrid.models import AlphaGAN
 from hf_hybrid.pipeline import decode_images
@@ -34,7 +34,7 @@ from hf_hybrid.records import Records
 from hf_hybrid.samplers import LatentRows, Sampler, latent_names
 from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.samplers.validation import joint_features
-from hf_hybrid.utility_scores import REAL, EvaluationSet, score_targets, training_sets, whole_release
+from hf_hybrid.utility_scores import REAL, EvaluationSet, real_and_whole, score_targets, training_sets, whole_release
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class Judge:
         else:
             pixels = np.concatenate([_grey_squares(batch) for batch in decode_images(self.codec, sample.latents)])
             synthetic = EvaluationSet(pixels, sample.frame, np.arange(len(sample)))
-        targets = score_targets(synthetic, *self.real_sets, self.schema, self.options, controls=False)
+        targets = score_targets(synthetic, *self.real_sets, self.schema, self.options, real_and_whole)
         sets = training_sets(len(self.learned), len(synthetic), seed)
         name = REAL if sample is None else whole_release(sets).name
         estimates = {}

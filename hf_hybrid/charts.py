@@ -7,6 +7,7 @@ from pathlib import Path
 from hf_hybrid.benchmark_facts import scored_tasks
 from hf_hybrid.evaluation import Report
 from hf_hybrid.metrics.utility import CHANCE
+from hf_hybrid.score_facts import privacy_facts
 from hf_hybrid.utility_scores import REAL, REPEATED
 
 _TITLES = {"image": "image only", "table": "table only", "both": "image and table"}
@@ -14,8 +15,23 @@ _AXES = {"auc": "AUC (dotted: chance)", "r2": "R2 (dotted: no better than the me
 
 
 def format_report(report: Report) -> str:
-    """The utility scores as tables for the terminal, then in one line each what the most synthetic records keep."""
-    utility = report.utility
+    """All utility scores for the terminal, what the most synthetic records keep, and the verdicts on privacy."""
+    return _format_utility(report.utility) + _format_privacy(report.privacy)
+
+
+def _format_privacy(privacy: dict) -> str:
+    if privacy["status"] != "measured":
+        return f"privacy: not measured ({privacy['reason']})\n"
+    facts = privacy_facts(privacy)
+    lines = [f"privacy: {facts.verdict}. {facts.meaning}"]
+    for family in facts.families:
+        lines.append(
+            f"  {family['name']}: {family['verdict']}" + (f": {family['advice']}" if family["advice"] else "")
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _format_utility(utility: dict) -> str:
     if utility["status"] != "measured":
         return f"utility: not measured ({utility['reason']})\n"
     lines = []

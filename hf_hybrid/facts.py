@@ -14,6 +14,7 @@ from PIL import Image
 from hf_hybrid.errors import InputError
 from hf_hybrid.provenance import read_provenance
 from hf_hybrid.schema import ColumnSchema, RecordSchema
+from hf_hybrid.score_facts import Privacy, Scores, fidelity_facts, pairing_facts, privacy_facts
 
 SAMPLES = "assets/samples.png"
 SECTIONS = ("utility", "fidelity", "pairing", "privacy")
@@ -99,6 +100,9 @@ class ReleaseFacts:
     samples: str
     charts: list[str]
     utility: Utility | None
+    fidelity: Scores | None
+    pairing: Scores | None
+    privacy: Privacy | None
     not_measured: dict[str, str]
 
 
@@ -129,12 +133,9 @@ def release_facts(folder: str | Path) -> ReleaseFacts:
         section = report.get(name, _NOT_EVALUATED)
         if section["status"] == "not measured":
             not_measured[name] = _known(section, "reason", f"report.json, {name}")
-        elif name != "utility":
-            raise InputError(
-                f"expected `{name}` in report.json not measured, found it measured: teach the card to show it"
-            )
+    tell = {"utility": _utility, "fidelity": fidelity_facts, "pairing": pairing_facts, "privacy": privacy_facts}
     try:
-        utility = None if "utility" in not_measured else _utility(report["utility"])
+        told = {name: None if name in not_measured else tell[name](report[name]) for name in SECTIONS}
     except KeyError as key:
         raise InputError(f"expected the fact {key} in report.json, found none: a card leaves nothing out") from None
     shards = sorted(folder.glob("data/train-*.parquet"))
@@ -151,7 +152,7 @@ def release_facts(folder: str | Path) -> ReleaseFacts:
         columns=_release_columns(shards, schema),
         samples=_samples(folder),
         charts=sorted(f"assets/{path.name}" for path in folder.glob("assets/utility_*.png")),
-        utility=utility,
+        **told,
         not_measured=not_measured,
     )
 

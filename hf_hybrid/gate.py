@@ -3,13 +3,16 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hf_hybrid import provenance
+from hf_hybrid.audit import find_leaks
 from hf_hybrid.errors import InputError, PushRefused
+from hf_hybrid.limits import FAMILIES, LIMITS, VERDICTS
 
+REPORT = "report.json"
 _CARD = "README.md"
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 _SHARD = re.compile(r"data/train-(\d{5})-of-(\d{5})\.parquet")
@@ -64,12 +67,18 @@ class Parcel:
     left_out: list[str]
 
 
-def check(folder: str | Path) -> Parcel:
+def check(folder: str | Path, public: bool = False, accept_risk: str | None = None) -> Parcel:
     """The gate; reads the folder only.
+
+    Args:
+        folder: a codec, a pipeline or a release.
+        public: whether everyone is to see it.
+        accept_risk: why a release may be public whose privacy is not settled, if its card does not say so yet.
 
     Raises:
         InputError: no codec, pipeline or release, an incomplete or changed one, or a symbolic link in it.
-        PushRefused: it holds training records, or a file that is not what its name says.
+        PushRefused: it holds training records, a file that is not what its name says, a path, a time, or an image with
+            more than pixels; or a release has no current report or one that does not let it through.
     """
     folder = Path(folder)
     found = sorted(_files(folder))
@@ -96,7 +105,55 @@ def check(folder: str | Path) -> Parcel:
             f"expected {provenance.FILE_NAME} to list published files only, found {', '.join(private)}: remove it "
             f"and make the {kind.name} again"
         )
+    if leaks := find_leaks(folder, files):
+        raise PushRefused(f"{'; '.join(leaks[:5])}: remove it and make the {kind.name} again")
+    if kind is RELEASE:
+        accepted = accept_risk or provenance.read_provenance(folder)["release"].get("accepted_risk")
+        _check_report(folder, files, public, accepted)
     return Parcel(folder, kind, files, [name for name in found if name not in files])
+
+
+def evaluated_files(names: Iterable[str]) -> list[str]:
+    """Those of a release's files that a report speaks of: what was there before it."""
+    return [name for name in names if name == "schema.json" or _SHARD.fullmatch(name)]
+
+
+def _check_report(folder: Path, files: list[str], public: bool, accepted: str | None) -> None:
+    """Lets a release through whose report is about these very files and finds no family of attacks too strong."""
+    again = "run `hf-hybrid evaluate` on it"
+    try:
+        report = json.loads((folder / REPORT).read_text("utf-8")) if REPORT in files else {}
+        privacy = report.get("privacy", {})
+        if privacy.get("status") != "measured":
+            raise PushRefused(f"expected a {REPORT} in which privacy was measured, found none: {again}")
+        evaluated = report["provenance"]["files"]
+        families = {one["name"]: one for one in privacy["families"]}
+        verdicts = {name: _verdict(name, one) for name, one in families.items()}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise PushRefused(f"expected a {REPORT} of `hf-hybrid evaluate`, found another ({error}): {again}") from None
+    if evaluated != provenance.hash_files(folder, evaluated_files(files)):
+        raise PushRefused(f"expected a {REPORT} about these records, found one about others: {again} again")
+    if absent := set(FAMILIES) - set(families):
+        raise PushRefused(f"expected a {REPORT} on all attacks, found none on {', '.join(sorted(absent))}: {again}")
+    failed, open_ = ([name for name in verdicts if verdicts[name] == word] for word in VERDICTS[:2])
+    if failed:
+        told = (
+            f"{name} failed ({', '.join(families[name]['failed'][:3])}): {families[name]['advice']}" for name in failed
+        )
+        raise PushRefused("; ".join(told))
+    if public and open_ and not accepted:
+        raise PushRefused(
+            f"privacy is inconclusive ({', '.join(open_)}; {REPORT} says how many patients would settle it): push it "
+            'private, or say why the risk can be borne with `--accept-risk "reason"`, which the card will show'
+        )
+
+
+def _verdict(name: str, family: dict) -> str:
+    """The verdict of a family; one that passed a limit looser than the usual one has not settled it."""
+    if family["verdict"] not in VERDICTS:
+        return "fail"
+    is_loose = family["limit"] > LIMITS[name] or family["fails_above"] > LIMITS[name]
+    return "inconclusive" if family["verdict"] == "pass" and is_loose else family["verdict"]
 
 
 def _files(folder: Path) -> Iterator[str]:

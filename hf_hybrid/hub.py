@@ -67,6 +67,7 @@ def push(
     gated: bool = False,
     dry_run: bool = False,
     token: str | None = None,
+    accept_risk: str | None = None,
 ) -> PushResult:
     """Uploads a codec, a pipeline or a release, recognised by its files.
 
@@ -76,6 +77,7 @@ def push(
         public: make the repository public once all is verified.
         gated: readers ask for access, and the owner grants it by hand (`gated="manual"`).
         dry_run: the gate only; needs neither token nor network.
+        accept_risk: see `gate.check`; `release.accept_risk` writes it into the card.
         token: of the Hub; the one of the environment or of `hf auth login` by default.
 
     Raises:
@@ -90,7 +92,7 @@ def push(
         is_full = False
     if not is_full:
         raise InputError(f"expected `repo_id` as namespace/name, found {repo_id!r}: give both")
-    parcel = gate.check(folder)
+    parcel = gate.check(folder, public, accept_risk)
     api = HfApi(token=token)
     upload = _Upload(api, parcel, {"repo_id": repo_id, "repo_type": parcel.kind.repo_type})
     if not dry_run:

@@ -90,8 +90,26 @@ def complete(release_dir: str | Path, report: dict) -> None:
     release_dir = Path(release_dir)
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     (release_dir / "report.json").write_text(text + "\n", encoding="utf-8")
-    facts = read_provenance(release_dir)
-    _finish(release_dir, {key: value for key, value in facts.items() if key != "files"})
+    facts = {key: value for key, value in read_provenance(release_dir).items() if key != "files"}
+    facts["release"].pop("accepted_risk", None)  # it was said of an earlier report
+    _finish(release_dir, facts)
+
+
+def accept_risk(release_dir: str | Path, reason: str) -> None:
+    """Writes into card and provenance why a release may be public although its privacy is not settled.
+
+    Raises:
+        InputError: no release, or no reason.
+        PushRefused: it was not evaluated, or failed: no reason excuses that.
+    """
+    kind = gate.check(release_dir).kind
+    if kind is not gate.RELEASE or not reason.strip():
+        raise InputError(
+            f"expected a reason for a release, found {reason!r} for a {kind.name}: leave it out, or say one"
+        )
+    facts = {key: value for key, value in read_provenance(release_dir).items() if key != "files"}
+    facts["release"]["accepted_risk"] = reason
+    _finish(Path(release_dir), facts)
 
 
 def _finish(folder: Path, facts: dict) -> None:

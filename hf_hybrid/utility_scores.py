@@ -7,7 +7,7 @@ so their differences are paired.
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -44,6 +44,15 @@ class EvaluationSet:
     def __len__(self) -> int:
         """Number of records."""
         return len(self.groups)
+
+    @property
+    def num_patients(self) -> int:
+        """Number of patients."""
+        return len(np.unique(self.groups))
+
+    def take(self, rows: np.ndarray) -> "EvaluationSet":
+        """The records at `rows`."""
+        return EvaluationSet(self.pixels[rows], self.frame.iloc[rows].reset_index(drop=True), self.groups[rows])
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,8 @@ def score_targets(
     test: EvaluationSet,
     schema: RecordSchema,
     options: EvaluationOptions,
-    controls: bool = True,
+    keep: Callable[[list[TrainingSet]], list[TrainingSet]] = list,
+    inputs: Collection[str] = tuple(INPUTS),
 ) -> list["Target"]:
     """Fits every model and hands what it says of the test records to its target.
 
@@ -97,7 +107,8 @@ def score_targets(
         test: real records of other patients.
         schema: of the release; each of its targets is predicted from the image and from all other columns.
         options: how to score.
-        controls: False trains on the real records and the whole release alone.
+        keep: picks those of `training_sets` that models are trained on.
+        inputs: which of `INPUTS` they see.
     """
     weights = bootstrap_weights(test.groups, options.bootstraps, seed=0)
     targets = [Target(name, schema, train, synthetic, test, weights) for name in schema.targets]
@@ -107,7 +118,7 @@ def score_targets(
     for seed in range(options.seeds):
         rows = None
         sets = training_sets(len(train), len(synthetic), seed)
-        for training_set in sets if controls else [sets[0], whole_release(sets)]:
+        for training_set in keep(sets):
             logger.info("utility, seed %d of %d: training on %s", seed + 1, options.seeds, training_set.name)
             if training_set.rows is not rows:  # the shuffled control shares its features with the set before it
                 rows = training_set.rows
@@ -123,8 +134,9 @@ def score_targets(
                     features["table"] = tuple(np.concatenate(side, axis=1) for side in zip(*others, strict=True))
                 known = target.known[rows]
                 values = target.values[rows][known]
-                for inputs, parts in INPUTS.items():
-                    if not set(parts) <= set(features) or (shuffled and inputs == "table"):
+                for seen in inputs:
+                    parts = INPUTS[seen]
+                    if not set(parts) <= set(features) or (shuffled and seen == "table"):
                         continue  # there is no other column, or no image that could be shuffled
                     outputs = None
                     if target.reason is None and predictors.varies(values):
@@ -133,8 +145,18 @@ def score_targets(
                         network = options.image_model == "cnn" and "image" in parts
                         predict = partial(predictors.predict_cnn, seed=seed) if network else predictors.predict_linear
                         outputs = predict(learned, values, tested, target.num_classes)
-                    target.add(inputs, training_set, values, outputs)
+                    target.add(seen, training_set, values, outputs)
     return targets
+
+
+def real_and_whole(sets: list[TrainingSet]) -> list[TrainingSet]:
+    """The real records and the whole release."""
+    return [sets[0], whole_release(sets)]
+
+
+def shuffled_release(sets: list[TrainingSet]) -> TrainingSet:
+    """The whole release with its images shuffled."""
+    return next(one for one in sets if one.image_order is not None)
 
 
 def whole_release(sets: list[TrainingSet]) -> TrainingSet:

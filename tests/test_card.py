@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 from datasets import ClassLabel, Image, List, Value, load_dataset
-from example_folders import CODEC, NUM_RECORDS, RELEASE, REPORT, SAMPLER, make_codec, make_pipeline, make_release
+from example_folders import (
+    CODEC,
+    NUM_RECORDS,
+    RELEASE,
+    REPORT,
+    SAMPLER,
+    evaluate,
+    make_codec,
+    make_pipeline,
+    make_release,
+    privacy,
+)
 
 from hf_hybrid import card, provenance
 from hf_hybrid.errors import InputError
@@ -20,7 +31,7 @@ def release(tmp_path):
 
 @pytest.fixture
 def evaluated(release):
-    (release / "report.json").write_text(json.dumps(REPORT))
+    evaluate(release)
     (release / "assets" / "utility_outcome.png").write_bytes((release / "assets" / "samples.png").read_bytes())
     return release
 
@@ -54,7 +65,29 @@ class TestReleaseCard:
         assert "**Privacy has not been measured for this release: do not treat it as anonymous by proof.**" in top
         assert "**Utility has not been evaluated:**" in top
         assert "Not measured: utility, fidelity, pairing, privacy." in top
+        assert "Privacy: " not in text
         assert text.count("ot measured: the release was generated and not evaluated.") == 3
+
+    def test_the_verdict_on_privacy_stands_near_the_top_and_every_family_below(self, release):
+        evaluate(release, {**REPORT, "privacy": privacy(copies="fail")})
+        text = card.release_card(release).text
+        assert (
+            "**Privacy: FAILED.** An attack is surely stronger than its limit: do not hand these records on."
+            in text[: text.index("## Load")]
+        )
+        assert (
+            "| FAIL (exact copy: image) | fails above 0, passes below 0.05 | near copy: row: 0.012 (-0.020 to 0.040) |"
+            in text
+        )
+        assert "What to do: use a sampler that copies less." in card.report_html(release)
+
+    def test_an_accepted_risk_is_shown_with_its_reason(self, release):
+        evaluate(release, {**REPORT, "privacy": privacy(copies="inconclusive")})
+        change(release, "release", accepted_risk="a pilot | for 3 sites")
+        text = card.release_card(release).text
+        assert "The publisher accepts the risk: a pilot \\| for 3 sites." in text[: text.index("## Load")]
+        assert "inconclusive (about 400 test patients would settle it)" in text
+        assert "The publisher accepts the risk: a pilot | for 3 sites." in card.report_html(release)
 
     @pytest.mark.parametrize("streaming", [False, True])
     def test_folder_loads_with_its_features(self, evaluated, tmp_path, streaming):
@@ -159,10 +192,14 @@ class TestMissingFact:
         with pytest.raises(InputError, match=f"expected the fact '{key}' in report.json"):
             card.release_card(evaluated)
 
-    def test_measured_section_that_the_card_cannot_show(self, evaluated):
-        report = {**REPORT, "privacy": {"status": "measured", "scores": []}}
+    @pytest.mark.parametrize(
+        ("section", "key"), [("fidelity", "extractor"), ("pairing", "columns"), ("privacy", "screening")]
+    )
+    def test_part_of_a_section(self, evaluated, section, key):
+        report = copy.deepcopy(REPORT)
+        del report[section][key]
         (evaluated / "report.json").write_text(json.dumps(report))
-        with pytest.raises(InputError, match="`privacy`"):
+        with pytest.raises(InputError, match=f"expected the fact '{key}' in report.json"):
             card.release_card(evaluated)
 
 
@@ -200,7 +237,7 @@ class TestReport:
         text = card.report_html(evaluated)
         assert re.findall(r"https?:|<script|<link|@import|url\(", text) == []
         assert re.findall(r'src="(.{22})', text) == ["data:image/png;base64,"] * 2
-        places = [text.index(word) for word in ("74%", "Privacy has not been measured", "<img", "<h2>Columns")]
+        places = [text.index(word) for word in ("74%", "Privacy: passed", "<img", "<h2>Columns")]
         assert places == sorted(places)
         assert "width=device-width" in text and "@media print" in text
 

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import io
 import json
 
@@ -11,16 +12,17 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from hf_hybrid import charts, evaluation, provenance, utility_scores
-from hf_hybrid.commands import evaluate
+from hf_hybrid.commands import cli, evaluate
 from hf_hybrid.errors import InputError
-from hf_hybrid.evaluation import Report, evaluate_sets
-from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.evaluation import Report
+from hf_hybrid.evaluation_options import EvaluationOptions, PrivacyLimits
 from hf_hybrid.metrics import predictors
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 from hf_hybrid.tables import to_arrow
 from hf_hybrid.utility_scores import EvaluationSet
 
 FAST = EvaluationOptions(seeds=1, bootstraps=60)
+evaluate_sets = functools.partial(evaluation.evaluate_sets, parts=["utility"])
 
 
 def draw(num_records: int, seed: int, sign: int = 1) -> EvaluationSet:
@@ -96,7 +98,12 @@ def test_every_number_says_what_it_is(same_distribution):
     report = same_distribution.to_dict()
     assert list(report) == ["utility", "fidelity", "pairing", "privacy", "provenance"]
     assert {report[part]["status"] for part in ("fidelity", "pairing", "privacy")} == {"not measured"}
-    assert report["provenance"]["configuration"] == {"seeds": 2, "bootstraps": 100, "image_model": "linear"}
+    limits = dataclasses.asdict(PrivacyLimits())
+    assert report["provenance"]["configuration"] == {
+        **{"seeds": 2, "bootstraps": 100, "image_model": "linear"},
+        "extractor": "random convolutional network (seed 0)",
+        "privacy": limits,
+    }
     row = report["utility"]["scores"][0]
     low, high = row.pop("interval")
     assert low < row.pop("value") < high
@@ -158,6 +165,7 @@ def test_without_targets_utility_is_not_measured():
     }
     assert charts.format_report(report) == (
         "utility: not measured (the schema names no target: name columns to predict with `targets`)\n"
+        "privacy: not measured (it was not asked for)\n"
     )
 
 
@@ -287,6 +295,7 @@ def test_the_table_for_the_terminal(same_distribution):
         assert line.startswith(f"  {trained_on}  ") and line[lines[1].index("image") :].startswith(cell)
     assert lines[2 + len(image)] == ""
     assert "In parentheses: 95 % of 100 patient-cluster bootstraps of the mean over 2 seeds." in lines
+    assert lines.pop() == "privacy: not measured (it was not asked for)"
     assert [line.split(" recovers ")[0] for line in lines[-6:-3]] == [
         f"died, {inputs}: synthetic 5x" for inputs in ("image", "table", "both")
     ]
@@ -319,6 +328,8 @@ def test_bad_options_are_refused():
         EvaluationOptions(image_model="resnet")
     with pytest.raises(InputError, match="expected `seeds` of at least 1, found 0"):
         EvaluationOptions(seeds=0)
+    with pytest.raises(InputError, match="expected the privacy limit `copies` above 0 and below 1, found 2"):
+        PrivacyLimits(copies=2)
 
 
 def _png(pixels: np.ndarray) -> dict:
@@ -341,7 +352,8 @@ def folders(tmp_path):
     release = datasets.Dataset.from_dict(columns, features=features)
     release.to_parquet(tmp_path / "release" / "data" / "train-00000-of-00001.parquet")
     released.save(tmp_path / "release" / "schema.json")
-    facts = {"versions": VERSIONS, "release": RELEASE | {"num_records": 60}, "codec": CODEC, "sampler": SAMPLER}
+    sampler = SAMPLER | {"training": SAMPLER["training"] | {"num_records": 60, "num_patients": 30}}
+    facts = {"versions": VERSIONS, "release": RELEASE | {"num_records": 60}, "codec": CODEC, "sampler": sampler}
     provenance.write_provenance(tmp_path / "release", facts)
     (tmp_path / "real" / "data").mkdir(parents=True)
     for split, one in (("train", sets[1]), ("test", sets[2])):
@@ -355,9 +367,67 @@ def folders(tmp_path):
 def test_a_release_folder_is_scored_as_the_records_in_it(folders):
     release, real, sets = folders
     report = evaluation.evaluate_release(release, real, real, FAST)
-    assert report == evaluate_sets(*sets, schema("died"), FAST)
+    in_memory = evaluation.evaluate_sets(*sets, schema("died"), FAST)
+    assert report.utility == in_memory.utility
+    assert [one["name"] for one in report.privacy["families"]] == [
+        *(one["name"] for one in in_memory.privacy["families"]),
+        "files",
+    ]
+    assert report.privacy["families"][:-1] == in_memory.privacy["families"]
+    assert report.provenance["files"] == provenance.hash_files(
+        release, ["data/train-00000-of-00001.parquet", "schema.json"]
+    )
     other_target = evaluation.evaluate_release(release, f"{real}:train", f"{real}:test", FAST, targets=["sex"])
     assert {row["target"] for row in other_target.utility["scores"]} == {"sex"}
+
+
+def test_a_limit_on_the_command_line_decides_the_verdict(folders, capsys):
+    release, real, _ = folders
+    (release / "assets").mkdir()
+    (release / "assets" / "samples.png").write_bytes(png())
+    words = ["evaluate", str(release), f"--train={real}", f"--test={real}", "--seeds=1", "--bootstraps=20"]
+    assert cli.main([*words, "--privacy.linkability", "0.99"]) == 0
+    assert "  linkability: pass\n" in capsys.readouterr().out
+    report = json.loads((release / "report.json").read_text("utf-8"))
+    assert report["provenance"]["configuration"]["privacy"]["linkability"] == 0.99
+    assert cli.main([*words, "--privacy.linkability", "1.5"]) == 2
+    assert "expected the privacy limit `linkability` above 0 and below 1, found 1.5" in capsys.readouterr().err
+
+
+def test_private_names_in_a_release_fail_its_files(folders):
+    release, real, _ = folders
+    facts = provenance.read_provenance(release)
+    facts["release"]["pretty_name"] = "like train 17 of ward 3"
+    provenance.write_provenance(release, facts)
+    report = evaluation.evaluate_release(release, real, real, FAST)
+    files = report.privacy["families"][-1]
+    assert files["verdict"] == report.privacy["verdict"] == "fail"
+    assert files["failed"] == ["provenance.json holds 1 names or texts of the private records"]
+
+
+def test_records_that_the_release_was_not_learned_from_are_refused(folders):
+    release, real, _ = folders
+    facts = provenance.read_provenance(release)
+    facts["sampler"]["training"]["num_patients"] = 31
+    provenance.write_provenance(release, facts)
+    with pytest.raises(InputError, match="expected in `train` the records that the release was learned from"):
+        evaluation.evaluate_release(release, real, real, FAST)
+
+
+@pytest.mark.parametrize("entry", [{"role": "ignore"}, {"bounds": [-200, 800]}])
+def test_a_schema_that_changes_what_is_released_is_refused(folders, tmp_path, entry):
+    release, real, _ = folders
+    (tmp_path / "schema.json").write_text(json.dumps({"columns": {"crp": entry}}))
+    with pytest.raises(InputError, match=r"found other kinds, bounds or categories of \['crp'\]"):
+        evaluation.evaluate_release(release, real, real, FAST, schema=tmp_path / "schema.json")
+
+
+def test_records_without_their_patients_are_refused(folders):
+    release, real, _ = folders
+    path = real / "data" / "test-00000-of-00001.parquet"
+    datasets.Dataset.from_parquet(str(path)).remove_columns("patient_id").to_parquet(path)
+    with pytest.raises(InputError, match="expected the patients of test in a column `patient_id`, found none"):
+        evaluation.evaluate_release(release, real, real, FAST)
 
 
 def test_patients_in_train_and_test_are_refused(folders):
@@ -374,6 +444,9 @@ def test_the_same_images_in_train_and_test_are_refused(folders):
     release, real, _ = folders
     no_groups = RecordSchema({name: column for name, column in schema("died").columns.items() if name != "patient_id"})
     no_groups.save(release / "schema.json")
+    facts = provenance.read_provenance(release)
+    facts["sampler"]["training"]["num_patients"] = 60
+    provenance.write_provenance(release, facts)
     with pytest.raises(InputError, match="expected other images in `test` than in `train`, found 60 of 60 in both"):
         evaluation.evaluate_release(release, real, f"{real}:train", FAST)
 
@@ -384,7 +457,7 @@ def test_the_command_completes_the_release(folders, capsys):
     (release / "assets" / "samples.png").write_bytes(png())
     options = evaluate.Options(release=str(release), train=f"{real}:train", test=str(real), seeds=1, bootstraps=60)
     assert evaluate.main(options) == 0
-    expected = evaluate_sets(*sets, schema("died"), FAST)
+    expected = evaluation.evaluate_release(release, real, real, FAST)
     assert json.loads((release / "report.json").read_text("utf-8")) == expected.to_dict()
     assert capsys.readouterr().out == charts.format_report(expected)
     published = {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*.*")}

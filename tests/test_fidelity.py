@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hf_hybrid.metrics.fidelity import column_shapes, energy_distance, pair_trends
+from hf_hybrid.metrics.fidelity import (
+    column_shapes,
+    energy_distance,
+    missing_shares,
+    pair_trends,
+    three_way_shares,
+)
 
 
 def table(count=4000, seed=0, link=0.8):
@@ -78,3 +84,31 @@ def test_energy_distance_tells_distributions_apart():
     assert abs(energy_distance(first, second)) < 0.01
     assert 0.2 < energy_distance(first, second + 2) < 1
     assert energy_distance(np.zeros((5, 2)), np.zeros((4, 2))) == 0
+
+
+def test_missing_shares_are_those_of_the_worst_column():
+    real = pd.DataFrame({"a": [1.0, np.nan, 2.0, 3.0], "b": pd.Series(["x", None, None, "y"], dtype=object)})
+    other = pd.DataFrame({"a": [1.0, 1.0, 2.0, 3.0], "b": pd.Series(["x", "x", "x", "y"], dtype=object)})
+
+    assert missing_shares(other, real) == 0.5
+    assert missing_shares(real, real) == 0
+
+
+def test_three_columns_can_differ_where_no_two_do():
+    """The third is true where exactly one of the first two is: every pair is independent."""
+    rng = np.random.default_rng(0)
+    bits = rng.random((20_000, 3)) < 0.5
+    linked = bits.copy()
+    linked[:, 2] = linked[:, 0] ^ linked[:, 1]
+    real, free = (pd.DataFrame(side.astype(str), columns=list("abc"), dtype=object) for side in (linked, bits))
+
+    assert pair_trends(free, real) > 0.98
+    assert three_way_shares(free, real) == pytest.approx(0.5, abs=0.02)
+    assert three_way_shares(real, real) == 0
+
+
+def test_a_table_of_two_columns_has_its_pair_for_a_triple():
+    two = table()[["age", "sick"]]
+
+    assert three_way_shares(two, two) == 0
+    assert three_way_shares(table(seed=1)[["age", "sick"]], two) < 0.05

@@ -1,3 +1,4 @@
+import io
 import itertools
 import json
 import shutil
@@ -7,13 +8,26 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 from datasets.exceptions import DatasetNotFoundError
-from example_folders import NUM_RECORDS, make_codec, make_pipeline, make_release, png, seal
+from example_folders import (
+    NUM_RECORDS,
+    REPORT,
+    evaluate,
+    make_codec,
+    make_pipeline,
+    make_release,
+    png,
+    privacy,
+    seal,
+)
 from hub_fixture import OTHER_TOKEN, READER_TOKEN
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import RepositoryNotFoundError
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from hf_hybrid import card
 from hf_hybrid import hub as our_hub
+from hf_hybrid.commands import cli
 from hf_hybrid.commands import push as command
 from hf_hybrid.errors import InputError, PushRefused
 from hf_hybrid.hub import PushFailed, push
@@ -24,6 +38,7 @@ RELEASE_FILES = [
     "assets/samples.png",
     *(f"data/train-{shard:05d}-of-{NUM_SHARDS:05d}.parquet" for shard in range(NUM_SHARDS)),
     "provenance.json",
+    "report.json",
     "schema.json",
 ]
 _seeds = itertools.count()
@@ -35,7 +50,8 @@ def release(tmp_path):
     return finish_release(make_release(tmp_path / "release", NUM_SHARDS, next(_seeds)))
 
 
-def finish_release(folder):
+def finish_release(folder, report=REPORT):
+    evaluate(folder, report)
     card.release_card(folder).save(folder / "README.md")
     return seal(folder)
 
@@ -58,6 +74,120 @@ def uploaded(hub) -> int:
 
 def assert_unsent(hub, repo_id, repo_type="dataset") -> None:
     assert (repo_type, repo_id) not in hub.repos and not hub.requests("POST|PUT")
+
+
+class TestEvidence:
+    """A release goes nowhere without a report about these very records that finds no attack too strong."""
+
+    @pytest.fixture
+    def made(self, tmp_path):
+        def make(**verdicts):
+            report = {**REPORT, "privacy": privacy(**verdicts)}
+            return finish_release(make_release(tmp_path / "release", NUM_SHARDS, next(_seeds)), report)
+
+        return make
+
+    def test_without_a_report_it_is_refused(self, hub, repo_id, release):
+        (release / "report.json").unlink()
+        seal(release)
+        with pytest.raises(PushRefused, match="in which privacy was measured, found none: run `hf-hybrid evaluate`"):
+            push(release, repo_id)
+        assert_unsent(hub, repo_id)
+
+    def test_a_report_in_which_privacy_was_not_measured_is_none(self, hub, repo_id, tmp_path):
+        report = {**REPORT, "privacy": {"status": "not measured", "reason": "x"}}
+        release = finish_release(make_release(tmp_path / "release", NUM_SHARDS, next(_seeds)), report)
+        with pytest.raises(PushRefused, match="in which privacy was measured, found none"):
+            push(release, repo_id)
+        assert_unsent(hub, repo_id)
+
+    def test_a_report_about_other_records_is_refused(self, hub, repo_id, tmp_path, release):
+        other = finish_release(make_release(tmp_path / "other", NUM_SHARDS, next(_seeds)))
+        (release / "report.json").write_bytes((other / "report.json").read_bytes())
+        seal(release)
+        with pytest.raises(PushRefused, match="about these records, found one about others"):
+            push(release, repo_id)
+        assert_unsent(hub, repo_id)
+
+    def test_a_report_without_one_of_the_attacks_is_refused(self, hub, repo_id, tmp_path):
+        section = privacy()
+        del section["families"][1]
+        release = make_release(tmp_path / "release", NUM_SHARDS, next(_seeds))
+        with pytest.raises(PushRefused, match="on all attacks, found none on membership"):
+            push(finish_release(release, {**REPORT, "privacy": section}), repo_id)
+        assert_unsent(hub, repo_id)
+
+    def test_an_image_with_more_than_pixels_is_refused(self, hub, repo_id, tmp_path):
+        info, stream = PngInfo(), io.BytesIO()
+        info.add_text("PatientName", "Zyxwvut")
+        Image.new("L", (8, 8)).save(stream, "PNG", pnginfo=info)
+        release = make_release(tmp_path / "release", NUM_SHARDS, next(_seeds))
+        (release / "assets" / "samples.png").write_bytes(stream.getvalue())
+        with pytest.raises(PushRefused, match=r"assets/samples.png holds an image with more than pixels \(tEXt\)"):
+            push(finish_release(release), repo_id)
+        assert_unsent(hub, repo_id)
+
+    @pytest.mark.parametrize("public", [False, True])
+    def test_a_failed_family_is_refused_and_says_what_to_do(self, hub, repo_id, made, public, capsys):
+        release = made(copies="fail")
+        with pytest.raises(PushRefused, match=r"copies failed \(exact copy: image\): use a sampler that copies less"):
+            push(release, repo_id, public=public)
+        assert cli.main(["push", str(release), "--repo_id", repo_id, "--accept-risk", "we must"]) == 3
+        assert "copies failed" in capsys.readouterr().err
+        assert "we must" not in (release / "README.md").read_text()
+        assert_unsent(hub, repo_id)
+
+    @pytest.mark.parametrize("change", [{"limit": 0.5}, {"fails_above": 0.2}])
+    def test_a_looser_limit_than_the_usual_one_settles_nothing(self, hub, repo_id, tmp_path, change):
+        section = privacy()
+        section["families"][0] |= change
+        release = make_release(tmp_path / "release", NUM_SHARDS, next(_seeds))
+        with pytest.raises(PushRefused, match=r"privacy is inconclusive \(copies;"):
+            push(finish_release(release, {**REPORT, "privacy": section}), repo_id, public=True)
+        assert_unsent(hub, repo_id)
+
+    @pytest.mark.parametrize("section", [None, [], {"status": "measured"}, {"status": "measured", "families": [{}]}])
+    def test_a_report_of_another_form_is_refused(self, hub, repo_id, release, section):
+        (release / "report.json").write_text(json.dumps({**REPORT, "privacy": section}))
+        with pytest.raises(PushRefused, match="expected a report.json of `hf-hybrid evaluate`, found another"):
+            push(seal(release), repo_id)
+        assert_unsent(hub, repo_id)
+
+    def test_a_word_that_is_no_verdict_is_none(self, hub, repo_id, release):
+        report = json.loads((release / "report.json").read_text())
+        report["privacy"]["families"][2]["verdict"] = "ok"
+        (release / "report.json").write_text(json.dumps(report))
+        with pytest.raises(PushRefused, match="attribute inference failed"):
+            push(seal(release), repo_id)
+        assert_unsent(hub, repo_id)
+
+    def test_a_dry_run_writes_nothing(self, repo_id, made):
+        release = made(copies="inconclusive")
+        before = {path: path.read_bytes() for path in release.rglob("*.*") if path.is_file()}
+        words = ["push", str(release), "--repo_id", repo_id, "--public", "--dry-run"]
+        assert cli.main(words) == 3
+        assert cli.main([*words, "--accept-risk", "a pilot"]) == 0
+        assert {path: path.read_bytes() for path in release.rglob("*.*") if path.is_file()} == before
+
+    def test_a_reason_is_asked_of_releases_only_and_not_empty(self, repo_id, made, pipeline, capsys):
+        for folder, reason in ((made(), " "), (pipeline, "a pilot")):
+            assert cli.main(["push", str(folder), "--repo_id", repo_id, "--accept-risk", reason]) == 2
+            assert "expected a reason for a release" in capsys.readouterr().err
+
+    def test_an_inconclusive_one_goes_private(self, hub, repo_id, made):
+        assert push(made(copies="inconclusive"), repo_id).public is False
+        assert hub.repo(repo_id, "dataset").private
+
+    def test_and_public_with_a_reason_that_the_card_shows(self, hub, repo_id, made, capsys):
+        release = made(copies="inconclusive")
+        words = ["push", str(release), "--repo_id", repo_id, "--public"]
+        assert cli.main(words) == 3
+        assert 'say why the risk can be borne with `--accept-risk "reason"`' in capsys.readouterr().err
+        assert_unsent(hub, repo_id)
+        assert cli.main([*words, "--accept-risk", "all are dead since 1950"]) == 0
+        pushed = hub.repo(repo_id, "dataset")
+        assert not pushed.private
+        assert "The publisher accepts the risk: all are dead since 1950." in pushed.read("README.md").decode()
 
 
 class TestRelease:

@@ -7,6 +7,7 @@ PACKAGE = Path(__file__).parents[1] / "hf_hybrid"
 FLOORS = (
     (
         "errors",
+        "limits",
         "folders",
         "cells",
         "schema",
@@ -14,8 +15,10 @@ FLOORS = (
         "tables",
         "provenance",
         "benchmark_facts",
+        "score_facts",
         "facts",
         "card",
+        "audit",
         "gate",
         "hub",
     ),
@@ -39,6 +42,9 @@ FLOORS = (
         "release",
         "evaluation_options",
         "utility_scores",
+        "fidelity_scores",
+        "pairing_scores",
+        "privacy_scores",
         "evaluation",
         "charts",
         "benchmark",

@@ -116,8 +116,10 @@ def _parse(name: str, command, argv: list[str]) -> object:
 
 
 def _spelled_out(argv: list[str], options: type) -> list[str]:
-    """What people type for what the parser reads: `--public` for `--public true`, `--targets a,b` for a list."""
+    """What people type for what the parser reads: `--dry-run` for `--dry_run true`, `--targets a,b` for a list."""
     types = get_type_hints(options)
+    dashed = {"--" + name.replace("_", "-"): f"--{name}" for name in types}
+    argv = [dashed.get(word, word) for word in argv]
     words = []
     for index, word in enumerate(argv):
         words.append(word)

@@ -15,6 +15,8 @@ class Options:
         folder: the codec, pipeline or release, recognised by its files.
         repo_id: repository on the Hub, as namespace/name.
         public: make it public once every file and record has been verified.
+        accept_risk: why a release may be public although its privacy is not settled; written into its card. A failed
+            one stays refused.
         gated: readers ask for access, and you grant it by hand.
         dry_run: only check whether the folder may be pushed, and list what would be sent; no token, no network.
     """
@@ -22,6 +24,7 @@ class Options:
     folder: str
     repo_id: str
     public: bool = False
+    accept_risk: str | None = None
     gated: bool = False
     dry_run: bool = False
 
@@ -30,8 +33,19 @@ def main(options: Options) -> int:
     """Pushes; returns 0, or 1 when the Hub failed on the way."""
     from hf_hybrid.hub import PushFailed, push
 
+    if options.accept_risk and not options.dry_run:
+        from hf_hybrid.release import accept_risk  # with all that makes cards
+
+        accept_risk(options.folder, options.accept_risk)
     try:
-        result = push(options.folder, options.repo_id, options.public, options.gated, options.dry_run)
+        result = push(
+            options.folder,
+            options.repo_id,
+            options.public,
+            options.gated,
+            options.dry_run,
+            accept_risk=options.accept_risk,
+        )
     except PushFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1

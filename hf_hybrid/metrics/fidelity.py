@@ -7,6 +7,7 @@ discrete; latents may stand beside the cells.
 """
 
 from collections.abc import Iterable
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,32 @@ def pair_trends(synthetic: pd.DataFrame, real: pd.DataFrame) -> float:
         first, second = np.triu_indices(len(is_other), 1)
         scores += list(1 - apart[first, second][is_other[first] | is_other[second]])
     return float(np.mean(scores)) if scores else 1.0
+
+
+def missing_shares(synthetic: pd.DataFrame, real: pd.DataFrame) -> float:
+    """Largest difference of a column's share of missing cells; from 0 (equal) to 1, lower is better."""
+    return float(max(abs(synthetic[name].isna().mean() - real[name].isna().mean()) for name in real))
+
+
+def three_way_shares(synthetic: pd.DataFrame, real: pd.DataFrame, num_triples: int = 100, seed: int = 0) -> float:
+    """Mean total variation of the joint distribution of three columns; from 0 (equal) to 1, lower is better.
+
+    Numbers are cut at the real quartiles; of many triples `num_triples` are drawn.
+    """
+    coded = [_codes(synthetic[name], real[name], num_bins=4) for name in real]
+    triples = list(combinations(range(len(coded)), 3)) or [tuple(range(len(coded)))]
+    chosen = np.random.default_rng(seed).permutation(len(triples))[:num_triples]
+    distances = []
+    for triple in (triples[place] for place in chosen):
+        cells = [np.zeros(len(side), dtype=np.int64) for side in (synthetic, real)]
+        size = 1
+        for column in triple:
+            *codes, count = coded[column]
+            cells = [before * count + one for before, one in zip(cells, codes, strict=True)]
+            size *= count
+        shares = [np.bincount(one, minlength=size) / len(one) for one in cells]
+        distances.append(0.5 * np.abs(np.subtract(*shares)).sum())
+    return float(np.mean(distances))
 
 
 def energy_distance(synthetic: np.ndarray, real: np.ndarray) -> float:
@@ -114,12 +141,12 @@ def _rank_correlations(values: np.ndarray) -> np.ndarray:
     return np.where(spread > 1e-9, (ranks.T @ ranks / count - mean * mean.T) / np.maximum(spread, 1e-9), 0)
 
 
-def _codes(synthetic: pd.Series, real: pd.Series) -> tuple[np.ndarray, np.ndarray, int]:
-    """Cells as whole numbers on both sides, and how many there are; numbers are cut at the real deciles."""
+def _codes(synthetic: pd.Series, real: pd.Series, num_bins: int = NUM_BINS) -> tuple[np.ndarray, np.ndarray, int]:
+    """Cells as whole numbers on both sides, and how many there are; numbers are cut at the real quantiles."""
     words = [_words(side) for side in (synthetic, real)]
     if _is_number(real):
         finite = real[np.isfinite(real)]
-        edges = np.unique(np.quantile(finite, np.linspace(0, 1, NUM_BINS + 1)[1:-1])) if len(finite) else []
+        edges = np.unique(np.quantile(finite, np.linspace(0, 1, num_bins + 1)[1:-1])) if len(finite) else []
         for side, cells in enumerate((synthetic, real)):
             bins = pd.Series(np.searchsorted(edges, cells.to_numpy(np.float64), side="right")).map(str)
             words[side] = words[side].where(words[side] != "value", bins)

@@ -6,8 +6,8 @@ import numpy as np
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.metrics.fidelity import energy_distance
+from hf_hybrid.metrics.membership import membership
 from hf_hybrid.metrics.pairing import explained_variance
-from hf_hybrid.metrics.privacy import membership
 from hf_hybrid.randomness import generator
 from hf_hybrid.samplers.base import BLOCK, LatentRows, Sampler
 from hf_hybrid.samplers.copula import GaussianCopulaSampler

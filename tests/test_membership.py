@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from hf_hybrid.metrics.privacy import membership, nearest_distances
+from hf_hybrid.metrics.membership import membership, nearest_distances
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def test_distances_are_those_of_scipy(draws, monkeypatch):
     expected = cdist(draws[0], draws[1]).min(axis=1)
 
     np.testing.assert_allclose(nearest_distances(draws[0], draws[1]), expected, atol=1e-9)
-    monkeypatch.setattr("hf_hybrid.metrics.privacy._BLOCK_CELLS", 1000)
+    monkeypatch.setattr("hf_hybrid.metrics.membership._BLOCK_CELLS", 1000)
     np.testing.assert_allclose(nearest_distances(draws[0], draws[1]), expected, atol=1e-9)
 
 

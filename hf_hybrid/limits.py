@@ -1,0 +1,13 @@
+"""The families of attacks on a release, their verdicts, and what each may risk by default."""
+
+VERDICTS = ("fail", "inconclusive", "pass")  # from the worst on
+FAMILIES = ("copies", "membership", "attribute inference", "singling out", "linkability", "files")
+# A publisher may choose others; the gate then asks for a reason that the card shows.
+LIMITS = {
+    "copies": 0.05,
+    "membership": 0.1,
+    "attribute inference": 0.09,
+    "singling out": 0.09,
+    "linkability": 0.09,
+    "files": 0.0,
+}

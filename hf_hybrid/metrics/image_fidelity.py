@@ -1,0 +1,96 @@
+"""Fidelity of images in a space of features: are they as real ones are, and as various.
+
+All take features `(m, d)` of synthetic and `(n, d)` of real images. Means and covariances rest on as many records as
+there are: compare numbers only with those of equally many, as every control here is.
+"""
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, uniform_filter
+from scipy.spatial.distance import cdist
+
+NUM_NEIGHBOURS = 5
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+
+def frechet_distance(synthetic: np.ndarray, real: np.ndarray) -> float:
+    """Distance of two Gaussians fitted to them (Heusel et al. 2017, arXiv 1706.08500); 0 is equal, no upper end."""
+    means = [side.mean(axis=0) for side in (synthetic, real)]
+    covariances = [np.cov(side, rowvar=False).reshape(side.shape[1], -1) for side in (synthetic, real)]
+    values, vectors = np.linalg.eigh(covariances[0])
+    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    cross = np.linalg.eigvalsh(root @ covariances[1] @ root)
+    trace = np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * np.sqrt(np.maximum(cross, 0)).sum()
+    return float(np.square(means[0] - means[1]).sum() + trace)
+
+
+def kernel_distance(synthetic: np.ndarray, real: np.ndarray) -> float:
+    """Squared maximum mean discrepancy with a cubic kernel, unbiased (Bińkowski et al. 2018, arXiv 1801.01401).
+
+    0 is equal, chance may take it a little below; no upper end.
+    """
+    dim = real.shape[1]
+    kernels = [(one @ other.T / dim + 1) ** 3 for one, other in ((synthetic, synthetic), (real, real))]
+    within = [(kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1)) for kernel in kernels]
+    between = ((synthetic @ real.T / dim + 1) ** 3).mean()
+    return float(sum(within) - 2 * between)
+
+
+def manifold_scores(synthetic: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    """Precision, recall, density and coverage (Kynkäänniemi et al. 2019; Naeem et al. 2020, arXiv 2002.09797).
+
+    Each point stands in a ball that reaches to its fifth neighbour of its own kind. `precision`: synthetic points in
+    some real ball; `recall`: real points in some synthetic ball; `density`: real balls that a synthetic point lies in,
+    of five expected; `coverage`: real balls that hold a synthetic point. 0 to 1, density without upper end; higher is
+    better.
+    """
+    between = cdist(real, synthetic)
+    radius_real, radius_synthetic = (_radii(side) for side in (real, synthetic))
+    in_real, in_synthetic = between <= radius_real[:, None], between <= radius_synthetic
+    return {
+        "precision": float(in_real.any(axis=0).mean()),
+        "recall": float(in_synthetic.any(axis=1).mean()),
+        "density": float(in_real.sum() / (NUM_NEIGHBOURS * len(synthetic))),
+        "coverage": float(in_real.any(axis=1).mean()),
+    }
+
+
+def multiscale_similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """MS-SSIM of pairs of images, `(n,)`; 1 is equal (Wang et al. 2003, doi:10.1109/ACSSC.2003.1292216).
+
+    As many of the paper's five scales as leave eight pixels a side, their weights scaled to sum to 1.
+
+    Args:
+        one: uint8 `(n, side, side)`.
+        other: likewise.
+    """
+    one, other = (side.astype(np.float64) for side in (one, other))
+    num_scales = max(1, min(len(_SCALE_WEIGHTS), int(np.log2(one.shape[1] / 8)) + 1))
+    weights = np.divide(_SCALE_WEIGHTS[:num_scales], sum(_SCALE_WEIGHTS[:num_scales]))
+    found = np.ones(len(one))
+    for scale, weight in enumerate(weights):
+        luminance, structure = _similarity(one, other)
+        last = luminance * structure if scale == num_scales - 1 else structure
+        found *= np.maximum(last.mean(axis=(1, 2)), 0) ** weight
+        one, other = (uniform_filter(side, (0, 2, 2))[:, 1::2, 1::2] for side in (one, other))
+    return found
+
+
+def _similarity(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Luminance and contrast-structure terms in Gaussian windows."""
+    first, second = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+    def smooth(images: np.ndarray) -> np.ndarray:
+        return gaussian_filter(images, (0, 1.5, 1.5), truncate=3.5)
+
+    mean, other_mean = smooth(one), smooth(other)
+    variance, other_variance = smooth(one**2) - mean**2, smooth(other**2) - other_mean**2
+    covariance = smooth(one * other) - mean * other_mean
+    return (
+        (2 * mean * other_mean + first) / (mean**2 + other_mean**2 + first),
+        (2 * covariance + second) / (variance + other_variance + second),
+    )
+
+
+def _radii(points: np.ndarray) -> np.ndarray:
+    place = min(NUM_NEIGHBOURS, len(points) - 1)
+    return np.partition(cdist(points, points), place, axis=1)[:, place]

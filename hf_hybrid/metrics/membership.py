@@ -1,0 +1,151 @@
+"""Membership: can somebody who holds a patient's record tell from a release whether it was learned from.
+
+Three attacks give every record a score that is higher for records learned from, if anything is given away: how near
+the nearest synthetic record lies (`distance`), how much denser synthetic records lie there than records of a reference
+population (`density_ratio`; van Breugel et al. 2023, DOMIAS, arXiv 2302.12580, with neighbours for densities), and how
+surely a classifier takes it for synthetic rather than for one of that reference (`classifier`). The reference is one
+half of the unseen patients while the other half is attacked, so that nobody is compared with himself.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from hf_hybrid.metrics.utility import Estimate, auc, bootstrap_weights
+
+ATTACKS = ("distance", "density_ratio", "classifier")
+MIN_FALSE_POSITIVES = 10  # unseen patients that an operating point of an attack rests on
+_NUM_NEIGHBOURS = 5
+_BLOCK_CELLS = 20_000_000  # distances held at once
+
+
+def nearest_distances(records: np.ndarray, synthetic: np.ndarray, neighbour: int = 1) -> np.ndarray:
+    """Euclidean distance of each record `(n, d)` to the nearest synthetic one `(m, d)`, or a later one, `(n,)`."""
+    squares, place = (synthetic**2).sum(axis=1), min(neighbour, len(synthetic)) - 1
+    found = []
+    for block in np.array_split(records, -(-len(records) * len(synthetic) // _BLOCK_CELLS)):
+        distances = squares - 2 * block @ synthetic.T
+        nearest = np.partition(distances, place, axis=1)[:, place] if place else distances.min(axis=1)
+        found.append(nearest + (block**2).sum(axis=1))
+    return np.sqrt(np.maximum(np.concatenate(found), 0))
+
+
+def membership(
+    members: np.ndarray,
+    member_groups: np.ndarray,
+    others: np.ndarray,
+    other_groups: np.ndarray,
+    synthetic: np.ndarray,
+    num_bootstraps: int = 500,
+) -> Estimate:
+    """AUC of telling the patients learned from (members) from others by the distance to the nearest synthetic record.
+
+    0.5 would be none; the floor of an honest sampler lies a little above, so compare with a control that was fitted to
+    the same members. A patient counts once, by the nearest of its records.
+
+    Args:
+        members: features of the records learned from, `(n, d)`, on one scale.
+        member_groups: the patient of each, `(n,)`.
+        others: the same of patients that nothing was learned from.
+        other_groups: the patient of each.
+        synthetic: features of the release, `(m, d)`.
+        num_bootstraps: replicates, drawn over patients; the same ones for the same patients, so that two releases
+            can be compared pair by pair.
+    """
+    scores = [-nearest_distances(records, synthetic) for records in (members, others)]
+    return attack_auc(
+        *(by_patient(one, groups) for one, groups in zip(scores, (member_groups, other_groups), strict=True)),
+        num_bootstraps,
+    )
+
+
+def attack_scores(
+    members: np.ndarray,
+    member_groups: np.ndarray,
+    others: np.ndarray,
+    other_groups: np.ndarray,
+    synthetic: np.ndarray,
+    attacks: Sequence[str] = ATTACKS,
+    seed: int = 0,
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Scores of members `(n,)` and of others `(k,)` by each attack.
+
+    Args:
+        members: features of the records learned from, `(n, d)`, on one scale.
+        member_groups: the patient of each, `(n,)`.
+        others: the same of patients that nothing was learned from, `(k, d)`.
+        other_groups: the patient of each of these.
+        synthetic: features of the release, `(m, d)`.
+        attacks: which ones; `distance` alone where one half of the others would be nobody.
+        seed: of the halves and of the classifier.
+    """
+    rng = np.random.default_rng(seed)
+    half, member_half = (_half(groups, rng) for groups in (other_groups, member_groups))
+    found = {}
+    for name in attacks if half.any() else attacks[:1]:
+        if name == "distance":
+            found[name] = tuple(-nearest_distances(side, synthetic) for side in (members, others))
+            continue
+        score = _density_ratio if name == "density_ratio" else _classifier
+        of_members, of_others = np.zeros(len(members)), np.zeros(len(others))
+        for reference, own in ((half, member_half), (~half, ~member_half)):
+            scored = score(np.concatenate([members[own], others[~reference]]), synthetic, others[reference], seed)
+            of_members[own], of_others[~reference] = np.split(scored, [own.sum()])
+        found[name] = of_members, of_others
+    return found
+
+
+def _half(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Which records are those of one half of the patients."""
+    patients = np.unique(groups)
+    return np.isin(groups, rng.permutation(patients)[: len(patients) // 2])
+
+
+def by_patient(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The highest score among the records of each patient, in the order of patients."""
+    return pd.Series(scores).groupby(np.asarray(groups)).max().to_numpy()
+
+
+def attack_auc(members: np.ndarray, others: np.ndarray, num_bootstraps: int) -> Estimate:
+    """AUC of scores by patient, with a bootstrap of members and others each among themselves."""
+    is_member = np.repeat([1, 0], [len(members), len(others)])
+    weights = np.concatenate(
+        [bootstrap_weights(np.arange(len(one)), num_bootstraps, seed) for seed, one in enumerate((members, others))],
+        axis=1,
+    )
+    return Estimate.of(auc, is_member, np.concatenate([members, others]), weights)
+
+
+def lowest_false_positives(members: np.ndarray, others: np.ndarray) -> tuple[float, float] | None:
+    """The lowest false-positive rate that `MIN_FALSE_POSITIVES` others support, and the true-positive rate there.
+
+    Args:
+        members: scores by patient.
+        others: likewise.
+
+    Returns:
+        None where there are too few others.
+    """
+    if len(others) <= MIN_FALSE_POSITIVES:
+        return None
+    threshold = np.sort(others)[-MIN_FALSE_POSITIVES]
+    return float((others >= threshold).mean()), float((members >= threshold).mean())
+
+
+def _density_ratio(records: np.ndarray, synthetic: np.ndarray, reference: np.ndarray, seed: int) -> np.ndarray:
+    """Log ratio of the distances to a near record of the reference and to a near synthetic one, in equal shares."""
+    # As many neighbours among each side's own number as make the same share of it, at least the nearest one.
+    share = _NUM_NEIGHBOURS / max(len(synthetic), len(reference))
+    distances = [nearest_distances(records, side, max(1, round(share * len(side)))) for side in (reference, synthetic)]
+    return np.log(distances[0] + 1e-9) - np.log(distances[1] + 1e-9)
+
+
+def _classifier(records: np.ndarray, synthetic: np.ndarray, reference: np.ndarray, seed: int) -> np.ndarray:
+    from sklearn.ensemble import RandomForestClassifier
+
+    forest = RandomForestClassifier(
+        100, min_samples_leaf=3, max_samples=0.5, class_weight="balanced", random_state=seed
+    )
+    forest.fit(np.concatenate([synthetic, reference]), np.repeat([1, 0], [len(synthetic), len(reference)]))
+    return forest.predict_proba(records)[:, 1]

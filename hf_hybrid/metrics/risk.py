@@ -1,0 +1,237 @@
+"""Risk: how much better an attack does on patients learned from than on unseen ones, and what that decides.
+
+A patient is the unit of every interval. `bounds(z)` of a risk gives both ends at `z` standard normal deviations, so
+that one number serves every level that a correction for several tests may ask for.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from scipy.stats import norm
+
+from hf_hybrid.metrics.utility import Estimate, bootstrap_weights
+
+LEVEL = 0.025  # one-sided: the ends of a 95 % interval
+# A failed release cannot be pushed, whatever is said for it: one honest one in a thousand, not one in forty.
+FAIL_LEVEL = 0.001
+MIN_PATIENTS, MIN_REPLICATES = 10, 20  # fewer show no spread that could be relied on
+UNKNOWN = (-1.0, 1.0)  # bounds where nothing is known
+_Z = float(norm.isf(LEVEL))
+_MAX_Z = 40.0
+
+
+class Risk(Protocol):
+    """A number that is 0 where nothing is given away, with bounds.
+
+    Attributes:
+        value: at most 1.
+        num_unseen: unseen patients it rests on.
+    """
+
+    value: float
+    num_unseen: int
+
+    def bounds(self, z: float) -> tuple[float, float]:
+        """Lower and upper end at `z` standard normal deviations."""
+
+
+@dataclass(frozen=True)
+class RateRisk:
+    """(members - unseen) / (1 - unseen), of how often an attack succeeds; as anonymeter defines a risk.
+
+    Giomi et al. 2023 (arXiv 2211.10459, equation 2), but not cut at 0. Bounds by Newcombe 1998 (Statist. Med. 17, 873,
+    method 10): they hold for few patients and for none that is hit, where resampling sees no spread at all.
+
+    Args:
+        members: share of successes of each patient learned from, `(num_members,)`, from 0 to 1.
+        unseen: the same of patients that nothing was learned from.
+    """
+
+    members: np.ndarray
+    unseen: np.ndarray
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Mean success among members and among unseen patients."""
+        return float(np.mean(self.members)), float(np.mean(self.unseen))
+
+    @property
+    def num_unseen(self) -> int:
+        """Number of unseen patients."""
+        return len(self.unseen)
+
+    @property
+    def value(self) -> float:
+        """The risk."""
+        member, unseen = self.rates
+        return self._scaled(member - unseen)
+
+    def bounds(self, z: float) -> tuple[float, float]:
+        """Lower and upper end at `z` standard normal deviations."""
+        member, unseen = self.rates
+        if unseen == 1:  # what works on everybody says nothing of anybody
+            return UNKNOWN
+        (low, high), (other_low, other_high) = (
+            wilson(rate, len(side), z) for rate, side in ((member, self.members), (unseen, self.unseen))
+        )
+        down, up = math.hypot(member - low, other_high - unseen), math.hypot(high - member, unseen - other_low)
+        return self._scaled(member - unseen - down), min(self._scaled(member - unseen + up), 1.0)
+
+    def resampled(self, num_bootstraps: int) -> "EstimatedRisk":
+        """The same risk with the spread that shares have, which is less than that of yes and no.
+
+        Args:
+            num_bootstraps: replicates, drawn over patients.
+        """
+        weights = (
+            bootstrap_weights(np.arange(len(side)), num_bootstraps, seed)
+            for seed, side in enumerate((self.members, self.unseen))
+        )
+        member, unseen = (
+            one @ side / len(side) for one, side in zip(weights, (self.members, self.unseen), strict=True)
+        )
+        return EstimatedRisk(Estimate(self.value, _risk(member - unseen, unseen)), self.num_unseen)
+
+    def _scaled(self, difference: float) -> float:
+        return float(_risk(difference, self.rates[1]))
+
+
+@dataclass(frozen=True)
+class EstimatedRisk:
+    """A bootstrap estimate as a risk; bounds are normal, from the spread of its replicates.
+
+    Args:
+        estimate: 0 where nothing is given away.
+        num_unseen: unseen patients it rests on.
+    """
+
+    estimate: Estimate
+    num_unseen: int
+
+    @property
+    def value(self) -> float:
+        """The risk."""
+        return self.estimate.value
+
+    def bounds(self, z: float) -> tuple[float, float]:
+        """Lower and upper end at `z` standard normal deviations."""
+        if self.num_unseen < MIN_PATIENTS or len(self.estimate.replicates) < MIN_REPLICATES:
+            return UNKNOWN
+        return self.value - z * self._spread, min(self.value + z * self._spread, 1.0)
+
+    @cached_property
+    def _spread(self) -> float:
+        return float(np.nanstd(self.estimate.replicates))
+
+
+def _risk(difference: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """A difference as a share of what was left to gain; 0 where nothing was."""
+    left = 1 - np.asarray(unseen)
+    return np.where(left > 0, difference / np.where(left > 0, left, 1), 0.0)
+
+
+@dataclass(frozen=True)
+class ObservedRisk:
+    """A risk that was counted and not estimated: its bounds are its value."""
+
+    value: float
+    num_unseen: int
+
+    def bounds(self, z: float) -> tuple[float, float]:
+        """The value twice."""
+        return self.value, self.value
+
+
+def interval(risk: Risk) -> tuple[float, float]:
+    """The 95 % interval of a risk."""
+    return risk.bounds(_Z)
+
+
+def wilson(rate: float, count: int, z: float) -> tuple[float, float]:
+    """Wilson's interval of a proportion `rate` among `count`, at `z` standard normal deviations."""
+    centre, scale = rate + z**2 / (2 * count), 1 + z**2 / count
+    half = z * math.sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2))
+    return max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a family of risks may be.
+
+    Args:
+        fail_above: a risk that is surely above this fails.
+        pass_below: risks that are all surely below this pass.
+    """
+
+    fail_above: float
+    pass_below: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a family of risks decides.
+
+    Args:
+        word: `pass`, `fail` or `inconclusive`.
+        failed: positions of the risks that are surely too high, details behind the others.
+        patients_needed: for an inconclusive one, about how many unseen patients would settle it; None where no number
+            can be told.
+    """
+
+    word: str
+    failed: tuple[int, ...] = ()
+    patients_needed: int | None = None
+
+
+def judge(risks: Sequence[Risk], limit: Limit, details: Sequence[Risk] = ()) -> Verdict:
+    """Fails where a Holm-corrected lower bound lies above the limit, passes where every upper bound lies below it.
+
+    `details` are parts of the risks, each known less well than they: one may fail the family, none keeps it from
+    passing.
+
+    Holm 1979 (Scand. J. Stat. 6, 65): the risks are taken from the surest to the least sure, each against `FAIL_LEVEL`
+    divided by the number of those left. To pass, all must be below the limit, each at the full level: no correction
+    is needed for that (Berger 1982, doi:10.1080/00401706.1982.10487790).
+    """
+    certainties = [_certainty(risk, limit.fail_above) for risk in (*risks, *details)]
+    failed = []
+    for place, position in enumerate(np.argsort(certainties)[::-1]):
+        if certainties[position] <= norm.isf(FAIL_LEVEL / (len(certainties) - place)):
+            break
+        failed.append(int(position))
+    if failed:
+        return Verdict("fail", tuple(sorted(failed)))
+    open_ = [risk for risk in risks if not interval(risk)[1] < limit.pass_below]  # so that NaN does not pass
+    if not open_:
+        return Verdict("pass")
+    needed = [_patients_needed(risk, limit) for risk in open_]
+    return Verdict("inconclusive", patients_needed=None if None in needed else max(needed))
+
+
+def _certainty(risk: Risk, limit: float) -> float:
+    """The largest z whose lower bound lies above the limit; 0 where none does."""
+    if not risk.bounds(0.0)[0] > limit:
+        return 0.0
+    low, high = 0.0, _MAX_Z
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if risk.bounds(middle)[0] > limit else (low, middle)
+    return low
+
+
+def _patients_needed(risk: Risk, limit: Limit) -> int | None:
+    """With how many unseen patients the interval would leave the limit, if the value stayed and both sides grew."""
+    low, high = interval(risk)
+    if (low, high) == UNKNOWN:
+        return None
+    if risk.value < limit.pass_below:
+        factor = (high - risk.value) / (limit.pass_below - risk.value)
+    elif risk.value > limit.fail_above:
+        factor = (risk.value - low) / (risk.value - limit.fail_above) * float(norm.isf(FAIL_LEVEL)) / _Z
+    else:
+        return None
+    return math.ceil(risk.num_unseen * factor**2)

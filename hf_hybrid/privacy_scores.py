@@ -1,0 +1,319 @@
+"""Privacy of a release: every attack on patients learned from and on unseen ones, and what each family decides.
+
+An attacker holds the release and what he knows of some person; nothing here uses the model. All feature spaces are
+laid out by the release itself, so that patients learned from have no part in them that unseen ones have not.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import poisson
+
+from hf_hybrid import disclosure
+from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.limits import VERDICTS
+from hf_hybrid.metrics import predictors
+from hf_hybrid.metrics.copies import EXACT_IMAGE, EXACT_ROW, RowSpace, chance_of_rows, near_thresholds, nearest
+from hf_hybrid.metrics.membership import (
+    ATTACKS,
+    attack_auc,
+    attack_scores,
+    by_patient,
+    lowest_false_positives,
+    nearest_distances,
+)
+from hf_hybrid.metrics.reidentification import (
+    NUM_LINKED,
+    guessed_right,
+    linked,
+    mean_by_patient,
+    nearest_records,
+    singling_out,
+)
+from hf_hybrid.metrics.risk import FAIL_LEVEL, EstimatedRisk, Limit, ObservedRisk, RateRisk, Risk, interval, judge
+from hf_hybrid.metrics.score import Score
+from hf_hybrid.samplers import GaussianCopulaSampler, LatentRows
+from hf_hybrid.samplers.transform import TableTransform
+from hf_hybrid.samplers.validation import joint_features
+from hf_hybrid.schema import RecordSchema
+from hf_hybrid.utility_scores import EvaluationSet
+
+logger = logging.getLogger(__name__)
+
+MEMBERS, UNSEEN = "patients learned from", "unseen patients"
+TOGETHER = 100  # times as likely as if columns had nothing to do with each other may an equal row be
+_LOWER, _HIGHER = "lower is better", "higher is better"
+_ADVICE = {
+    "copies": "use a sampler that copies less (fewer steps, the copula), or train on more patients",
+    "membership": "use a sampler that remembers less: fewer steps, more shrinkage, the copula",
+    "attribute inference": "leave the columns named out, coarsen them, or use a sampler that remembers less",
+    "singling out": "coarsen rare combinations: merge categories, round numbers, trim bounds",
+    "linkability": "use a sampler that remembers less: fewer steps, more shrinkage, the copula",
+    "files": "remove what was found from the source columns and make the release again",
+}
+
+
+@dataclass(frozen=True)
+class Test:
+    """One risk and how a reader sees it; `is_detail` as `judge` understands it."""
+
+    risk: Risk
+    score: Score
+    is_detail: bool = False
+
+
+def score_privacy(
+    synthetic: EvaluationSet,
+    train: EvaluationSet,
+    unseen: EvaluationSet,
+    schema: RecordSchema,
+    options: EvaluationOptions,
+) -> dict:
+    """The part `privacy` of a report, without what only files can show.
+
+    Args:
+        synthetic: the release.
+        train: real records that it was learned from.
+        unseen: real records of other patients.
+        schema: of the release.
+        options: replicates and limits.
+    """
+    attacked = _Attacked(synthetic, train, unseen, schema, options)
+    limits = options.privacy
+    logger.info("privacy: copies")
+    families = [_family("copies", attacked.copies(), Limit(0.0, limits.copies))]
+    for name, tests, limit in (
+        ("membership", attacked.membership, limits.membership),
+        ("attribute inference", attacked.attribute_inference, limits.attribute_inference),
+        ("singling out", attacked.singling_out, limits.singling_out),
+        ("linkability", attacked.linkability, limits.linkability),
+    ):
+        logger.info("privacy: %s", name)
+        families.append(_family(name, tests(), Limit(limit, limit)))
+    return {"status": "measured", **overall(families), "screening": [one.to_dict() for one in attacked.screening()]}
+
+
+def files_family(leaks: list[str]) -> dict:
+    """The family of what files hold beside records.
+
+    Args:
+        leaks: what was found, see `audit.find_leaks`.
+    """
+    return {
+        "name": "files",
+        "verdict": "fail" if leaks else "pass",
+        "fails_above": 0.0,
+        "limit": 0.0,
+        "failed": leaks,
+        "patients_needed": None,
+        "advice": _ADVICE["files"] if leaks else None,
+        "scores": [],
+        "details": [],
+    }
+
+
+def overall(families: list[dict]) -> dict:
+    """The families and the verdict over all: that of the worst."""
+    return {"verdict": min((one["verdict"] for one in families), key=VERDICTS.index), "families": families}
+
+
+def _family(name: str, tests: list[Test], limit: Limit) -> dict:
+    whole, details = ([test for test in tests if test.is_detail is detail] for detail in (False, True))
+    verdict = judge([test.risk for test in whole], limit, [test.risk for test in details])
+    tests = [*whole, *details]
+    return {
+        "name": name,
+        "verdict": verdict.word,
+        "fails_above": limit.fail_above,
+        "limit": limit.pass_below,
+        "failed": [tests[place].score.name for place in verdict.failed],
+        "patients_needed": verdict.patients_needed,
+        "advice": _ADVICE[name] if verdict.word == "fail" else None,
+        "scores": [test.score.to_dict() for test in whole],
+        "details": [test.score.to_dict() for test in details],
+    }
+
+
+class _Attacked:
+    """The release, the patients learned from and the unseen ones, in the spaces in which they are compared.
+
+    Attributes:
+        sets: release, patients learned from, unseen patients.
+        cells: `RowSpace.features` of each.
+        images: principal components of the images of each, found on the release.
+        records: components and cells of each, and of the control, as `joint_features` scales them.
+        control: rows of a Gaussian copula that learned the same components and cells.
+    """
+
+    def __init__(
+        self,
+        synthetic: EvaluationSet,
+        train: EvaluationSet,
+        unseen: EvaluationSet,
+        schema: RecordSchema,
+        options: EvaluationOptions,
+    ) -> None:
+        if any(column.states is None for column in schema.table.values()):
+            schema = disclosure.protect(schema, train.frame, train.groups)
+        self.schema, self.options = schema, options
+        self.sets = [
+            EvaluationSet(one.pixels, disclosure.restrict(schema, one.frame), one.groups)
+            for one in (synthetic, train, unseen)
+        ]
+        self.synthetic, self.train, self.unseen = self.sets
+        space = RowSpace(schema, self.synthetic.frame)
+        self.cells = [space.features(one.frame) for one in self.sets]
+        pixels = [one.pixels for one in self.sets]
+        components, real = predictors.image_components(pixels[0], np.concatenate(pixels[1:]), seed=0)
+        self.images = [components, *np.split(real, [len(train)])]
+        rows = [
+            LatentRows(image.astype(np.float32), one.frame) for image, one in zip(self.images, self.sets, strict=True)
+        ]
+        copula = GaussianCopulaSampler().fit(rows[1].to_dataset(schema), schema, train.groups)
+        self.control = LatentRows.from_dataset(copula.sample(len(synthetic), seed=0), schema)
+        transform = TableTransform(schema).fit(rows[0].latents, rows[0].frame, np.arange(len(synthetic)))
+        self.records = [joint_features(transform, one) for one in (*rows, self.control)]
+
+    def copies(self) -> list[Test]:
+        """Exact and near copies of images, rows and whole records."""
+        library, *real = ((one.pixels, _beside(cells)) for one, cells in zip(self.sets, self.cells, strict=True))
+        thresholds = near_thresholds(nearest(*real[1], *real[0]), len(self.synthetic) / len(self.train))
+        found = [nearest(*side, *library, thresholds) for side in real]
+        tests = []
+        for name, limit in (("image", EXACT_IMAGE), ("row", EXACT_ROW)):
+            rates = self._rates(*(getattr(one, name) <= limit for one in found))
+            # Who of those learned from has a copy is counted, not estimated, unless such things happen by chance.
+            counted = rates.rates[1] == 0 and (name == "image" or self._is_no_chance(found[0].row <= limit))
+            risk = ObservedRisk(rates.value, rates.num_unseen) if counted else rates
+            tests.append(_rate_test(f"exact copy: {name}", rates, f"the same {name} is in the release", risk))
+        for name, limit, meaning in (
+            ("image", thresholds[0], "the release has their image, perhaps mirrored, shifted, brighter or darker"),
+            ("row", thresholds[1], "the release has their row, perhaps with small changes"),
+            ("record", 1.0, "the release has their image and row in one record, perhaps with small changes"),
+        ):
+            tests.append(
+                _rate_test(f"near copy: {name}", self._rates(*(getattr(one, name) <= limit for one in found)), meaning)
+            )
+        return tests
+
+    def _is_no_chance(self, hit: np.ndarray) -> bool:
+        """Whether so many rows that are equal cannot have come about by chance."""
+        expected = len(self.synthetic) * chance_of_rows(self.synthetic.frame, self.train.frame).sum()
+        return bool(hit.any()) and poisson.sf(hit.sum() - 1, TOGETHER * expected) < FAIL_LEVEL
+
+    def membership(self) -> list[Test]:
+        """AUC of each attack above that of the same attack on the control."""
+        dim, tests = self.images[0].shape[1], []
+        for what, part in (("record", slice(None)), ("image", slice(dim)), ("row", slice(dim, None))):
+            synthetic, train, unseen, control = (one[:, part] for one in self.records)
+            attacks = ATTACKS if what == "record" else ATTACKS[:1]
+            on_release, on_control = (
+                attack_scores(train, self.train.groups, unseen, self.unseen.groups, one, attacks)
+                for one in (synthetic, control)
+            )
+            for attack, scores in on_release.items():
+                sides, floor_sides = (
+                    [by_patient(side, one.groups) for side, one in zip(both, self.sets[1:], strict=True)]
+                    for both in (scores, on_control[attack])
+                )
+                found, floor = (attack_auc(*both, self.options.bootstraps) for both in (sides, floor_sides))
+                reference = {"AUC on the release": found.value, "AUC on a Gaussian copula": floor.value}
+                if point := lowest_false_positives(*sides):
+                    reference |= {"false positives": point[0], "true positives": point[1]}
+                risk = EstimatedRisk(found.minus(floor), self.unseen.num_patients)
+                meaning = "how much better an attacker tells who was learned from than from a Gaussian copula (AUC)"
+                tests.append(self._test(f"{attack.replace('_', ' ')} attack: {what}", risk, reference, meaning))
+        return tests
+
+    def attribute_inference(self) -> list[Test]:
+        """Guesses of every column from all others, without and with the image."""
+        tests = []
+        for known, weight in (("the other columns", 0.0), ("the image and the other columns", 1.0)):
+            every = [[], []]
+            images = [weight / image.shape[1] * image for image in self.images]
+            for name, column in self.schema.table.items():
+                library, *real = (
+                    np.concatenate([image, *(cells[other] for other in cells if other != name)], axis=1)
+                    for image, cells in zip(images, self.cells, strict=True)
+                )
+                shares = []
+                for features, one, of_all in zip(real, self.sets[1:], every, strict=True):
+                    match = nearest_records(features, library)[:, 0]
+                    guess = self.synthetic.frame[name].iloc[match].reset_index(drop=True)
+                    right, has_value = guessed_right(column, one.frame[name].reset_index(drop=True), guess)
+                    shares.append(mean_by_patient(right[has_value], one.groups[has_value]))
+                    of_all.append((right[has_value], one.groups[has_value]))
+                if min(map(len, shares)) >= self.schema.min_patients:
+                    meaning = f"`{name}` is guessed right from {known} and the release"
+                    tests.append(_rate_test(f"`{name}` from {known}", RateRisk(*shares), meaning, is_detail=True))
+            shares = [mean_by_patient(*map(np.concatenate, zip(*of_all, strict=True))) for of_all in every]
+            rates, meaning = RateRisk(*shares), f"a cell is guessed right from {known} and the release"
+            tests.append(
+                _rate_test(f"any cell from {known}", rates, meaning, rates.resampled(self.options.bootstraps))
+            )
+        return tests
+
+    def singling_out(self) -> list[Test]:
+        """Predicates that single out one synthetic record."""
+        sides = [(one.frame.reset_index(drop=True), one.groups) for one in self.sets[1:]]
+        estimate, rates = singling_out(
+            self.synthetic.frame, self.control.frame, *sides, self.schema, self.options.bootstraps
+        )
+        risk = EstimatedRisk(estimate, self.unseen.num_patients)
+        meaning = "a description that fits one synthetic record fits exactly one patient learned from"
+        names = ("of the release", "of a Gaussian copula", UNSEEN)
+        return [self._test("descriptions", risk, dict(zip(names, rates, strict=True)), meaning)]
+
+    def linkability(self) -> list[Test]:
+        """Whether the release tells which image belongs to which row, and which half of a row to the other."""
+        rows = [_beside(cells) for cells in self.cells]
+        pairs = {"image and row": (self.images, rows)}
+        names = np.random.default_rng(0).permutation(list(self.schema.table))
+        if len(names) > 1:
+            halves = np.array_split(names, 2)
+            pairs["halves of a row"] = tuple(
+                [np.concatenate([cells[name] for name in half], axis=1) for cells in self.cells] for half in halves
+            )
+        tests = []
+        for name, spaces in pairs.items():
+            hits = [linked(*(nearest_records(one[side], one[0], NUM_LINKED) for one in spaces)) for side in (1, 2)]
+            meaning = f"both lie nearest to one synthetic record, which links them: {name}"
+            tests.append(_rate_test(name, self._rates(*hits), meaning))
+        return tests
+
+    def screening(self) -> list[Score]:
+        """Distances that are widely reported; they miss leaks that the attacks find, and decide nothing here."""
+        synthetic, train, unseen, _ = self.records
+        count = self.unseen.num_patients
+        patients = np.random.default_rng(0).permutation(np.unique(self.train.groups))[:count]
+        sides = train[np.isin(self.train.groups, patients)], unseen
+        near, second = ([nearest_distances(synthetic, side, place) for side in sides] for place in (1, 2))
+        ratios = [np.median(one / np.maximum(two, 1e-9)) for one, two in zip(near, second, strict=True)]
+        meaning = "screening only: releases of copies pass it"
+        closer = float((near[0] < near[1]).mean())
+        return [
+            Score("DCR share", closer, None, _LOWER, (0.0, 1.0), 2 * count, {"no difference": 0.5}, meaning),
+            Score("NNDR", float(ratios[0]), None, _HIGHER, (0.0, 1.0), 2 * count, {UNSEEN: float(ratios[1])}, meaning),
+        ]
+
+    def _rates(self, members: np.ndarray, unseen: np.ndarray) -> RateRisk:
+        """Whether any record of a patient was hit."""
+        return RateRisk(
+            *(by_patient(hit * 1.0, one.groups) for hit, one in zip((members, unseen), self.sets[1:], strict=True))
+        )
+
+    def _test(self, name: str, risk: Risk, reference: dict[str, float], meaning: str) -> Test:
+        n = self.train.num_patients + self.unseen.num_patients
+        return Test(risk, Score(name, risk.value, interval(risk), _LOWER, (None, 1.0), n, reference, meaning))
+
+
+def _rate_test(name: str, rates: RateRisk, meaning: str, risk: Risk | None = None, is_detail: bool = False) -> Test:
+    risk, n = risk or rates, len(rates.members) + len(rates.unseen)
+    reference = dict(zip((MEMBERS, UNSEEN), rates.rates, strict=True))
+    score = Score(name, risk.value, interval(risk), _LOWER, (None, 1.0), n, reference, meaning)
+    return Test(risk, score, is_detail)
+
+
+def _beside(cells: dict[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate(list(cells.values()), axis=1)

@@ -1,0 +1,77 @@
+"""Planted leaks are caught by the family that is meant for them, and fresh draws never fail."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FAMILIES = ["copies", "membership", "attribute inference", "singling out", "linkability"]
+
+
+@pytest.fixture(scope="module")
+def planted():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "scripts")
+        import planted_leaks
+
+        yield planted_leaks
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def setting(planted, request):
+    return planted.Setting(request.param, num_records=240, multiple=2)
+
+
+def families(section: dict) -> dict[str, dict]:
+    assert [one["name"] for one in section["families"]] == FAMILIES
+    return {one["name"]: one for one in section["families"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plant", ["fresh draws", "copula"])
+def test_an_honest_release_never_fails(setting, plant):
+    section = setting.score(plant)
+    assert section["verdict"] in ("pass", "inconclusive")
+    for name, family in families(section).items():
+        assert family["verdict"] != "fail", (name, family["failed"])
+        assert (family["patients_needed"] is None) or family["verdict"] == "inconclusive"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("plant", "failed"),
+    [
+        ("training records", {"exact copy: image", "exact copy: row", "near copy: record"}),
+        ("small noise", {"near copy: image", "near copy: row", "near copy: record"}),
+        ("mirrored images", {"exact copy: image", "near copy: image"}),
+        ("rows joined to other images", {"exact copy: image", "exact copy: row"}),
+        ("5 % copies", {"exact copy: image", "exact copy: row"}),
+        ("overfitted sampler", {"near copy: row"}),
+    ],
+)
+def test_a_planted_leak_fails_the_family_of_copies(setting, plant, failed):
+    copies = families(setting.score(plant))["copies"]
+    assert copies["verdict"] == "fail" and failed <= set(copies["failed"]), copies["failed"]
+    assert copies["advice"].startswith("use a sampler that copies less")
+    if plant in ("mirrored images", "rows joined to other images"):
+        assert "near copy: record" not in copies["failed"]
+
+
+@pytest.mark.slow
+def test_a_release_of_training_records_fails_every_attack(setting):
+    found = families(setting.score("training records"))
+    assert {name: one["verdict"] for name, one in found.items()} == dict.fromkeys(FAMILIES, "fail")
+    assert found["membership"]["scores"][0]["reference"]["AUC on the release"] > 0.85  # one in seven was not drawn
+
+
+@pytest.mark.slow
+def test_every_number_says_what_it_is_read_against(setting):
+    section = setting.score("copula")
+    scores = [score for family in section["families"] for score in (*family["scores"], *family["details"])]
+    assert len(scores) > 30
+    for score in scores:
+        low, high = score["interval"]
+        assert low <= score["value"] <= high and score["n"] > 0 and score["reference"] and score["meaning"]
+        assert score["direction"] == "lower is better"
+    dcr, nndr = section["screening"]
+    assert dcr["reference"] == {"no difference": 0.5} and "unseen patients" in nndr["reference"]
