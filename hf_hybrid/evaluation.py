@@ -54,6 +54,7 @@ def evaluate_release(
     options: EvaluationOptions | None = None,
     schema: str | Path | None = None,
     targets: list[str] | None = None,
+    parts: Collection[str] = PARTS,
 ) -> Report:
     """Scores a release folder against real records.
 
@@ -64,6 +65,7 @@ def evaluate_release(
         options: how to score.
         schema: schema file whose columns override those of the release.
         targets: columns to predict; the schema's when None.
+        parts: of the report, which ones to measure.
 
     Raises:
         InputError: a dataset cannot be read, train is not what the release was learned from, or train and test share
@@ -113,11 +115,12 @@ def evaluate_release(
     if shared := test_images & train_images:
         found = f"{len(shared)} of {len(test_images)} in both"
         raise InputError(f"expected other images in `test` than in `train`, found {found}: {advice}")
-    report = evaluate_sets(*sets, schema, options)
+    report = evaluate_sets(*sets, schema, options, parts)
     names = [path.relative_to(release).as_posix() for path in Path(release).rglob("*") if path.is_file()]
     names = [name for name in names if gate.RELEASE.allowed.fullmatch(name)]
-    families = [*report.privacy["families"], files_family(find_leaks(release, names, private))]
-    report.privacy |= overall(families)
+    if "privacy" in parts:
+        families = [*report.privacy["families"], files_family(find_leaks(release, names, private))]
+        report.privacy |= overall(families)
     report.provenance["files"] = hash_files(release, gate.evaluated_files(names))
     return report
 
