@@ -1,6 +1,5 @@
 """The evidence about a release: real train and test records and synthetic ones -> `Report`."""
 
-from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +11,7 @@ from hf_hybrid import gate
 from hf_hybrid.audit import find_leaks
 from hf_hybrid.cells import is_missing, to_category
 from hf_hybrid.errors import InputError
-from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.evaluation_options import PARTS, EvaluationOptions
 from hf_hybrid.fidelity_scores import score_fidelity
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.features import extractor_name
@@ -24,8 +23,6 @@ from hf_hybrid.utility_scores import EvaluationSet, score_targets
 
 if TYPE_CHECKING:
     from hf_hybrid.records import Records
-
-PARTS = ("utility", "fidelity", "pairing", "privacy")
 
 
 def _not_measured(reason: str = "it was not asked for") -> dict:
@@ -54,7 +51,6 @@ def evaluate_release(
     options: EvaluationOptions | None = None,
     schema: str | Path | None = None,
     targets: list[str] | None = None,
-    parts: Collection[str] = PARTS,
 ) -> Report:
     """Scores a release folder against real records.
 
@@ -65,7 +61,6 @@ def evaluate_release(
         options: how to score.
         schema: schema file whose columns override those of the release.
         targets: columns to predict; the schema's when None.
-        parts: of the report, which ones to measure.
 
     Raises:
         InputError: a dataset cannot be read, train is not what the release was learned from, or train and test share
@@ -115,10 +110,10 @@ def evaluate_release(
     if shared := test_images & train_images:
         found = f"{len(shared)} of {len(test_images)} in both"
         raise InputError(f"expected other images in `test` than in `train`, found {found}: {advice}")
-    report = evaluate_sets(*sets, schema, options, parts)
+    report = evaluate_sets(*sets, schema, options)
     names = [path.relative_to(release).as_posix() for path in Path(release).rglob("*") if path.is_file()]
     names = [name for name in names if gate.RELEASE.allowed.fullmatch(name)]
-    if "privacy" in parts:
+    if report.privacy["status"] == "measured":
         families = [*report.privacy["families"], files_family(find_leaks(release, names, private))]
         report.privacy |= overall(families)
     report.provenance["files"] = hash_files(release, gate.evaluated_files(names))
@@ -166,7 +161,6 @@ def evaluate_sets(
     test: EvaluationSet,
     schema: RecordSchema,
     options: EvaluationOptions | None = None,
-    parts: Collection[str] = PARTS,
 ) -> Report:
     """Scores synthetic records against real ones that are already in memory.
 
@@ -176,7 +170,6 @@ def evaluate_sets(
         test: real records of other patients.
         schema: of the release; each of its targets is predicted from the image and from all other columns.
         options: how to score.
-        parts: of the report, which ones to measure.
     """
     options = options or EvaluationOptions()
     packages = ("numpy", "scikit-learn", *(("torch",) if options.image_model == "cnn" else ()))
@@ -185,7 +178,7 @@ def evaluate_sets(
     facts = {"configuration": configuration, "versions": {name: version(name) for name in packages}}
     report = Report(provenance=facts)
     for name, score in zip(PARTS, (_utility, score_fidelity, score_pairing, score_privacy), strict=True):
-        asked = name in parts
+        asked = name in options.parts
         section = score(synthetic, train, test, schema, options) if asked else _not_measured()
         setattr(report, name, section)
     return report

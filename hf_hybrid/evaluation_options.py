@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from hf_hybrid.errors import InputError
 from hf_hybrid.limits import LIMITS
 
+PARTS = ("utility", "fidelity", "pairing", "privacy")  # of a report
+
 
 @dataclass(kw_only=True)
 class PrivacyLimits:
@@ -48,6 +50,7 @@ class EvaluationOptions:
         image_model: "linear" (principal components of 32 px images) or "cnn" (a small convolutional network).
         extractor: of the image features that fidelity is measured in: "random" (a random convolutional network, no
             download), or a model of the Hub that `transformers` loads, such as a chest radiograph encoder.
+        parts: what to measure; a release without privacy cannot be pushed.
         privacy: which risks the release may bear.
     """
 
@@ -55,10 +58,13 @@ class EvaluationOptions:
     bootstraps: int = 500
     image_model: str = "linear"
     extractor: str = "random"
+    parts: list[str] = field(default_factory=lambda: list(PARTS))
     privacy: PrivacyLimits = field(default_factory=PrivacyLimits)
 
     def __post_init__(self) -> None:
         """Checks the values."""
+        if not set(self.parts) <= set(PARTS):
+            raise InputError(f"expected `parts` among {list(PARTS)}, found {self.parts}")
         if self.image_model not in ("linear", "cnn"):
             raise InputError(f"expected `image_model` linear or cnn, found {self.image_model!r}")
         for name in ("seeds", "bootstraps"):

@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 import io
 import json
 
@@ -15,14 +14,20 @@ from hf_hybrid import charts, evaluation, provenance, utility_scores
 from hf_hybrid.commands import cli, evaluate
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation import Report
-from hf_hybrid.evaluation_options import EvaluationOptions, PrivacyLimits
+from hf_hybrid.evaluation_options import PARTS, EvaluationOptions, PrivacyLimits
 from hf_hybrid.metrics import predictors
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 from hf_hybrid.tables import to_arrow
 from hf_hybrid.utility_scores import EvaluationSet
 
 FAST = EvaluationOptions(seeds=1, bootstraps=60)
-evaluate_sets = functools.partial(evaluation.evaluate_sets, parts=["utility"])
+UTILITY = dataclasses.replace(FAST, parts=["utility"])
+
+
+def evaluate_sets(*arguments) -> Report:
+    """Utility alone."""
+    *sets, options = arguments
+    return evaluation.evaluate_sets(*sets, dataclasses.replace(options, parts=["utility"]))
 
 
 def draw(num_records: int, seed: int, sign: int = 1) -> EvaluationSet:
@@ -102,6 +107,7 @@ def test_every_number_says_what_it_is(same_distribution):
     assert report["provenance"]["configuration"] == {
         **{"seeds": 2, "bootstraps": 100, "image_model": "linear"},
         "extractor": "random convolutional network (seed 0)",
+        "parts": ["utility"],
         "privacy": limits,
     }
     row = report["utility"]["scores"][0]
@@ -377,9 +383,7 @@ def test_a_release_folder_is_scored_as_the_records_in_it(folders):
     assert report.provenance["files"] == provenance.hash_files(
         release, ["data/train-00000-of-00001.parquet", "schema.json"]
     )
-    other_target = evaluation.evaluate_release(
-        release, f"{real}:train", f"{real}:test", FAST, targets=["sex"], parts=["utility"]
-    )
+    other_target = evaluation.evaluate_release(release, f"{real}:train", f"{real}:test", UTILITY, targets=["sex"])
     assert {row["target"] for row in other_target.utility["scores"]} == {"sex"}
 
 
@@ -461,7 +465,7 @@ def test_the_command_completes_the_release(folders, capsys):
     assert evaluate.main(options) == 0
     expected = Report(**json.loads((release / "report.json").read_text("utf-8")))
     assert expected.utility == evaluate_sets(*sets, schema("died"), FAST).utility
-    assert {getattr(expected, part)["status"] for part in evaluation.PARTS} == {"measured"}
+    assert {getattr(expected, part)["status"] for part in PARTS} == {"measured"}
     assert capsys.readouterr().out == charts.format_report(expected)
     published = {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*.*")}
     assert {"README.md", "report.html", "assets/utility_died.png"} < set(published)

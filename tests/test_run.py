@@ -42,7 +42,7 @@ TINY = {
         },
     },
     "release": {"multiple": 2, "license": "apache-2.0"},
-    "evaluation": {"seeds": 1, "bootstraps": 20},
+    "evaluation": {"parts": ["utility"], "seeds": 1, "bootstraps": 20},
 }
 
 
@@ -114,8 +114,14 @@ def test_the_report_measures_the_targets_of_the_cohort(whole):
     assert {score["inputs"] for score in report["utility"]["scores"]} == {"image", "table", "both"}
 
 
-def test_the_release_may_be_pushed(whole, capsys):
-    assert cli.main(["push", str(whole / "release"), "--repo_id", "me/mine", "--dry_run"]) == 0
+def test_the_release_may_be_pushed_once_privacy_is_measured(whole, tmp_path, capsys):
+    release, records = shutil.copytree(whole / "release", tmp_path / "release"), whole / "logs" / "records"
+    words = ["push", str(release), "--repo_id", "me/mine", "--dry_run"]
+    assert cli.main(words) == 3
+    assert "in which privacy was measured, found none" in capsys.readouterr().err
+    sides = [f"--train={records}:train", f"--test={records}:test"]
+    assert cli.main(["evaluate", str(release), *sides, "--seeds=1", "--bootstraps=20"]) == 0
+    assert cli.main(words) == 0
     assert "would send data/train-00000-of-00001.parquet" in capsys.readouterr().out
 
 
