@@ -39,6 +39,12 @@ def protect(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray) -> Re
     return RecordSchema(columns, schema.min_patients, schema.missing_values)
 
 
+def protected(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray) -> RecordSchema:
+    """The schema as it is where it is protected already, as that of a release is; see `protect` otherwise."""
+    is_open = any(column.states is None for column in schema.table.values())
+    return protect(schema, frame, groups) if is_open else schema
+
+
 def restrict(schema: RecordSchema, frame: pd.DataFrame) -> pd.DataFrame:
     """Cells brought into what a protected schema allows: the table that a sampler may learn.
 

@@ -61,8 +61,7 @@ def score_fidelity(
         options: with the extractor of image features.
     """
     logger.info("fidelity")
-    if any(column.states is None for column in schema.table.values()):
-        schema = disclosure.protect(schema, train.frame, train.groups)
+    schema = disclosure.protected(schema, train.frame, train.groups)
     rng = np.random.default_rng(0)
     size = min(len(synthetic), len(train), MAX_RECORDS)
     sides = [*(one.take(rng.permutation(len(one))[:size]) for one in (synthetic, train)), unseen]

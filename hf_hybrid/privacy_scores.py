@@ -154,8 +154,7 @@ class _Attacked:
         schema: RecordSchema,
         options: EvaluationOptions,
     ) -> None:
-        if any(column.states is None for column in schema.table.values()):
-            schema = disclosure.protect(schema, train.frame, train.groups)
+        schema = disclosure.protected(schema, train.frame, train.groups)
         self.schema, self.options = schema, options
         self.sets = [
             EvaluationSet(one.pixels, disclosure.restrict(schema, one.frame), one.groups)
