@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from hf_hybrid.comparison import Comparison, EvaluationSet
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.folders import new_folder, private_folder
@@ -34,7 +35,7 @@ from hf_hybrid.records import Records
 from hf_hybrid.samplers import LatentRows, Sampler, latent_names
 from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.samplers.validation import joint_features
-from hf_hybrid.utility_scores import REAL, EvaluationSet, real_and_whole, score_targets, training_sets, whole_release
+from hf_hybrid.utility_scores import REAL, real_and_whole, score_targets, training_sets, whole_release
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +156,8 @@ class Judge:
         else:
             pixels = np.concatenate([_grey_squares(batch) for batch in decode_images(self.codec, sample.latents)])
             synthetic = EvaluationSet(pixels, sample.frame, np.arange(len(sample)))
-        targets = score_targets(synthetic, *self.real_sets, self.schema, self.options, real_and_whole)
+        comparison = Comparison(synthetic, *self.real_sets, self.schema, self.options)
+        targets = score_targets(comparison, real_and_whole)
         sets = training_sets(len(self.learned), len(synthetic), seed)
         name = REAL if sample is None else whole_release(sets).name
         estimates = {}

@@ -6,6 +6,8 @@ A fact that is missing fails the render; nothing is guessed and nothing is left 
 import base64
 import functools
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -29,15 +31,39 @@ def release_card(folder: str | Path) -> DatasetCard:
     return DatasetCard(_render("dataset_card.md.jinja", **vars(facts), card_data=_dataset_card_data(facts)))
 
 
-def report_html(folder: str | Path) -> str:
+@dataclass
+class PrivateFacts:
+    """What the publisher's own page shows beside the report.
+
+    Args:
+        pictures: PNG files by name: `real`, `reconstructions` and `closest_images`, as far as there are some.
+        rows: closest rows, each with its `distance` and `cells`, column -> the private and the synthetic text.
+    """
+
+    pictures: dict[str, bytes]
+    rows: list[dict]
+
+
+def report_html(
+    folder: str | Path, charts: Mapping[str, list] | None = None, private: PrivateFacts | None = None
+) -> str:
     """The report of a release as one self-contained page: no script, no address to load from.
+
+    Args:
+        folder: the release.
+        charts: part of the report -> its `charts.Chart`s.
+        private: what makes it the publisher's own page, which never lies in the release.
 
     Raises:
         InputError: a file or a fact is missing.
     """
-    facts = release_facts(folder)
-    images = {name: _data_uri(Path(folder) / name) for name in [facts.samples, *facts.charts]}
-    return _render("report.html.jinja", **vars(facts), images=images)
+    facts = vars(release_facts(folder))
+    shown = {name: _data_uri(content) for name, content in private.pictures.items()} if private else {}
+    samples = _data_uri((Path(folder) / facts["samples"]).read_bytes())
+    drawn = charts or {}
+    return _render(
+        "report.html.jinja", **facts | {"samples": samples, "charts": drawn}, private=private or {}, pictures=shown
+    )
 
 
 def benchmark_table(result: dict) -> str:
@@ -48,7 +74,7 @@ def benchmark_table(result: dict) -> str:
 def benchmark_html(result: dict, chart: str | Path) -> str:
     """The same as one self-contained page with its chart, a PNG file."""
     facts = benchmark_facts(result)
-    return _render("benchmark.html.jinja", **vars(facts), **result, chart=_data_uri(Path(chart)))
+    return _render("benchmark.html.jinja", **vars(facts), **result, chart=_data_uri(Path(chart).read_bytes()))
 
 
 def codec_card(folder: str | Path) -> ModelCard:
@@ -79,8 +105,8 @@ def _model_card(facts: ModelFacts, tags: list[str]) -> ModelCard:
     return ModelCard(_render("model_card.md.jinja", **vars(facts), card_data=data))
 
 
-def _data_uri(png: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(png.read_bytes()).decode()
+def _data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def _dataset_card_data(facts: ReleaseFacts) -> DatasetCardData:

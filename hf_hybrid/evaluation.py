@@ -1,28 +1,41 @@
 """The evidence about a release: real train and test records and synthetic ones -> `Report`."""
 
+import hashlib
+import json
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pandas as pd
+from tqdm.auto import tqdm
 
 from hf_hybrid import gate
 from hf_hybrid.audit import find_leaks
-from hf_hybrid.cells import is_missing, to_category
+from hf_hybrid.compared_records import ComparedRecords, load_compared
+from hf_hybrid.comparison import Comparison, EvaluationSet
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation_options import PARTS, EvaluationOptions
 from hf_hybrid.fidelity_scores import score_fidelity
-from hf_hybrid.metrics import predictors
+from hf_hybrid.folders import private_folder, write_atomically
+from hf_hybrid.measurement_scores import read_measurements, score_measurements
 from hf_hybrid.metrics.features import extractor_name
+from hf_hybrid.models import AlphaGAN
 from hf_hybrid.pairing_scores import score_pairing
+from hf_hybrid.pipeline import load_codec
 from hf_hybrid.privacy_scores import files_family, overall, score_privacy
-from hf_hybrid.provenance import hash_files, read_provenance
-from hf_hybrid.schema import RecordSchema, load_description
-from hf_hybrid.utility_scores import EvaluationSet, score_targets
+from hf_hybrid.provenance import code_hash, hash_files, versions
+from hf_hybrid.reconstruction_scores import score_reconstruction
+from hf_hybrid.schema import RecordSchema
+from hf_hybrid.utility_scores import score_targets
 
-if TYPE_CHECKING:
-    from hf_hybrid.records import Records
+# What of the options has a say in each part.
+_DECIDES = {
+    "utility": ("seeds", "bootstraps", "image_model"),
+    "fidelity": ("bootstraps", "extractor"),
+    "pairing": ("bootstraps", "image_model"),
+    "privacy": ("bootstraps", "privacy"),
+}
 
 
 def _not_measured(reason: str = "it was not asked for") -> dict:
@@ -30,18 +43,38 @@ def _not_measured(reason: str = "it was not asked for") -> dict:
 
 
 @dataclass
+class Findings:
+    """What an evaluation found for the publisher's eyes only.
+
+    Args:
+        compared: release and real records.
+        closest_pairs: see `privacy_scores.ClosestPair`.
+        codec: that made the release, if it was given.
+    """
+
+    compared: ComparedRecords
+    closest_pairs: list[dict]
+    codec: AlphaGAN | None
+
+
+@dataclass
 class Report:
-    """The evidence about a release; every part says in `status` whether it was measured, or else its `reason`."""
+    """The evidence about a release; every part says in `status` whether it was measured, or else its `reason`.
+
+    `findings` are not part of `to_dict`.
+    """
 
     utility: dict = field(default_factory=_not_measured)
     fidelity: dict = field(default_factory=_not_measured)
     pairing: dict = field(default_factory=_not_measured)
     privacy: dict = field(default_factory=_not_measured)
     provenance: dict = field(default_factory=dict)
+    closest_pairs: list[dict] = field(default_factory=list, repr=False)
+    findings: Findings | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict:
         """The content of `report.json`: the same for the same records, options and versions."""
-        return asdict(self)
+        return deepcopy({name: getattr(self, name) for name in (*PARTS, "provenance")})
 
 
 def evaluate_release(
@@ -51,6 +84,9 @@ def evaluate_release(
     options: EvaluationOptions | None = None,
     schema: str | Path | None = None,
     targets: list[str] | None = None,
+    codec: str | Path | None = None,
+    measurements: str | Path | None = None,
+    private_dir: str | Path | None = None,
 ) -> Report:
     """Scores a release folder against real records.
 
@@ -61,98 +97,55 @@ def evaluate_release(
         options: how to score.
         schema: schema file whose columns override those of the release.
         targets: columns to predict; the schema's when None.
+        codec: that made the release, to score its reconstructions; not measured when None.
+        measurements: CSV file with `file_name` and numbers measured in real images; not measured when None.
+        private_dir: folder that keeps what has been measured, so that a second run redoes only what has changed.
 
     Raises:
         InputError: a dataset cannot be read, train is not what the release was learned from, or train and test share
             patients or images.
     """
-    from hf_hybrid.records import load_records
-
-    released = RecordSchema.load(Path(release) / "schema.json")
-    description = released.to_dict()
-    for name, entry in (load_description(schema).get("columns") or {} if schema else {}).items():
-        description["columns"][name] = {**description["columns"].get(name, {}), **entry}
-    schema = RecordSchema.from_dict(description).with_targets(targets)
-    changed = [name for name in {**released.table, **schema.table} if _kept(released, name) != _kept(schema, name)]
-    if changed:
-        raise InputError(
-            f"expected `schema` to leave released columns as they are, found other kinds, bounds or categories of "
-            f"{changed}: change only how private records are read, or generate the release again"
+    compared = load_compared(release, train, test, schema, targets)
+    options, records, model = options or EvaluationOptions(), compared.records, None
+    if codec:
+        model, facts = load_codec(codec)
+        if _through_json(model.arguments) != compared.codec_config:
+            raise InputError("expected the `codec` that the release was made with, found another: name that one")
+    cache = _Cache(Path(private_dir) / "cache" if private_dir else None, compared)
+    report = evaluate_sets(*compared.sets, compared.schema, options, cache.part)
+    if model and report.fidelity["status"] == "measured":
+        report.fidelity["codec"] = cache.part(
+            "codec",
+            {"bootstraps": options.bootstraps, "codec": facts, "weights": _hash_weights(model)},
+            lambda: [one.to_dict() for one in score_reconstruction(*records[1:], model, options.bootstraps)],
         )
-    spellings = schema.missing_spellings
-    resize_mode = read_provenance(release)["codec"]["config"].get("resize_mode", "crop")  # as the codec saw them
-    sets, patients, private = [], [], set()
-    for dataset, split in ((release, "train"), (train, "train"), (test, "test")):
-        records = load_records(dataset, schema=schema, split=split)
-        pixels = records.pixel_values(predictors.RESOLUTION, fit=resize_mode)
-        sets.append(EvaluationSet(pixels, records.frame, records.groups))
-        cells = records.raw[schema.group_column] if schema.group_column in records.raw else ()
-        patients.append({to_category(cell) for cell in cells if not is_missing(cell, spellings)})
-        if dataset is not release and schema.group_column and not patients[-1]:
-            raise InputError(
-                f"expected the patients of {split} in a column `{schema.group_column}`, found none: without it images "
-                "of one patient would count as several"
-            )
-        if dataset is not release:
-            private |= _private_strings(records)
-    advice = "divide the records with `hf-hybrid split` first"
-    if shared := patients[1] & patients[2]:
-        found = f"{len(shared)} of {len(patients[2])} in both"
-        raise InputError(f"expected other patients in `test` than in `train`, found {found}: {advice}")
-    training = read_provenance(release)["sampler"]["training"]
-    found = {"num_records": len(sets[1]), "num_patients": sets[1].num_patients}
-    expected = {name: training[name] for name in found}
-    if found != expected:
-        raise InputError(
-            f"expected in `train` the records that the release was learned from, {expected}, found {found}: name those"
+    if measurements and report.pairing["status"] == "measured":
+        names = [[Path((cell or {}).get("path") or "").name for cell in one.images] for one in records[1:]]
+        tables = read_measurements(measurements, names)
+        comparison = Comparison(*compared.sets, compared.schema, options)
+        report.pairing["measurements"] = cache.part(
+            "measurements",
+            {"bootstraps": options.bootstraps, "tables": [one.to_csv() for one in tables]},
+            lambda: [one.to_dict() for one in score_measurements(comparison, *tables)],
         )
-    train_images, test_images = ({image.tobytes() for image in one.pixels} for one in sets[1:])
-    if shared := test_images & train_images:
-        found = f"{len(shared)} of {len(test_images)} in both"
-        raise InputError(f"expected other images in `test` than in `train`, found {found}: {advice}")
-    report = evaluate_sets(*sets, schema, options)
     names = [path.relative_to(release).as_posix() for path in Path(release).rglob("*") if path.is_file()]
-    names = [name for name in names if gate.RELEASE.allowed.fullmatch(name)]
-    if report.privacy["status"] == "measured":
-        families = [*report.privacy["families"], files_family(find_leaks(release, names, private))]
-        report.privacy |= overall(families)
     report.provenance["files"] = hash_files(release, gate.evaluated_files(names))
+    report.findings = Findings(compared, report.closest_pairs, model)
+    look_through_files(report, release)
     return report
 
 
-def _kept(schema: RecordSchema, name: str) -> tuple | None:
-    column = schema.table.get(name)
-    return column and (column.kind, column.bounds, column.categories, column.decimals, column.states)
-
-
-def _private_strings(records: "Records") -> set[str]:
-    """Names of files, ids, patients, and texts of columns left out that few patients have: they tell who it is."""
-    schema, found = records.schema, set()
-    for name in records.raw:
-        if name in schema.table:
-            continue
-        is_id = name in schema.columns and schema.columns[name].role in ("id", "group")
-        held = pd.Series(records.groups).groupby(records.raw[name].map(str).to_numpy()).nunique()
-        # A plain word of few patients ("normal") stands in any report; what tells a person has a name or a number.
-        found |= {
-            text for text, patients in held.items() if is_id or (patients < schema.min_patients and not text.islower())
-        }
-    paths = [Path(cell["path"]) if cell and cell.get("path") else None for cell in records.images]
-    for part in ("name", "stem"):
-        names = pd.Series([getattr(path, part, "") for path in paths])
-        held = pd.Series(records.groups).groupby(names.to_numpy()).nunique()
-        found |= {text for text, patients in held.items() if patients < schema.min_patients}
-    public = {name for column in schema.table.values() for name in column.categories or ()} | set(schema.columns)
-    return {text for text in found - public if not _is_common_number(text)}
-
-
-def _is_common_number(text: str) -> bool:
-    """A number stands somewhere by chance, unless it is a long whole one."""
-    try:
-        float(text)
-    except ValueError:
+def look_through_files(report: Report, release: str | Path) -> bool:
+    """Adds to the report what the files of a release hold beside records; whether that is more than it said before."""
+    if report.privacy["status"] != "measured":
         return False
-    return not (text.isdigit() and len(text) >= 7)
+    names = [path.relative_to(release).as_posix() for path in Path(release).rglob("*") if path.is_file()]
+    names = [name for name in names if gate.RELEASE.allowed.fullmatch(name)]
+    others = [one for one in report.privacy["families"] if one["name"] != "files"]
+    families = [*others, files_family(find_leaks(release, names, report.findings.compared.private_strings))]
+    changed = families != report.privacy["families"]
+    report.privacy |= overall(families)
+    return changed
 
 
 def evaluate_sets(
@@ -161,6 +154,7 @@ def evaluate_sets(
     test: EvaluationSet,
     schema: RecordSchema,
     options: EvaluationOptions | None = None,
+    remember: Callable[[str, dict, Callable[[], object]], object] | None = None,
 ) -> Report:
     """Scores synthetic records against real ones that are already in memory.
 
@@ -170,33 +164,82 @@ def evaluate_sets(
         test: real records of other patients.
         schema: of the release; each of its targets is predicted from the image and from all other columns.
         options: how to score.
+        remember: takes the name of a part, what decides it, and a function that makes it; returns it as JSON gives it
+            back.
     """
     options = options or EvaluationOptions()
-    packages = ("numpy", "scikit-learn", *(("torch",) if options.image_model == "cnn" else ()))
+    packages = ("numpy", "scikit-learn", "torch")
     configuration = asdict(options)
     configuration["extractor"] = extractor_name(options.extractor)  # never a path of this machine
     facts = {"configuration": configuration, "versions": {name: version(name) for name in packages}}
     report = Report(provenance=facts)
-    for name, score in zip(PARTS, (_utility, score_fidelity, score_pairing, score_privacy), strict=True):
-        asked = name in options.parts
-        section = score(synthetic, train, test, schema, options) if asked else _not_measured()
-        setattr(report, name, section)
+    remember = remember or (lambda name, decides, make: _through_json(make()))
+    make = {"utility": _utility, "fidelity": score_fidelity, "pairing": score_pairing, "privacy": _privacy}
+    with tqdm([name for name in PARTS if name in options.parts], unit="part") as bar:
+        for name in bar:
+            comparison = Comparison(
+                synthetic, train, test, schema, options, lambda word, name=name: bar.set_description(f"{name}: {word}")
+            )
+            bar.set_description(name)
+            decides = {key: asdict(options)[key] for key in _DECIDES[name]}
+            if name == "utility":
+                decides["targets"] = schema.targets
+            found = remember(name, decides, lambda comparison=comparison, name=name: make[name](comparison))
+            if name == "privacy":
+                found, report.closest_pairs = found
+            setattr(report, name, found)
     return report
 
 
-def _utility(
-    synthetic: EvaluationSet,
-    train: EvaluationSet,
-    test: EvaluationSet,
-    schema: RecordSchema,
-    options: EvaluationOptions,
-) -> dict:
-    if not schema.targets:
+def _privacy(comparison: Comparison) -> tuple[dict, list[dict]]:
+    section, pairs = score_privacy(comparison)
+    return section, [asdict(pair) for pair in pairs]
+
+
+def _utility(comparison: Comparison) -> dict:
+    if not comparison.schema.targets:
         return _not_measured("the schema names no target: name columns to predict with `targets`")
-    targets = score_targets(synthetic, train, test, schema, options)
+    targets, options = score_targets(comparison), comparison.options
     return {
         "status": "measured",
         "interval": f"95 % of {options.bootstraps} patient-cluster bootstraps of the mean over {options.seeds} seeds",
         "scores": [row for target in targets for row in target.score_rows()],
         "headline": [row for target in targets for row in target.headline_rows()],
     }
+
+
+class _Cache:
+    """Parts of reports about these very records, made by this very code, in a private folder."""
+
+    def __init__(self, folder: Path | None, compared: ComparedRecords) -> None:
+        self.folder = folder and private_folder(folder)
+        if folder:
+            private_folder(folder.parent)
+            columns = {name: asdict(column) | {"role": None} for name, column in compared.schema.table.items()}
+            found = hashlib.sha256(json.dumps([columns, versions(), code_hash()], default=str).encode())
+            for one in compared.sets:
+                found.update(one.pixels.tobytes() + one.groups.tobytes() + one.frame.to_csv().encode())
+            self.records = found.hexdigest()
+
+    def part(self, name: str, decides: dict, make: Callable[[], object]) -> object:
+        """What was made from the same records and `decides`, or is made now."""
+        if self.folder is None:
+            return _through_json(make())
+        inputs = json.dumps([self.records, decides], sort_keys=True, default=str)
+        digest, path = hashlib.sha256(inputs.encode()).hexdigest(), self.folder / f"{name}.json"
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if kept.get("inputs") != digest:
+            kept = {"inputs": digest, "found": make()}
+            write_atomically(path, json.dumps(kept, allow_nan=False))
+        return _through_json(kept["found"])
+
+
+def _through_json(found: object) -> object:
+    return json.loads(json.dumps(found, allow_nan=False))
+
+
+def _hash_weights(model) -> str:
+    found = hashlib.sha256()
+    for _, tensor in sorted(model.state_dict().items()):
+        found.update(tensor.cpu().numpy().tobytes())
+    return found.hexdigest()

@@ -5,22 +5,18 @@ learned from and the same unseen ones: what two honest draws differ by. Both sid
 come from resampling the unseen patients; they are normal, for resampling by itself moves a distance upwards.
 """
 
-import logging
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
 from hf_hybrid import disclosure
-from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.comparison import Comparison, EvaluationSet
 from hf_hybrid.metrics import fidelity, image_fidelity, predictors
 from hf_hybrid.metrics.features import extractor_name, image_features
 from hf_hybrid.metrics.score import Score
 from hf_hybrid.metrics.utility import Estimate, auc, bootstrap_weights
 from hf_hybrid.schema import RecordSchema
-from hf_hybrid.utility_scores import EvaluationSet
-
-logger = logging.getLogger(__name__)
 
 REFERENCE = "patients learned from"
 _HIGHER, _LOWER = "higher is better", "lower is better"
@@ -39,29 +35,17 @@ _SCORES = {
     "coverage": (_HIGHER, (0.0, 1.0), "share of real images that have a synthetic one near by"),
     "likeness of two images": (_LOWER, (0.0, 1.0), "MS-SSIM of pairs of images: the more alike, the less various"),
 }
+NUM_BINS = 12  # of a histogram
 MAX_RECORDS = 4000  # a side: kernels and neighbours hold its square
 _PAIRS = 500
 _FOLDS = 5
 
 
-def score_fidelity(
-    synthetic: EvaluationSet,
-    train: EvaluationSet,
-    unseen: EvaluationSet,
-    schema: RecordSchema,
-    options: EvaluationOptions,
-) -> dict:
-    """The part `fidelity` of a report.
-
-    Args:
-        synthetic: the release.
-        train: real records that it was learned from.
-        unseen: real records of other patients.
-        schema: of the release.
-        options: with the extractor of image features.
-    """
-    logger.info("fidelity")
-    schema = disclosure.protected(schema, train.frame, train.groups)
+def score_fidelity(comparison: Comparison) -> dict:
+    """The part `fidelity` of a report."""
+    synthetic, train, unseen = comparison.synthetic, comparison.train, comparison.test
+    options = comparison.options
+    schema = disclosure.protected(comparison.schema, train.frame, train.groups)
     rng = np.random.default_rng(0)
     size = min(len(synthetic), len(train), MAX_RECORDS)
     sides = [*(one.take(rng.permutation(len(one))[:size]) for one in (synthetic, train)), unseen]
@@ -77,12 +61,15 @@ def score_fidelity(
         against.told_apart("images told apart", images, sides),
         against.likeness(*sides[:2]),
     ]
+    whole = [disclosure.restrict(schema, one.frame) for one in (synthetic, train)]
     return {
         "status": "measured",
         "interval": f"95 %, from {len(against.draws)} draws of the unseen patients",
         "extractor": extractor_name(options.extractor),
         "table": [one.to_dict() for one in table],
         "images": [one.to_dict() for one in pictures],
+        "marginals": [_marginal(schema, name, *whole, train.groups) for name in schema.table],
+        "correlations": _correlations(schema, *whole),
     }
 
 
@@ -163,6 +150,36 @@ def _image_scores(one: np.ndarray, real: np.ndarray) -> dict[str, float]:
         "kernel distance": image_fidelity.kernel_distance(one, real),
         **image_fidelity.manifold_scores(one, real),
     }
+
+
+def _marginal(
+    schema: RecordSchema, name: str, synthetic: pd.DataFrame, train: pd.DataFrame, groups: np.ndarray
+) -> dict:
+    """Shares of a column's bins or names; a bin of too few patients is left empty, of the others' sum."""
+    column = schema.table[name]
+    sides = [predictors.target_values(one[name], column) for one in (synthetic, train)]
+    if column.is_number:
+        low, high = column.bounds
+        edges = np.linspace(low, max(high, low + 1e-9), NUM_BINS + 1)
+        held = [(np.digitize(values, edges[1:-1])[:, None] == np.arange(NUM_BINS)) for values, _ in sides]
+        bins = {"edges": edges.round(6).tolist()}
+    else:
+        names = predictors.class_names(column)
+        held = [predictors.indicators(values, len(names)) for values, _ in sides]
+        bins = {"names": names}
+    held = [one & known[:, None] for one, (_, known) in zip(held, sides, strict=True)]
+    told = [disclosure.count_patients(groups, one) >= schema.min_patients for one in held[1].T]
+    counts = [held[0].sum(axis=0), np.where(told, held[1].sum(axis=0), 0)]
+    shares = [(one / max(one.sum(), 1)).round(3).tolist() for one in counts]
+    missing = [round(float(1 - known.mean()), 3) for _, known in sides]
+    return {"name": name, **bins, "synthetic": shares[0], REFERENCE: shares[1], "without a value": missing}
+
+
+def _correlations(schema: RecordSchema, synthetic: pd.DataFrame, train: pd.DataFrame) -> dict:
+    """Rank correlations of numbers and of yes-or-no questions."""
+    sides = [predictors.named_features(schema, one) for one in (synthetic, train)]
+    found = [fidelity.rank_correlations(np.stack(list(side.values()), axis=1)).round(2).tolist() for side in sides]
+    return {"names": list(sides[0]), "synthetic": found[0], REFERENCE: found[1]}
 
 
 def _row_features(schema: RecordSchema, frame: pd.DataFrame) -> np.ndarray:

@@ -4,21 +4,18 @@ Each column is predicted from the image alone by a model trained on the release 
 the same model trained on the release with its images shuffled (no pairing) and on real records (all there is).
 """
 
-import logging
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.comparison import Comparison
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.pairing import PairEncoder
 from hf_hybrid.metrics.score import Score
 from hf_hybrid.metrics.utility import CHANCE, Estimate, bootstrap_weights
-from hf_hybrid.schema import RecordSchema
 from hf_hybrid.utility_scores import (
     REAL,
-    EvaluationSet,
     Target,
     score_targets,
     shuffled_release,
@@ -26,37 +23,20 @@ from hf_hybrid.utility_scores import (
     whole_release,
 )
 
-logger = logging.getLogger(__name__)
-
 SHUFFLED = "images shuffled"
 _HIGHER = "higher is better"
 
 
-def score_pairing(
-    synthetic: EvaluationSet,
-    train: EvaluationSet,
-    unseen: EvaluationSet,
-    schema: RecordSchema,
-    options: EvaluationOptions,
-) -> dict:
-    """The part `pairing` of a report.
-
-    Args:
-        synthetic: the release.
-        train: real records that it was learned from.
-        unseen: real records of other patients.
-        schema: of the release; every column is predicted.
-        options: how to score.
-    """
-    logger.info("pairing")
-    sets = training_sets(len(train), len(synthetic), seed=0)
+def score_pairing(comparison: Comparison) -> dict:
+    """The part `pairing` of a report; every column is predicted."""
+    sets = training_sets(len(comparison.train), len(comparison.synthetic), seed=0)
     names = {REAL: REAL, "synthetic": whole_release(sets).name, SHUFFLED: shuffled_release(sets).name}
     targets = score_targets(
-        synthetic,
-        train,
-        unseen,
-        schema.with_targets(list(schema.table)),
-        replace(options, seeds=1),
+        replace(
+            comparison,
+            schema=comparison.schema.with_targets(list(comparison.schema.table)),
+            options=replace(comparison.options, seeds=1),
+        ),
         keep=lambda all_of: [one for one in all_of if one.name in names.values()],
         inputs=["image"],
     )
@@ -66,11 +46,11 @@ def score_pairing(
         _column(target, scored[target.name]) if target.name in scored else _unscored(target) for target in targets
     ]
     skills = [_skills(target, scored[target.name]) for target in targets if target.name in scored]
-    scores = [_overall(skills, unseen.num_patients)] if skills else []
-    scores.append(_similarity_gap(synthetic, train, unseen, schema, options))
+    scores = [_overall(skills, comparison.test.num_patients)] if skills else []
+    scores.append(_similarity_gap(comparison))
     return {
         "status": "measured",
-        "interval": f"95 % of {options.bootstraps} patient-cluster bootstraps",
+        "interval": f"95 % of {comparison.options.bootstraps} patient-cluster bootstraps",
         "scores": [one.to_dict() for one in scores],
         "columns": [one.to_dict() for one in columns],
     }
@@ -85,7 +65,7 @@ def _column(target: Target, found: dict[str, Estimate]) -> Score:
     own = found["synthetic"]
     reference = {REAL: found[REAL].value, SHUFFLED: found[SHUFFLED].value}
     limits = (0.0, 1.0) if metric == "auc" else (None, 1.0)
-    meaning = f"`{target.name}` predicted from the image ({metric}), learned on the release"
+    meaning = f"{target.name} predicted from the image ({metric}), learned on the release"
     return Score(target.name, own.value, own.interval, _HIGHER, limits, target.num_patients, reference, meaning)
 
 
@@ -111,20 +91,15 @@ def _overall(found: list[dict[str, Estimate]], num_patients: int) -> Score:
     return Score("skill", own.value, own.interval, _HIGHER, (None, 1.0), num_patients, reference, meaning)
 
 
-def _similarity_gap(
-    synthetic: EvaluationSet,
-    train: EvaluationSet,
-    unseen: EvaluationSet,
-    schema: RecordSchema,
-    options: EvaluationOptions,
-) -> Score:
+def _similarity_gap(comparison: Comparison) -> Score:
     """How much nearer an image lies to its own row than to others (DP-TabImage, Chen et al. 2026)."""
+    synthetic, train, unseen = comparison.synthetic, comparison.train, comparison.test
     sides = (train, synthetic, unseen)
     pixels = np.concatenate([one.pixels for one in sides[1:]])
     ends = np.cumsum([len(one) for one in sides[1:]])[:-1]
     images, others = predictors.image_components(train.pixels, pixels, seed=0)
     images = [images, *np.split(others, ends)]
-    raw = predictors.table_features(schema, pd.concat([one.frame for one in sides], ignore_index=True))
+    raw = predictors.table_features(comparison.schema, pd.concat([one.frame for one in sides], ignore_index=True))
     count = len(train)
     columns = [predictors.scale_table(cells[:count], cells[count:]) for cells in raw.values()]
     rows, others = (np.concatenate(side, axis=1) for side in zip(*columns, strict=True))
@@ -133,7 +108,7 @@ def _similarity_gap(
     own, real = (encoder.gaps(images[place], rows[place]) for place in (1, 2))
     turned = np.random.default_rng(0).permutation(len(synthetic))
     shuffled = float(encoder.gaps(images[1][turned], rows[1]).mean())
-    weights = bootstrap_weights(unseen.groups, options.bootstraps, seed=0)
+    weights = bootstrap_weights(unseen.groups, comparison.options.bootstraps, seed=0)
     replicates = weights @ real / weights.sum(axis=1)
     name, limits, n = "embedding similarity gap", (None, None), unseen.num_patients
     meaning = "how much nearer an image lies to its own row than to others', as a share of that of real pairs"

@@ -4,17 +4,27 @@ An attacker holds the release and what he knows of some person; nothing here use
 laid out by the release itself, so that patients learned from have no part in them that unseen ones have not.
 """
 
-import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import poisson
 
 from hf_hybrid import disclosure
-from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.comparison import Comparison, EvaluationSet
 from hf_hybrid.limits import VERDICTS
 from hf_hybrid.metrics import predictors
-from hf_hybrid.metrics.copies import EXACT_IMAGE, EXACT_ROW, RowSpace, chance_of_rows, near_thresholds, nearest
+from hf_hybrid.metrics.contrastive import ImageEncoder
+from hf_hybrid.metrics.copies import (
+    EXACT_IMAGE,
+    EXACT_ROW,
+    Nearest,
+    RowSpace,
+    chance_of_rows,
+    near_threshold,
+    near_thresholds,
+    nearest,
+)
 from hf_hybrid.metrics.membership import (
     ATTACKS,
     attack_auc,
@@ -36,13 +46,11 @@ from hf_hybrid.metrics.score import Score
 from hf_hybrid.samplers import GaussianCopulaSampler, LatentRows
 from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.samplers.validation import joint_features
-from hf_hybrid.schema import RecordSchema
-from hf_hybrid.utility_scores import EvaluationSet
-
-logger = logging.getLogger(__name__)
 
 MEMBERS, UNSEEN = "patients learned from", "unseen patients"
 TOGETHER = 100  # times as likely as if columns had nothing to do with each other may an equal row be
+PAIRS_SHOWN = 8  # of images and of rows
+_NUM_BINS = 20
 _LOWER, _HIGHER = "lower is better", "higher is better"
 _ADVICE = {
     "copies": "use a sampler that copies less (fewer steps, the copula), or train on more patients",
@@ -63,25 +71,28 @@ class Test:
     is_detail: bool = False
 
 
-def score_privacy(
-    synthetic: EvaluationSet,
-    train: EvaluationSet,
-    unseen: EvaluationSet,
-    schema: RecordSchema,
-    options: EvaluationOptions,
-) -> dict:
-    """The part `privacy` of a report, without what only files can show.
+@dataclass(frozen=True)
+class ClosestPair:
+    """A training record and the synthetic one that is nearest to it: for the publisher's eyes only.
 
     Args:
-        synthetic: the release.
-        train: real records that it was learned from.
-        unseen: real records of other patients.
-        schema: of the release.
-        options: replicates and limits.
+        part: what is near, `image` or `row`.
+        train: number of the training record.
+        synthetic: number of the synthetic one.
+        distance: as a multiple of that of a near copy.
     """
-    attacked = _Attacked(synthetic, train, unseen, schema, options)
-    limits = options.privacy
-    logger.info("privacy: copies")
+
+    part: str
+    train: int
+    synthetic: int
+    distance: float
+
+
+def score_privacy(comparison: Comparison) -> tuple[dict, list[ClosestPair]]:
+    """The part `privacy` of a report, without what only files can show; and the closest pairs, which are no part."""
+    attacked = _Attacked(comparison)
+    limits = comparison.options.privacy
+    comparison.tell("copies")
     families = [_family("copies", attacked.copies(), Limit(0.0, limits.copies))]
     for name, tests, limit in (
         ("membership", attacked.membership, limits.membership),
@@ -89,9 +100,15 @@ def score_privacy(
         ("singling out", attacked.singling_out, limits.singling_out),
         ("linkability", attacked.linkability, limits.linkability),
     ):
-        logger.info("privacy: %s", name)
+        comparison.tell(name)
         families.append(_family(name, tests(), Limit(limit, limit)))
-    return {"status": "measured", **overall(families), "screening": [one.to_dict() for one in attacked.screening()]}
+    section = {
+        "status": "measured",
+        **overall(families),
+        "screening": [one.to_dict() for one in attacked.screening()],
+        "curves": attacked.curves,
+    }
+    return section, attacked.closest_pairs
 
 
 def files_family(leaks: list[str]) -> dict:
@@ -144,21 +161,18 @@ class _Attacked:
         images: principal components of the images of each, found on the release.
         records: components and cells of each, and of the control, as `joint_features` scales them.
         control: rows of a Gaussian copula that learned the same components and cells.
+        curves: what charts show, found on the way.
+        closest_pairs: likewise, for the publisher.
     """
 
-    def __init__(
-        self,
-        synthetic: EvaluationSet,
-        train: EvaluationSet,
-        unseen: EvaluationSet,
-        schema: RecordSchema,
-        options: EvaluationOptions,
-    ) -> None:
-        schema = disclosure.protected(schema, train.frame, train.groups)
-        self.schema, self.options = schema, options
+    def __init__(self, comparison: Comparison) -> None:
+        train = comparison.train
+        schema = disclosure.protected(comparison.schema, train.frame, train.groups)
+        self.schema, self.options = schema, comparison.options
+        self.curves, self.closest_pairs = [], []
         self.sets = [
             EvaluationSet(one.pixels, disclosure.restrict(schema, one.frame), one.groups)
-            for one in (synthetic, train, unseen)
+            for one in (comparison.synthetic, train, comparison.test)
         ]
         self.synthetic, self.train, self.unseen = self.sets
         space = RowSpace(schema, self.synthetic.frame)
@@ -170,15 +184,17 @@ class _Attacked:
             LatentRows(image.astype(np.float32), one.frame) for image, one in zip(self.images, self.sets, strict=True)
         ]
         copula = GaussianCopulaSampler().fit(rows[1].to_dataset(schema), schema, train.groups)
-        self.control = LatentRows.from_dataset(copula.sample(len(synthetic), seed=0), schema)
-        transform = TableTransform(schema).fit(rows[0].latents, rows[0].frame, np.arange(len(synthetic)))
+        self.control = LatentRows.from_dataset(copula.sample(len(self.synthetic), seed=0), schema)
+        transform = TableTransform(schema).fit(rows[0].latents, rows[0].frame, np.arange(len(self.synthetic)))
         self.records = [joint_features(transform, one) for one in (*rows, self.control)]
 
     def copies(self) -> list[Test]:
         """Exact and near copies of images, rows and whole records."""
         library, *real = ((one.pixels, _beside(cells)) for one, cells in zip(self.sets, self.cells, strict=True))
-        thresholds = near_thresholds(nearest(*real[1], *real[0]), len(self.synthetic) / len(self.train))
+        multiple = len(self.synthetic) / len(self.train)
+        thresholds = near_thresholds(nearest(*real[1], *real[0]), multiple)
         found = [nearest(*side, *library, thresholds) for side in real]
+        self._show_distances(found, thresholds)
         tests = []
         for name, limit in (("image", EXACT_IMAGE), ("row", EXACT_ROW)):
             rates = self._rates(*(getattr(one, name) <= limit for one in found))
@@ -194,7 +210,28 @@ class _Attacked:
             tests.append(
                 _rate_test(f"near copy: {name}", self._rates(*(getattr(one, name) <= limit for one in found)), meaning)
             )
-        return tests
+        return [*tests, self._embedded_copies(multiple)]
+
+    def _embedded_copies(self, multiple: float) -> Test:
+        """Dar et al. 2024: the embedding is learned from the release, so that both sides are strangers to it."""
+        encoder = ImageEncoder().fit(self.synthetic.pixels)
+        library, *real = (encoder.embed(one.pixels) for one in self.sets)
+        limit = near_threshold(nearest_distances(real[1], real[0]), multiple)
+        rates = self._rates(*(nearest_distances(side, library) <= limit for side in real))
+        meaning = "an image of the release is theirs to a network that looks past crops, shifts and grey values"
+        return _rate_test("near copy: image, self-supervised", rates, meaning)
+
+    def _show_distances(self, found: list[Nearest], thresholds: tuple[float, float]) -> None:
+        """Histograms of the nearest distances, and the pairs behind the smallest."""
+        for part, threshold in zip(("image", "row"), thresholds, strict=True):
+            sides = [getattr(one, part) / threshold for one in found]
+            self.curves.append(histograms(f"nearest {part}", *sides, (one.groups for one in self.sets[1:])))
+            nearest_first, match = np.argsort(sides[0], kind="stable"), getattr(found[0], f"{part}_match")
+            _, first_of_patient = np.unique(self.train.groups[nearest_first], return_index=True)
+            self.closest_pairs += [
+                ClosestPair(part, int(row), int(match[row]), round(float(sides[0][row]), 4))
+                for row in nearest_first[np.sort(first_of_patient)[:PAIRS_SHOWN]]
+            ]
 
     def _is_no_chance(self, hit: np.ndarray) -> bool:
         """Whether so many rows that are equal cannot have come about by chance."""
@@ -216,6 +253,9 @@ class _Attacked:
                     [by_patient(side, one.groups) for side, one in zip(both, self.sets[1:], strict=True)]
                     for both in (scores, on_control[attack])
                 )
+                if what == "record":
+                    sides_of = {"release": sides, "Gaussian copula": floor_sides}
+                    self.curves.append(roc_curves(f"{attack.replace('_', ' ')} attack: {what}", sides_of))
                 found, floor = (attack_auc(*both, self.options.bootstraps) for both in (sides, floor_sides))
                 reference = {"AUC on the release": found.value, "AUC on a Gaussian copula": floor.value}
                 if point := lowest_false_positives(*sides):
@@ -244,8 +284,8 @@ class _Attacked:
                     shares.append(mean_by_patient(right[has_value], one.groups[has_value]))
                     of_all.append((right[has_value], one.groups[has_value]))
                 if min(map(len, shares)) >= self.schema.min_patients:
-                    meaning = f"`{name}` is guessed right from {known} and the release"
-                    tests.append(_rate_test(f"`{name}` from {known}", RateRisk(*shares), meaning, is_detail=True))
+                    meaning = f"{name} is guessed right from {known} and the release"
+                    tests.append(_rate_test(f"{name} from {known}", RateRisk(*shares), meaning, is_detail=True))
             shares = [mean_by_patient(*map(np.concatenate, zip(*of_all, strict=True))) for of_all in every]
             rates, meaning = RateRisk(*shares), f"a cell is guessed right from {known} and the release"
             tests.append(
@@ -305,6 +345,33 @@ class _Attacked:
     def _test(self, name: str, risk: Risk, reference: dict[str, float], meaning: str) -> Test:
         n = self.train.num_patients + self.unseen.num_patients
         return Test(risk, Score(name, risk.value, interval(risk), _LOWER, (None, 1.0), n, reference, meaning))
+
+
+def histograms(name: str, members: np.ndarray, unseen: np.ndarray, groups: Iterable[np.ndarray]) -> dict:
+    """Shares of patients in bins of their smallest distance; the ends lie where a hundredth of both is cut off."""
+    sides = [-by_patient(-side, one) for side, one in zip((members, unseen), groups, strict=True)]
+    low, high = np.quantile(np.concatenate(sides), [0.01, 0.99])
+    edges = np.linspace(low, max(high, low + 1e-9), _NUM_BINS + 1)
+    shares = [np.histogram(side.clip(edges[0], edges[-1]), edges)[0] / len(side) for side in sides]
+    return {
+        "kind": "histogram",
+        "name": name,
+        "edges": [round(float(edge), 4) for edge in edges],
+        "shares": {
+            side: [round(float(one), 3) for one in share]
+            for side, share in zip((MEMBERS, UNSEEN), shares, strict=True)
+        },
+    }
+
+
+def roc_curves(name: str, attacks: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict:
+    """True positives of attacks at false positives from 0 to 1 in steps of a twentieth."""
+    grid = np.linspace(0, 1, _NUM_BINS + 1)
+    curves = {}
+    for attack, (members, unseen) in attacks.items():
+        thresholds = np.quantile(unseen, 1 - grid[1:-1])
+        curves[attack] = [0.0, *((members >= limit).mean().round(3).item() for limit in thresholds), 1.0]
+    return {"kind": "roc", "name": name, "false_positives": grid.round(2).tolist(), "curves": curves}
 
 
 def _rate_test(name: str, rates: RateRisk, meaning: str, risk: Risk | None = None, is_detail: bool = False) -> Test:

@@ -37,6 +37,15 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}}
 
 
+def code_hash() -> str:
+    """The sha256 over the modules of this package: what another version of the code has made is told by it."""
+    package = Path(__file__).parent
+    found = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        found.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return found.hexdigest()
+
+
 def hash_files(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
     """The sha256 of each named file.
 

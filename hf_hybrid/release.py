@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from hf_hybrid import card, gate
+from hf_hybrid.charts import report_charts
 from hf_hybrid.errors import InputError
 from hf_hybrid.folders import check_new, write_atomically
 from hf_hybrid.pipeline import HybridPipeline, grid_of
@@ -89,7 +90,7 @@ def complete(release_dir: str | Path, report: dict) -> None:
     """
     release_dir = Path(release_dir)
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
-    (release_dir / "report.json").write_text(text + "\n", encoding="utf-8")
+    (release_dir / gate.REPORT).write_text(text + "\n", encoding="utf-8")
     facts = {key: value for key, value in read_provenance(release_dir).items() if key != "files"}
     facts["release"].pop("accepted_risk", None)  # it was said of an earlier report
     _finish(release_dir, facts)
@@ -116,8 +117,9 @@ def _finish(folder: Path, facts: dict) -> None:
     """Card and report from the files that are there, then the hashes of all that is published."""
     write_provenance(folder, facts)
     card.release_card(folder).save(folder / "README.md")
-    if (folder / "report.json").exists():
-        (folder / "report.html").write_text(card.report_html(folder), encoding="utf-8")
+    if (folder / gate.REPORT).exists():
+        charts = report_charts(json.loads((folder / gate.REPORT).read_text(encoding="utf-8")))
+        (folder / "report.html").write_text(card.report_html(folder, charts), encoding="utf-8")
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     names = [name for name in names if gate.RELEASE.allowed.fullmatch(name) and name != FILE_NAME]
     write_provenance(folder, {**facts, "files": hash_files(folder, names)})

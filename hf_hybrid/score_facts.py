@@ -1,5 +1,6 @@
 """What the card and the report tell of fidelity, pairing and privacy, from these parts of report.json."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 _VERDICTS = {
@@ -39,7 +40,10 @@ def fidelity_facts(section: dict) -> Scores:
     Raises:
         KeyError: one is missing.
     """
-    tables = {name.capitalize(): [score_row(score) for score in section[name]] for name in ("table", "images")}
+    titles = {"table": "Table", "images": "Images"}
+    if "codec" in section:  # where it was at hand
+        titles["codec"] = "Codec, on images of unseen patients"
+    tables = {title: [score_row(score) for score in section[name]] for name, title in titles.items()}
     return Scores(section["interval"], f"Image features: {section['extractor']}.", tables)
 
 
@@ -50,6 +54,8 @@ def pairing_facts(section: dict) -> Scores:
         KeyError: one is missing.
     """
     titles = {"scores": "All columns", "columns": "Each column, from the image alone"}
+    if "measurements" in section:
+        titles["measurements"] = "What was measured in the images"
     tables = {title: [score_row(score) for score in section[name]] for name, title in titles.items()}
     return Scores(section["interval"], "", tables)
 
@@ -126,3 +132,16 @@ def score_row(score: dict) -> dict[str, str]:
         "n": f"{score['n']:,}",
         "meaning": score["meaning"],
     }
+
+
+def by_target_and_metric(scores: list[dict]) -> dict[tuple[str, str], list[dict]]:
+    """The utility scores of each target and metric."""
+    groups = defaultdict(list)
+    for score in scores:
+        groups[score["target"], score["metric"]].append(score)
+    return groups
+
+
+def different(key: str, scores: list[dict]) -> list[str]:
+    """The values of `key`, each once, in the order of the report."""
+    return list(dict.fromkeys(score[key] for score in scores))

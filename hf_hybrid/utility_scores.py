@@ -5,7 +5,6 @@ repeated to the same count, and synthetic records whose images were shuffled. Al
 so their differences are paired.
 """
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -14,45 +13,15 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from hf_hybrid.comparison import Comparison, EvaluationSet
 from hf_hybrid.disclosure import count_patients
-from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.utility import METRICS, Estimate, Recovery, bootstrap_weights, recover
 from hf_hybrid.schema import RecordSchema
 
-logger = logging.getLogger(__name__)
-
 MULTIPLES = (1, 2, 5)  # synthetic records per real training record
 INPUTS = {"image": ("image",), "table": ("table",), "both": ("image", "table")}
 REAL, REPEATED, CONSTANT = "real", "real repeated", "a constant"
-
-
-@dataclass
-class EvaluationSet:
-    """Records as the scores need them.
-
-    Args:
-        pixels: uint8 `(n, 32, 32)`.
-        frame: typed cells as `RecordSchema.read` returns them.
-        groups: the patient of each record, int `(n,)`.
-    """
-
-    pixels: np.ndarray
-    frame: pd.DataFrame
-    groups: np.ndarray
-
-    def __len__(self) -> int:
-        """Number of records."""
-        return len(self.groups)
-
-    @property
-    def num_patients(self) -> int:
-        """Number of patients."""
-        return len(np.unique(self.groups))
-
-    def take(self, rows: np.ndarray) -> "EvaluationSet":
-        """The records at `rows`."""
-        return EvaluationSet(self.pixels[rows], self.frame.iloc[rows].reset_index(drop=True), self.groups[rows])
 
 
 @dataclass(frozen=True)
@@ -91,25 +60,19 @@ def training_sets(num_real: int, num_synthetic: int, seed: int) -> list[Training
 
 
 def score_targets(
-    synthetic: EvaluationSet,
-    train: EvaluationSet,
-    test: EvaluationSet,
-    schema: RecordSchema,
-    options: EvaluationOptions,
+    comparison: Comparison,
     keep: Callable[[list[TrainingSet]], list[TrainingSet]] = list,
     inputs: Collection[str] = tuple(INPUTS),
 ) -> list["Target"]:
     """Fits every model and hands what it says of the test records to its target.
 
     Args:
-        synthetic: the release.
-        train: real records that the release was learned from.
-        test: real records of other patients.
-        schema: of the release; each of its targets is predicted from the image and from all other columns.
-        options: how to score.
+        comparison: each target of its schema is predicted from the image and from all other columns.
         keep: picks those of `training_sets` that models are trained on.
         inputs: which of `INPUTS` they see.
     """
+    synthetic, train, test = comparison.synthetic, comparison.train, comparison.test
+    schema, options = comparison.schema, comparison.options
     weights = bootstrap_weights(test.groups, options.bootstraps, seed=0)
     targets = [Target(name, schema, train, synthetic, test, weights) for name in schema.targets]
     pixels = np.concatenate([train.pixels, synthetic.pixels])
@@ -119,7 +82,7 @@ def score_targets(
         rows = None
         sets = training_sets(len(train), len(synthetic), seed)
         for training_set in keep(sets):
-            logger.info("utility, seed %d of %d: training on %s", seed + 1, options.seeds, training_set.name)
+            comparison.tell(f"seed {seed + 1} of {options.seeds}: training on {training_set.name}")
             if training_set.rows is not rows:  # the shuffled control shares its features with the set before it
                 rows = training_set.rows
                 images = (pixels[rows], test.pixels)

@@ -15,6 +15,7 @@ from jsonargparse import auto_cli
 
 from hf_hybrid import disclosure, provenance
 from hf_hybrid.commands.cli import guarded
+from hf_hybrid.comparison import Comparison, EvaluationSet
 from hf_hybrid.drawing import ImageParameters, draw_phantom
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.metrics import predictors
@@ -23,7 +24,6 @@ from hf_hybrid.privacy_scores import score_privacy
 from hf_hybrid.records import split_by_patient
 from hf_hybrid.samplers import GaussianCopulaSampler, LatentRows, Sampler, SmoteSampler
 from hf_hybrid.schema import RecordSchema
-from hf_hybrid.utility_scores import EvaluationSet
 
 NUM_COMPONENTS = 40
 
@@ -91,9 +91,9 @@ class Setting:
 
     def score(self, plant: str) -> dict:
         """The part `privacy` of a report on a release with a planted leak."""
-        return score_privacy(
-            PLANTS[plant](self), self.train, self.unseen, self.schema, EvaluationOptions(bootstraps=200)
-        )
+        options = EvaluationOptions(bootstraps=200)
+        section, _ = score_privacy(Comparison(PLANTS[plant](self), self.train, self.unseen, self.schema, options))
+        return section
 
 
 def draw(num_records: int, seed: int) -> tuple[np.ndarray, pd.DataFrame]:

@@ -151,7 +151,18 @@ def privacy(**verdicts: str) -> dict:
     families.append(family("files", scores=[], details=[], limit=0.0))
     worst = min((one["verdict"] for one in families), key=("fail", "inconclusive", "pass").index)
     screening = [risk("NNDR", 0.9, interval=None, reference={"unseen patients": 0.91})]
-    return {"status": "measured", "verdict": worst, "families": families, "screening": screening}
+    sides = {"patients learned from": [0.3, 0.7], "unseen patients": [0.2, 0.8]}
+    curves = [
+        {"kind": "histogram", "name": "nearest image", "edges": [0.8, 1.5, 3.0], "shares": sides},
+        {
+            "kind": "roc",
+            "name": "distance attack: record",
+            "false_positives": [0.0, 0.5, 1.0],
+            "curves": {"release": [0.0, 0.6, 1.0], "Gaussian copula": [0.0, 0.5, 1.0]},
+        },
+    ]
+    section = {"status": "measured", "verdict": worst, "families": families, "screening": screening}
+    return {**section, "curves": curves}
 
 
 FIDELITY = {
@@ -160,6 +171,15 @@ FIDELITY = {
     "extractor": "random convolutional network (seed 0)",
     "table": [risk("column shapes", 0.96, interval=[0.95, 0.97], direction="higher is better")],
     "images": [risk("Frechet distance", 2.85, interval=[2.1, 3.6], reference={"patients learned from": 1.06})],
+    "marginals": [
+        {"name": "age ($)", "edges": [18.0, 50.0, 95.0], "synthetic": [0.4, 0.6], "patients learned from": [0.5, 0.5]},
+        {"name": "sex", "names": ["F", "M"], "synthetic": [0.4, 0.6], "patients learned from": [0.5, 0.5]},
+    ],
+    "correlations": {
+        "names": ["age ($)", "sex: M"],
+        "synthetic": [[1.0, 0.2], [0.2, 1.0]],
+        "patients learned from": [[1.0, 0.3], [0.3, 1.0]],
+    },
 }
 PAIRING = {
     "status": "measured",

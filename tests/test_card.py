@@ -15,10 +15,12 @@ from example_folders import (
     make_codec,
     make_pipeline,
     make_release,
+    png,
     privacy,
 )
 
 from hf_hybrid import card, provenance
+from hf_hybrid.charts import report_charts
 from hf_hybrid.errors import InputError
 
 DATA = Path(__file__).parent / "data"
@@ -233,13 +235,41 @@ class TestModelCards:
 
 
 class TestReport:
-    def test_is_one_file_with_the_headline_first(self, evaluated):
-        text = card.report_html(evaluated)
-        assert re.findall(r"https?:|<script|<link|@import|url\(", text) == []
-        assert re.findall(r'src="(.{22})', text) == ["data:image/png;base64,"] * 2
-        places = [text.index(word) for word in ("74%", "Privacy: passed", "<img", "<h2>Columns")]
+    def test_is_one_file_with_the_verdict_first(self, evaluated):
+        text = card.report_html(evaluated, report_charts(REPORT))
+        assert re.findall(r"https?:|<script|<link|@import|url\((?!#)", text) == []
+        assert re.findall(r'src="(.{22})', text) == ["data:image/png;base64,"]
+        places = [text.index(word) for word in ("Privacy: passed", "74%", "<img", '<h2 id="columns">')]
         assert places == sorted(places)
-        assert "width=device-width" in text and "@media print" in text
+        assert "width=device-width" in text and "@media print" in text and "prefers-color-scheme: dark" in text
+
+    def test_charts_follow_the_colours_of_the_page_and_say_what_they_show(self, evaluated):
+        charts = report_charts(REPORT)
+        assert {part: len(found) for part, found in charts.items()} == {
+            "utility": 2,
+            "fidelity": 2,
+            "pairing": 1,
+            "privacy": 2,
+        }
+        markup = "".join(chart.markup for found in charts.values() for chart in found)
+        assert set(re.findall(r"var\(--(\w+)\)", markup)) >= {"ink", "real", "synthetic", "both"}
+        assert not re.search(r"#0([1-6])0\1", markup) and "<?xml" not in markup and "dc:date" not in markup
+        assert "age ($)" in markup
+        text = card.report_html(evaluated, charts)
+        described = re.findall(r'<figure role="img" aria-label="([^"]+)"', text)
+        assert described == [chart.alt for found in charts.values() for chart in found] and len(set(described)) == 7
+
+    def test_the_publishers_own_page_says_so_and_shows_rows(self, evaluated):
+        rows = [{"distance": "0.42", "cells": {"age": ["61", "62"], "<b>": ["missing", "3"]}}]
+        private = card.PrivateFacts({"real": png(1), "closest_images": png(2)}, rows)
+        text = card.report_html(evaluated, report_charts(REPORT), private)
+        assert "<strong>For the publisher only.</strong>" in text and "A row at 0.42 of a near copy" in text
+        assert text.count("for the publisher only") == 2 and "<b>" not in text
+        assert "For the publisher only" not in card.report_html(evaluated, report_charts(REPORT))
+
+    def test_a_report_of_another_version_is_refused(self):
+        with pytest.raises(InputError, match="expected the fact 'curves' in report.json, found none: run"):
+            report_charts({**REPORT, "privacy": {key: one for key, one in privacy().items() if key != "curves"}})
 
     def test_names_cannot_break_out(self, release):
         change(release, "release", pretty_name="<script>alert(1)</script>")

@@ -10,15 +10,15 @@ from example_folders import CODEC, RELEASE, SAMPLER, VERSIONS, png
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from hf_hybrid import charts, evaluation, provenance, utility_scores
+from hf_hybrid import charts, evaluation, provenance, summary, utility_scores
 from hf_hybrid.commands import cli, evaluate
+from hf_hybrid.comparison import EvaluationSet
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation import Report
 from hf_hybrid.evaluation_options import PARTS, EvaluationOptions, PrivacyLimits
-from hf_hybrid.metrics import predictors
+from hf_hybrid.metrics import contrastive, predictors
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 from hf_hybrid.tables import to_arrow
-from hf_hybrid.utility_scores import EvaluationSet
 
 FAST = EvaluationOptions(seeds=1, bootstraps=60)
 UTILITY = dataclasses.replace(FAST, parts=["utility"])
@@ -169,7 +169,7 @@ def test_without_targets_utility_is_not_measured():
         "status": "not measured",
         "reason": "the schema names no target: name columns to predict with `targets`",
     }
-    assert charts.format_report(report) == (
+    assert summary.format_report(report) == (
         "utility: not measured (the schema names no target: name columns to predict with `targets`)\n"
         "privacy: not measured (it was not asked for)\n"
     )
@@ -283,14 +283,14 @@ def test_the_network_takes_the_place_of_the_components(monkeypatch):
     sets = draw(40, 0), draw(40, 1), draw(40, 2)
     report = evaluate_sets(*sets, schema("died"), dataclasses.replace(FAST, image_model="cnn"))
     linear = evaluate_sets(*sets, schema("died"), FAST)
-    assert "torch" in report.provenance["versions"] and "torch" not in linear.provenance["versions"]
+    assert report.provenance["configuration"]["image_model"] == "cnn"
     for inputs, same in (("image", False), ("table", True), ("both", False)):
         rows = [scores(one, inputs=inputs, metric="auc")["real"] for one in (report, linear)]
         assert (rows[0] == rows[1]) is same and rows[0]["value"] is not None
 
 
 def test_the_table_for_the_terminal(same_distribution):
-    text = charts.format_report(same_distribution)
+    text = summary.format_report(same_distribution)
     assert max(map(len, text.splitlines())) <= 119
     lines = text.splitlines()
     assert lines[0] == "died: auc, higher is better, tested on 160 real records of 80 patients"
@@ -311,20 +311,22 @@ def test_the_table_for_the_terminal(same_distribution):
 def test_charts_are_the_same_bytes_without_a_program_name_and_replace_older_ones(same_distribution, tmp_path):
     (tmp_path / "utility_gone.png").write_bytes(b"old")
     (tmp_path / "samples.png").write_bytes(b"kept")
-    paths = charts.draw_charts(same_distribution, tmp_path)
+    paths = charts.draw_charts(same_distribution.to_dict(), tmp_path)
     first = {path.name: path.read_bytes() for path in paths}
     assert list(first) == ["utility_died.png", "utility_crp.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["samples.png", "utility_crp.png", "utility_died.png"]
-    assert {path.name: path.read_bytes() for path in charts.draw_charts(same_distribution, tmp_path)} == first
+    assert {
+        path.name: path.read_bytes() for path in charts.draw_charts(same_distribution.to_dict(), tmp_path)
+    } == first
     with Image.open(io.BytesIO(first["utility_died.png"])) as chart:
         assert chart.width > 600 and not chart.text
-    assert charts.draw_charts(Report(), tmp_path) == []
+    assert charts.draw_charts(Report().to_dict(), tmp_path) == []
 
 
 def test_names_that_are_no_file_names_get_charts_of_their_own(same_distribution, tmp_path):
     rows = [row for row in same_distribution.utility["scores"] if row["metric"] == "auc" and row["inputs"] == "image"]
     renamed = [{**row, "target": name} for name in ("SpO2 / %", "SpO2 ($)", "../..") for row in rows]
-    paths = charts.draw_charts(Report(utility={"status": "measured", "scores": renamed}), tmp_path)
+    paths = charts.draw_charts({"utility": {"status": "measured", "scores": renamed}}, tmp_path)
     assert [path.name for path in paths] == ["utility_SpO2.png", "utility_SpO2_2.png", "utility_target.png"]
     assert all(path.parent == tmp_path and path.is_file() for path in paths)
 
@@ -345,8 +347,9 @@ def _png(pixels: np.ndarray) -> dict:
 
 
 @pytest.fixture
-def folders(tmp_path):
+def folders(tmp_path, monkeypatch):
     """A release, and a dataset with two splits, from the sets that are returned with them."""
+    monkeypatch.setattr(contrastive, "NUM_STEPS", 5)
     sets = draw(60, 0), draw(60, 1), draw(60, 2)
     released = schema("died")
     features = released.to_features()
@@ -372,8 +375,9 @@ def folders(tmp_path):
 
 def test_a_release_folder_is_scored_as_the_records_in_it(folders):
     release, real, sets = folders
-    report = evaluation.evaluate_release(release, real, real, FAST)
-    in_memory = evaluation.evaluate_sets(*sets, schema("died"), FAST)
+    options = dataclasses.replace(FAST, parts=["utility", "privacy"])
+    report = evaluation.evaluate_release(release, real, real, options)
+    in_memory = evaluation.evaluate_sets(*sets, schema("died"), options)
     assert report.utility == in_memory.utility
     assert [one["name"] for one in report.privacy["families"]] == [
         *(one["name"] for one in in_memory.privacy["families"]),
@@ -392,6 +396,7 @@ def test_a_limit_on_the_command_line_decides_the_verdict(folders, capsys):
     (release / "assets").mkdir()
     (release / "assets" / "samples.png").write_bytes(png())
     words = ["evaluate", str(release), f"--train={real}", f"--test={real}", "--seeds=1", "--bootstraps=20"]
+    words += ["--parts", '["privacy"]']
     assert cli.main([*words, "--privacy.linkability", "0.99"]) == 0
     assert "  linkability: pass\n" in capsys.readouterr().out
     report = json.loads((release / "report.json").read_text("utf-8"))
@@ -402,10 +407,11 @@ def test_a_limit_on_the_command_line_decides_the_verdict(folders, capsys):
 
 def test_private_names_in_a_release_fail_its_files(folders):
     release, real, _ = folders
+    privacy = dataclasses.replace(FAST, parts=["privacy"])
     facts = provenance.read_provenance(release)
     facts["release"]["pretty_name"] = "like train 17 of ward 3"
     provenance.write_provenance(release, facts)
-    report = evaluation.evaluate_release(release, real, real, FAST)
+    report = evaluation.evaluate_release(release, real, real, privacy)
     files = report.privacy["families"][-1]
     assert files["verdict"] == report.privacy["verdict"] == "fail"
     assert files["failed"] == ["provenance.json holds 1 names or texts of the private records"]
@@ -466,8 +472,71 @@ def test_the_command_completes_the_release(folders, capsys):
     expected = Report(**json.loads((release / "report.json").read_text("utf-8")))
     assert expected.utility == evaluate_sets(*sets, schema("died"), FAST).utility
     assert {getattr(expected, part)["status"] for part in PARTS} == {"measured"}
-    assert capsys.readouterr().out == charts.format_report(expected)
+    private = release.with_name("release-private")
+    out = capsys.readouterr().out
+    assert out == summary.format_report(expected) + f"not for others  {private / 'report.html'}\n"
     published = {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*.*")}
     assert {"README.md", "report.html", "assets/utility_died.png"} < set(published)
     assert evaluate.main(options) == 0
     assert {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*.*")} == published
+
+
+def test_a_second_run_redoes_only_what_has_changed(folders, tmp_path, monkeypatch):
+    release, real, _ = folders
+    made = []
+
+    def counted(name):
+        own = getattr(evaluation, name)
+        monkeypatch.setattr(evaluation, name, lambda comparison: made.append(name) or own(comparison))
+
+    for name in ("score_targets", "score_pairing"):
+        counted(name)
+    options = dataclasses.replace(FAST, parts=["utility", "pairing"], bootstraps=20)
+    private = tmp_path / "private"
+    first = evaluation.evaluate_release(release, real, real, options, private_dir=private)
+    assert made == ["score_targets", "score_pairing"]
+    assert evaluation.evaluate_release(release, real, real, options, private_dir=private).to_dict() == first.to_dict()
+    assert made == ["score_targets", "score_pairing"]
+    evaluation.evaluate_release(release, real, real, options, targets=["sex"], private_dir=private)
+    assert made == ["score_targets", "score_pairing", "score_targets"]
+    path = real / "data" / "test-00000-of-00001.parquet"
+    fewer = datasets.Dataset.from_parquet(str(path)).select(range(58))
+    fewer.to_parquet(path)
+    evaluation.evaluate_release(release, real, real, options, private_dir=private)
+    assert made[3:] == ["score_targets", "score_pairing"]
+    assert {path.stat().st_mode & 0o777 for path in (private, private / "cache")} == {0o700}
+
+
+def test_a_codec_that_did_not_make_the_release_is_refused(folders, tmp_path):
+    from hf_hybrid.models import AlphaGAN
+
+    release, real, _ = folders
+    AlphaGAN(resolution=32, latent_dim=4, base_channels=8).save_with_card(tmp_path / "codec")
+    with pytest.raises(InputError, match="expected the `codec` that the release was made with, found another"):
+        evaluation.evaluate_release(release, real, real, FAST, codec=tmp_path / "codec")
+
+
+def test_the_publisher_sees_real_images_the_closest_pairs_and_reconstructions(folders, tmp_path, capsys):
+    from hf_hybrid.models import AlphaGAN
+
+    release, real, _ = folders
+    (release / "assets").mkdir()
+    (release / "assets" / "samples.png").write_bytes(png())
+    codec = AlphaGAN(resolution=32, latent_dim=4, base_channels=8)
+    codec.save_with_card(tmp_path / "codec")
+    facts = provenance.read_provenance(release)
+    facts["codec"]["config"] = codec.arguments
+    provenance.write_provenance(release, facts)
+    words = ["evaluate", str(release), f"--train={real}", f"--test={real}", "--seeds=1", "--bootstraps=20"]
+    assert cli.main([*words, "--codec", str(tmp_path / "codec"), "--parts", '["fidelity", "privacy"]']) == 0
+    report = json.loads((release / "report.json").read_text("utf-8"))
+    names = ["codec L1", "codec PSNR", "codec SSIM"]
+    assert [one["name"] for one in report["fidelity"]["codec"]] == names
+    for one in report["fidelity"]["codec"]:
+        assert one["interval"][0] < one["value"] < one["interval"][1] and len(one["reference"]) == 1 and one["n"] == 30
+    private = release.with_name("release-private")
+    pictures = {path.name for path in private.glob("*.png")}
+    assert pictures == {"real.png", "reconstructions.png", "closest_images.png"}
+    page = (private / "report.html").read_text("utf-8")
+    assert page.count("of a near copy</summary>") == 8 and "For the publisher only" in page
+    assert "For the publisher only" not in (release / "report.html").read_text("utf-8")

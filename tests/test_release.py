@@ -187,8 +187,8 @@ def every_text(folder):
 
 def test_no_canary_is_in_a_pipeline_or_release(tmp_path, pipeline):
     """A unique text, an extreme number, one patient's category, a file name and a PNG text were planted in `tiny`."""
-    from hf_hybrid.charts import draw_charts
     from hf_hybrid.evaluation import EvaluationOptions, evaluate_release
+    from hf_hybrid.publisher import write_evidence
 
     pipeline.save_pretrained(tmp_path / "pipeline")
     release = write_release(pipeline, tmp_path / "release", 2000)
@@ -198,8 +198,7 @@ def test_no_canary_is_in_a_pipeline_or_release(tmp_path, pipeline):
     test = write_image_folder(tmp_path / "test", others, seed=5)
     report = evaluate_release(release, str(train), str(test), EvaluationOptions(seeds=1, bootstraps=20))
     assert report.utility["status"] == "measured"
-    draw_charts(report, release / "assets")
-    complete(release, report.to_dict())
+    write_evidence(release, report)
     number = str(CANARY_NUMBER).split(".")[0]
     canaries = [CANARY_TEXT, CANARY_TEXT.split("^")[0], CANARY_CATEGORY, CANARY_FILE, number, "haemolytic", "remarks"]
 

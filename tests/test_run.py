@@ -162,7 +162,7 @@ def after(function, calls):
         ("hf_hybrid.card.pipeline_card", 1),
         ("hf_hybrid.pipeline.encode_png", 130),  # sample grid, then the second block of the release
         ("hf_hybrid.card.release_card", 1),
-        ("hf_hybrid.charts.draw_charts", 1),
+        ("hf_hybrid.publisher.draw_charts", 1),
         ("hf_hybrid.card.release_card", 2),  # the completed card
     ],
 )

@@ -1,8 +1,7 @@
-"""`hf-hybrid evaluate`: utility of a release, trained on synthetic and tested on real records."""
+"""`hf-hybrid evaluate`: the evidence about a release, from real records that it was learned from and from others."""
 
 import sys
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 from hf_hybrid.evaluation_options import EvaluationOptions
 
@@ -19,6 +18,11 @@ class Options(EvaluationOptions):
         test: `DATASET[:split]` of real records of other patients; split "test" if not said.
         targets: columns to predict; those of the release's schema if not said.
         schema: schema file to read all records with; the release's own if not said.
+        codec: folder or Hub id of the codec behind the release, to score its reconstructions.
+        measurements: CSV file with `file_name` and numbers measured in the real images, which the rows of synthetic
+            ones should go with as those of real ones do.
+
+    What only the publisher may see, and what a second run need not measure again, goes to `<release>-private/`.
     """
 
     release: str
@@ -26,18 +30,23 @@ class Options(EvaluationOptions):
     test: str
     targets: list[str] | None = None
     schema: str | None = None
+    codec: str | None = None
+    measurements: str | None = None
 
 
 def main(options: Options) -> int:
-    """Writes `report.json`, `assets/utility_*.png`, card and `report.html`; prints the scores."""
-    from hf_hybrid.charts import draw_charts, format_report
+    """Writes `report.json`, `report.html`, `assets/utility_*.png` and the card; prints the scores."""
     from hf_hybrid.evaluation import evaluate_release
-    from hf_hybrid.release import complete
+    from hf_hybrid.publisher import private_folder_of, write_evidence
+    from hf_hybrid.summary import format_report
 
-    release = Path(options.release)
     how = EvaluationOptions(**{entry.name: getattr(options, entry.name) for entry in fields(EvaluationOptions)})
-    report = evaluate_release(release, options.train, options.test, how, options.schema, options.targets)
-    draw_charts(report, release / "assets")
-    complete(release, report.to_dict())
+    private_dir = private_folder_of(options.release)
+    report = evaluate_release(
+        *(options.release, options.train, options.test, how, options.schema, options.targets),
+        *(options.codec, options.measurements, private_dir),
+    )
+    write_evidence(options.release, report)
     sys.stdout.write(format_report(report))
+    sys.stdout.write(f"{'not for others':15} {private_dir / 'report.html'}\n")
     return 0

@@ -42,16 +42,18 @@ class Options(DataOptions):
         sampler: the sampler.
         release: what is released.
         evaluation: how it is scored.
+        measurements: CSV file with `file_name` and numbers measured in the real images.
     """
 
     sampler: SamplerOptions = field(default_factory=SamplerOptions)
     release: ReleaseOptions = field(default_factory=ReleaseOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    measurements: str | None = None
 
 
 def main(options: Options) -> int:
     """Runs what is left to do and prints the scores and the paths made."""
-    from hf_hybrid.charts import format_report
+    from hf_hybrid.summary import format_report
 
     output_dir = Path(options.output_dir)
     stages = Stages(output_dir)
@@ -61,7 +63,7 @@ def main(options: Options) -> int:
     latents = encode_records(options, stages, dataset, schema, codec)
     pipeline = _pipeline(options, stages, latents, codec)
     release = _release(options, stages, pipeline)
-    report = _evaluate(options, stages, dataset, release)
+    report = _evaluate(options, stages, dataset, codec, release)
     sys.stdout.write(format_report(report) + "\n")
     for what, path in (
         ("codec", codec),
@@ -106,18 +108,25 @@ def _release(options: Options, stages: Stages, pipeline: Path) -> Path:
     return stages.run("release", output, asdict(wanted), generate)
 
 
-def _evaluate(options: Options, stages: Stages, dataset: str, release: Path):
-    from hf_hybrid.charts import draw_charts
+def _evaluate(options: Options, stages: Stages, dataset: str, codec: Path | str, release: Path):
     from hf_hybrid.evaluation import Report, evaluate_release
-    from hf_hybrid.release import complete
+    from hf_hybrid.publisher import private_folder_of, write_evidence
 
     def evaluate(_: Path) -> None:
-        report = evaluate_release(release, f"{dataset}:train", f"{dataset}:test", options.evaluation)
-        draw_charts(report, release / "assets")
-        complete(release, report.to_dict())
+        # Of the built-in cohort the numbers behind every image are known.
+        truth = stages.logs / "cohort-images" / "truth.csv"
+        measured = options.measurements or (str(truth) if options.dataset is None else None)
+        report = evaluate_release(
+            *(release, f"{dataset}:train", f"{dataset}:test", options.evaluation),
+            codec=codec,
+            measurements=measured,
+            private_dir=private_folder_of(release),
+        )
+        write_evidence(release, report)
         write_atomically(evaluated, json.dumps(report.to_dict()))
 
     # A copy of the report, written last: the release itself is completed file by file.
     evaluated = stages.logs / "report.json"
-    stages.run("evaluation", evaluated, asdict(options.evaluation), evaluate)
+    inputs = {**asdict(options.evaluation), "measurements": options.measurements}
+    stages.run("evaluation", evaluated, inputs, evaluate)
     return Report(**json.loads(evaluated.read_text(encoding="utf-8")))

@@ -34,12 +34,14 @@ class Nearest:
         record: the smallest, over the library, of the larger of the two, each as a multiple of its threshold, `(n,)`;
             None where none was given.
         image_match: which of the library has the nearest image, `(n,)`.
+        row_match: which of the library has the nearest row, `(n,)`.
     """
 
     image: np.ndarray
     row: np.ndarray
     record: np.ndarray | None
     image_match: np.ndarray
+    row_match: np.ndarray
 
 
 def nearest(
@@ -58,35 +60,40 @@ def nearest(
         library_rows: `(m, d)`.
         thresholds: of near images and near rows, to look for records that are both at once.
     """
-    views = list(_views(library_pixels))
-    centre = _normalised(pixels[:, _SHIFT:-_SHIFT, _SHIFT:-_SHIFT])
+    # Views are taken of the records, not of the library, which may be hundreds of times as large.
+    views = list(_views(pixels))
+    centre = _normalised(library_pixels[:, _SHIFT:-_SHIFT, _SHIFT:-_SHIFT]).T
     found = []
     for block in np.array_split(np.arange(len(rows)), max(1, -(-len(rows) * len(library_rows) // _BLOCK_CELLS))):
-        correlation = centre[block] @ views[0].T
+        correlation = views[0][block] @ centre
         for view in views[1:]:
-            np.maximum(correlation, centre[block] @ view.T, out=correlation)
+            np.maximum(correlation, view[block] @ centre, out=correlation)
         image = np.maximum(1 - correlation, 0)
         row = cdist(rows[block], library_rows, "cityblock")
         record = np.maximum(image / thresholds[0], row / thresholds[1]).min(axis=1) if thresholds else None
-        found.append((image.min(axis=1), row.min(axis=1), record, image.argmin(axis=1)))
-    image, row, record, match = zip(*found, strict=True)
+        found.append((image.min(axis=1), row.min(axis=1), record, image.argmin(axis=1), row.argmin(axis=1)))
+    image, row, record, *matches = zip(*found, strict=True)
     return Nearest(
         np.concatenate(image),
         np.concatenate(row),
         np.concatenate(record) if thresholds else None,
-        np.concatenate(match),
+        *map(np.concatenate, matches),
     )
 
 
-def near_thresholds(unseen: Nearest, multiple: float) -> tuple[float, float]:
-    """The distances of images and of rows that make a near copy; above those of rounding.
+def near_threshold(unseen: np.ndarray, multiple: float) -> float:
+    """The distance that makes a near copy.
 
     Args:
         unseen: distances of unseen records to the nearest training ones.
         multiple: synthetic records per training record; the more there are, the nearer is the nearest.
     """
-    share = min(NEAR_SHARE / multiple, NEAR_SHARE)
-    image, row = (float(np.quantile(distances, share)) for distances in (unseen.image, unseen.row))
+    return float(np.quantile(unseen, min(NEAR_SHARE / multiple, NEAR_SHARE)))
+
+
+def near_thresholds(unseen: Nearest, multiple: float) -> tuple[float, float]:
+    """The same of images and of rows; above what is rounding."""
+    image, row = (near_threshold(distances, multiple) for distances in (unseen.image, unseen.row))
     return max(image, EXACT_IMAGE), max(row, EXACT_ROW)
 
 

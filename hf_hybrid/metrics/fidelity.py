@@ -42,7 +42,7 @@ def pair_trends(synthetic: pd.DataFrame, real: pd.DataFrame) -> float:
     numbers = [name for name in real if _is_number(real[name])]
     scores = []
     if len(numbers) > 1:
-        sides = (_rank_correlations(side[numbers].to_numpy(np.float64)) for side in (synthetic, real))
+        sides = (rank_correlations(side[numbers].to_numpy(np.float64)) for side in (synthetic, real))
         scores += list((1 - np.abs(np.subtract(*sides)) / 2)[np.triu_indices(len(numbers), 1)])
     others = [name for name in real if name not in numbers]
     if others:
@@ -88,6 +88,20 @@ def three_way_shares(synthetic: pd.DataFrame, real: pd.DataFrame, num_triples: i
     return float(np.mean(distances))
 
 
+def rank_correlations(values: np.ndarray) -> np.ndarray:
+    """Spearman correlations `(d, d)` over the rows where both are finite; 0 where one does not vary."""
+    known = np.isfinite(values)
+    ranks = np.zeros_like(values)
+    for column, (cells, has) in enumerate(zip(values.T, known.T, strict=True)):
+        ranks[has, column] = rankdata(cells[has]) / max(has.sum(), 1) - 0.5
+    weights = known.astype(np.float64)
+    count = np.maximum(weights.T @ weights, 1)
+    mean = ranks.T @ weights / count
+    variance = (ranks**2).T @ weights / count - mean**2
+    spread = np.sqrt(np.maximum(variance * variance.T, 0))
+    return np.where(spread > 1e-9, (ranks.T @ ranks / count - mean * mean.T) / np.maximum(spread, 1e-9), 0)
+
+
 def energy_distance(synthetic: np.ndarray, real: np.ndarray) -> float:
     """Energy distance between two samples `(m, d)` and `(n, d)`, as a share of their mean distance.
 
@@ -125,20 +139,6 @@ def _ks_distance(first: np.ndarray, second: np.ndarray) -> float:
     every = np.concatenate([first, second])
     ranks = (np.searchsorted(np.sort(side), every, side="right") / len(side) for side in (first, second))
     return float(np.abs(np.subtract(*ranks)).max())
-
-
-def _rank_correlations(values: np.ndarray) -> np.ndarray:
-    """Spearman correlations `(d, d)` over the rows where both are finite; 0 where one does not vary."""
-    known = np.isfinite(values)
-    ranks = np.zeros_like(values)
-    for column, (cells, has) in enumerate(zip(values.T, known.T, strict=True)):
-        ranks[has, column] = rankdata(cells[has]) / max(has.sum(), 1) - 0.5
-    weights = known.astype(np.float64)
-    count = np.maximum(weights.T @ weights, 1)
-    mean = ranks.T @ weights / count
-    variance = (ranks**2).T @ weights / count - mean**2
-    spread = np.sqrt(np.maximum(variance * variance.T, 0))
-    return np.where(spread > 1e-9, (ranks.T @ ranks / count - mean * mean.T) / np.maximum(spread, 1e-9), 0)
 
 
 def _codes(synthetic: pd.Series, real: pd.Series, num_bins: int = NUM_BINS) -> tuple[np.ndarray, np.ndarray, int]:

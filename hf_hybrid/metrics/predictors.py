@@ -71,6 +71,19 @@ def table_features(schema: RecordSchema, frame: pd.DataFrame) -> dict[str, np.nd
     return features
 
 
+def named_features(schema: RecordSchema, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Numbers and yes-or-no questions by name, float64 `(n,)` each: one question where there are two answers."""
+    found = {}
+    for name, cells in table_features(schema, frame).items():
+        classes = class_names(schema.table[name])
+        if classes is None:
+            found[name] = cells[:, 0]
+        for place, one in enumerate(classes or ()):
+            if len(classes) != 2 or place == 1:
+                found[f"{name}: {one}"] = cells[:, place]
+    return found
+
+
 def scale_table(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Standardised table features; NaN becomes the training side's median, 0 where that has no value at all."""
     has_value = np.isfinite(train).any(axis=0)

@@ -1,0 +1,153 @@
+"""The three sets of records of an evaluation, loaded and checked: they fit together, and nobody is in two of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from hf_hybrid.cells import is_missing, to_category
+from hf_hybrid.comparison import EvaluationSet
+from hf_hybrid.errors import InputError
+from hf_hybrid.metrics import predictors
+from hf_hybrid.provenance import read_provenance
+from hf_hybrid.records import Records, load_records
+from hf_hybrid.schema import RecordSchema, load_description
+
+_SPLITS = ("train", "train", "test")  # unless another is named
+_ADVICE = "divide the records with `hf-hybrid split` first"
+
+
+@dataclass
+class ComparedRecords:
+    """Release, records learned from and records of others.
+
+    Args:
+        records: of the three, in that order.
+        sets: the same as scores need them.
+        schema: that all were read with.
+        codec_config: of the codec that the release says it was made with.
+    """
+
+    records: list[Records]
+    sets: list[EvaluationSet]
+    schema: RecordSchema
+    codec_config: dict
+
+    @property
+    def private_strings(self) -> set[str]:
+        """Names of files, ids, patients, and texts that few patients have: they tell who it is."""
+        return set().union(*(_private_strings(one) for one in self.records[1:]))
+
+
+def load_compared(
+    release: str | Path,
+    train: str | Path,
+    test: str | Path,
+    schema: str | Path | None = None,
+    targets: list[str] | None = None,
+) -> ComparedRecords:
+    """Loads a release beside real records.
+
+    Args:
+        release: see `evaluation.evaluate_release`, as the others.
+        train: likewise.
+        test: likewise.
+        schema: likewise.
+        targets: likewise.
+
+    Raises:
+        InputError: a dataset cannot be read, train is not what the release was learned from, or train and test share
+            patients or images.
+    """
+    schema = _read_schema(release, schema).with_targets(targets)
+    provenance = read_provenance(release)
+    codec_config = provenance["codec"]["config"]
+    resize_mode = codec_config.get("resize_mode", "crop")  # as the codec saw them
+    every = [
+        load_records(one, schema=schema, split=split)
+        for one, split in zip((release, train, test), _SPLITS, strict=True)
+    ]
+    for records, split in zip(every[1:], _SPLITS[1:], strict=True):
+        if schema.group_column and not _patients(records, schema):
+            raise InputError(
+                f"expected the patients of {split} in a column `{schema.group_column}`, found none: without it images "
+                "of one patient would count as several"
+            )
+    sets = [
+        EvaluationSet(one.pixel_values(predictors.RESOLUTION, fit=resize_mode), one.frame, one.groups) for one in every
+    ]
+    _check_apart([_patients(one, schema) for one in every[1:]], sets[1:])
+    training = provenance["sampler"]["training"]
+    found = {"num_records": len(sets[1]), "num_patients": sets[1].num_patients}
+    expected = {name: training[name] for name in found}
+    if found != expected:
+        raise InputError(
+            f"expected in `train` the records that the release was learned from, {expected}, found {found}: name those"
+        )
+    return ComparedRecords(every, sets, schema, codec_config)
+
+
+def _read_schema(release: str | Path, changes: str | Path | None) -> RecordSchema:
+    """The schema of the release, with changes to what is not released."""
+    released = RecordSchema.load(Path(release) / "schema.json")
+    description = released.to_dict()
+    for name, entry in (load_description(changes).get("columns") or {} if changes else {}).items():
+        description["columns"][name] = {**description["columns"].get(name, {}), **entry}
+    schema = RecordSchema.from_dict(description)
+    changed = [name for name in {**released.table, **schema.table} if _kept(released, name) != _kept(schema, name)]
+    if changed:
+        raise InputError(
+            f"expected `schema` to leave released columns as they are, found other kinds, bounds or categories of "
+            f"{changed}: change only how private records are read, or generate the release again"
+        )
+    return schema
+
+
+def _kept(schema: RecordSchema, name: str) -> tuple | None:
+    column = schema.table.get(name)
+    return column and (column.kind, column.bounds, column.categories, column.decimals, column.states)
+
+
+def _patients(records: Records, schema: RecordSchema) -> set[str]:
+    cells = records.raw[schema.group_column] if schema.group_column in records.raw else ()
+    return {to_category(cell) for cell in cells if not is_missing(cell, schema.missing_spellings)}
+
+
+def _check_apart(patients: list[set[str]], sets: list[EvaluationSet]) -> None:
+    if shared := patients[0] & patients[1]:
+        found = f"{len(shared)} of {len(patients[1])} in both"
+        raise InputError(f"expected other patients in `test` than in `train`, found {found}: {_ADVICE}")
+    # A blank image is nobody's.
+    train, test = ({image.tobytes() for image in one.pixels if image.min() < image.max()} for one in sets)
+    if shared := test & train:
+        found = f"{len(shared)} of {len(test)} in both"
+        raise InputError(f"expected other images in `test` than in `train`, found {found}: {_ADVICE}")
+
+
+def _private_strings(records: Records) -> set[str]:
+    schema, found = records.schema, set()
+    for name in records.raw:
+        if name in schema.table:
+            continue
+        is_id = name in schema.columns and schema.columns[name].role in ("id", "group")
+        held = pd.Series(records.groups).groupby(records.raw[name].map(str).to_numpy()).nunique()
+        # A plain word of few patients ("normal") stands in any report; what tells a person has a name or a number.
+        found |= {
+            text for text, patients in held.items() if is_id or (patients < schema.min_patients and not text.islower())
+        }
+    paths = [Path(cell["path"]) if cell and cell.get("path") else None for cell in records.images]
+    for part in ("name", "stem"):
+        names = pd.Series([getattr(path, part, "") for path in paths])
+        held = pd.Series(records.groups).groupby(names.to_numpy()).nunique()
+        found |= {text for text, patients in held.items() if patients < schema.min_patients}
+    public = {name for column in schema.table.values() for name in column.categories or ()} | set(schema.columns)
+    return {text for text in found - public if not _is_common_number(text)}
+
+
+def _is_common_number(text: str) -> bool:
+    """A number stands somewhere by chance, unless it is a long whole one."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return not (text.isdigit() and len(text) >= 7)

@@ -1,0 +1,59 @@
+"""What every part of a report compares: a release, the records that it was learned from, and those of others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.schema import RecordSchema
+
+
+@dataclass
+class EvaluationSet:
+    """Records as the scores need them.
+
+    Args:
+        pixels: uint8 `(n, 32, 32)`.
+        frame: typed cells as `RecordSchema.read` returns them.
+        groups: the patient of each record, int `(n,)`.
+    """
+
+    pixels: np.ndarray
+    frame: pd.DataFrame
+    groups: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self.groups)
+
+    @property
+    def num_patients(self) -> int:
+        """Number of patients."""
+        return len(np.unique(self.groups))
+
+    def take(self, rows: np.ndarray) -> "EvaluationSet":
+        """The records at `rows`."""
+        return EvaluationSet(self.pixels[rows], self.frame.iloc[rows].reset_index(drop=True), self.groups[rows])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A release beside real records.
+
+    Args:
+        synthetic: the release.
+        train: real records that it was learned from.
+        test: real records of other patients.
+        schema: of the release.
+        options: how to score.
+        tell: takes a word on what is being done.
+    """
+
+    synthetic: EvaluationSet
+    train: EvaluationSet
+    test: EvaluationSet
+    schema: RecordSchema
+    options: EvaluationOptions
+    tell: Callable[[str], None] = lambda _: None

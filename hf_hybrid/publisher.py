@@ -1,0 +1,81 @@
+"""What only the publisher sees, in `<release>-private/`: real images, what the codec keeps of them, closest pairs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from hf_hybrid import card
+from hf_hybrid.charts import draw_charts, report_charts
+from hf_hybrid.evaluation import Report, look_through_files
+from hf_hybrid.folders import private_folder
+from hf_hybrid.pixels import encode_png, image_grid
+from hf_hybrid.reconstruction_scores import reconstruct
+from hf_hybrid.release import complete
+
+_SHOWN = 16
+
+
+def private_folder_of(release: str | Path) -> Path:
+    """The folder beside a release that is never uploaded."""
+    release = Path(release).resolve()
+    return release.with_name(release.name + "-private")
+
+
+def write_evidence(release: str | Path, report: Report) -> None:
+    """Completes a release with its report, charts, card and page, and the publisher's own page beside it.
+
+    Args:
+        release: the folder that was evaluated.
+        report: as `evaluate_release` returned it.
+    """
+    draw_charts(report.to_dict(), Path(release) / "assets")
+    complete(release, report.to_dict())
+    if look_through_files(report, release):  # what was written since it was evaluated holds a private name
+        complete(release, report.to_dict())
+    folder = private_folder(private_folder_of(release))
+    pictures = {name: encode_png(pixels) for name, pixels in _pictures(report).items()}
+    for name, content in pictures.items():
+        (folder / f"{name}.png").write_bytes(content)
+    page = card.report_html(release, report_charts(report.to_dict()), card.PrivateFacts(pictures, _rows(report)))
+    (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _pictures(report: Report) -> dict[str, np.ndarray]:
+    compared, codec = report.findings.compared, report.findings.codec
+    synthetic, train, test = compared.records
+    chosen = np.random.default_rng(0).permutation(len(train))[:_SHOWN]
+    config = compared.codec_config
+    look = {"resolution": config["resolution"], "channels": config.get("in_channels", 1)}
+    look["fit"] = config.get("resize_mode", "crop")
+    found = {"real": image_grid(train.select(chosen).pixel_values(**look))}
+    if codec is not None:
+        pixels, kept = reconstruct(test.select(np.arange(min(8, len(test)))), codec)
+        found["reconstructions"] = image_grid(np.concatenate([pixels, kept]), columns=len(pixels))
+    if pairs := [pair for pair in report.findings.closest_pairs if pair["part"] == "image"]:
+        sides = [
+            records.select([pair[name] for pair in pairs]).pixel_values(**look)
+            for name, records in (("train", train), ("synthetic", synthetic))
+        ]
+        found["closest_images"] = image_grid(np.concatenate(sides), columns=len(pairs))
+    return found
+
+
+def _rows(report: Report) -> list[dict]:
+    """The closest rows, cell by cell."""
+    synthetic, train, _ = report.findings.compared.records
+    found = []
+    for pair in report.findings.closest_pairs:
+        if pair["part"] == "row":
+            sides = [records.frame.iloc[pair[name]] for name, records in (("train", train), ("synthetic", synthetic))]
+            columns = report.findings.compared.schema.table
+            cells = {name: [_word(side[name]) for side in sides] for name in columns}
+            found.append({"distance": f"{pair['distance']:.2f}", "cells": cells})
+    return found
+
+
+def _word(cell: object) -> str:
+    if isinstance(cell, list):
+        return ", ".join(cell) or "none"
+    if cell is None or cell != cell:
+        return "missing"
+    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
