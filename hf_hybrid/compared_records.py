@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from hf_hybrid.cells import is_missing, to_category
@@ -36,7 +37,7 @@ class ComparedRecords:
     @property
     def private_strings(self) -> set[str]:
         """Names of files, ids, patients, and texts that few patients have: they tell who it is."""
-        return set().union(*(_private_strings(one) for one in self.records[1:]))
+        return set().union(*map(private_strings, self.records[1:]))
 
 
 def load_compared(
@@ -67,24 +68,54 @@ def load_compared(
         load_records(one, schema=schema, split=split)
         for one, split in zip((release, train, test), _SPLITS, strict=True)
     ]
-    for records, split in zip(every[1:], _SPLITS[1:], strict=True):
-        if schema.group_column and not _patients(records, schema):
-            raise InputError(
-                f"expected the patients of {split} in a column `{schema.group_column}`, found none: without it images "
-                "of one patient would count as several"
-            )
+    check_apart(*every[1:])
     sets = [
         EvaluationSet(one.pixel_values(predictors.RESOLUTION, fit=resize_mode), one.frame, one.groups) for one in every
     ]
-    _check_apart([_patients(one, schema) for one in every[1:]], sets[1:])
-    training = provenance["sampler"]["training"]
-    found = {"num_records": len(sets[1]), "num_patients": sets[1].num_patients}
+    # A blank image is nobody's.
+    images = [{image.tobytes() for image in one.pixels if image.min() < image.max()} for one in sets[1:]]
+    if shared := set.intersection(*images):
+        found = f"{len(shared)} of {len(images[1])} in both"
+        raise InputError(f"expected other images in `test` than in `train`, found {found}: {_ADVICE}")
+    check_learned_from(every[1], provenance["sampler"]["training"])
+    return ComparedRecords(every, sets, schema, codec_config)
+
+
+def check_apart(train: Records, test: Records) -> None:
+    """Checks that patients are known, and that none is in both.
+
+    Raises:
+        InputError: they are not, or some are.
+    """
+    patients = []
+    for records, split in ((train, "train"), (test, "test")):
+        name = records.schema.group_column
+        cells = records.raw[name] if name in records.raw else ()
+        patients.append(
+            {to_category(cell) for cell in cells if not is_missing(cell, records.schema.missing_spellings)}
+        )
+        if name and not patients[-1]:
+            raise InputError(
+                f"expected the patients of {split} in a column `{name}`, found none: without it images "
+                "of one patient would count as several"
+            )
+    if shared := patients[0] & patients[1]:
+        found = f"{len(shared)} of {len(patients[1])} in both"
+        raise InputError(f"expected other patients in `test` than in `train`, found {found}: {_ADVICE}")
+
+
+def check_learned_from(train: Records, training: dict) -> None:
+    """Checks that there are as many records and patients as a sampler's training names.
+
+    Raises:
+        InputError: there are not.
+    """
+    found = {"num_records": len(train), "num_patients": len(np.unique(train.groups))}
     expected = {name: training[name] for name in found}
     if found != expected:
         raise InputError(
             f"expected in `train` the records that the release was learned from, {expected}, found {found}: name those"
         )
-    return ComparedRecords(every, sets, schema, codec_config)
 
 
 def _read_schema(release: str | Path, changes: str | Path | None) -> RecordSchema:
@@ -108,23 +139,8 @@ def _kept(schema: RecordSchema, name: str) -> tuple | None:
     return column and (column.kind, column.bounds, column.categories, column.decimals, column.states)
 
 
-def _patients(records: Records, schema: RecordSchema) -> set[str]:
-    cells = records.raw[schema.group_column] if schema.group_column in records.raw else ()
-    return {to_category(cell) for cell in cells if not is_missing(cell, schema.missing_spellings)}
-
-
-def _check_apart(patients: list[set[str]], sets: list[EvaluationSet]) -> None:
-    if shared := patients[0] & patients[1]:
-        found = f"{len(shared)} of {len(patients[1])} in both"
-        raise InputError(f"expected other patients in `test` than in `train`, found {found}: {_ADVICE}")
-    # A blank image is nobody's.
-    train, test = ({image.tobytes() for image in one.pixels if image.min() < image.max()} for one in sets)
-    if shared := test & train:
-        found = f"{len(shared)} of {len(test)} in both"
-        raise InputError(f"expected other images in `test` than in `train`, found {found}: {_ADVICE}")
-
-
-def _private_strings(records: Records) -> set[str]:
+def private_strings(records: Records) -> set[str]:
+    """Names of files, ids, patients, and texts that few patients have: they tell who it is."""
     schema, found = records.schema, set()
     for name in records.raw:
         if name in schema.table:

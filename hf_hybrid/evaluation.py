@@ -109,7 +109,8 @@ def evaluate_release(
     options, records, model = options or EvaluationOptions(), compared.records, None
     if codec:
         model, facts = load_codec(codec)
-        if _through_json(model.arguments) != compared.codec_config:
+        own = _through_json(model.arguments)
+        if {name: own.get(name) for name in compared.codec_config} != compared.codec_config:
             raise InputError("expected the `codec` that the release was made with, found another: name that one")
     cache = _Cache(Path(private_dir) / "cache" if private_dir else None, compared)
     report = evaluate_sets(*compared.sets, compared.schema, options, cache.part)
@@ -129,7 +130,7 @@ def evaluate_release(
             lambda: [one.to_dict() for one in score_measurements(comparison, *tables)],
         )
     names = [path.relative_to(release).as_posix() for path in Path(release).rglob("*") if path.is_file()]
-    report.provenance["files"] = hash_files(release, gate.evaluated_files(names))
+    report.provenance["files"] = hash_files(release, gate.evaluated_files(gate.RELEASE, names))
     report.findings = Findings(compared, report.closest_pairs, model)
     look_through_files(report, release)
     return report

@@ -108,7 +108,10 @@ class ReleaseFacts:
 
 @dataclass
 class ModelFacts:
-    """What the card of a codec or a pipeline tells; a codec has no `sampler` and no `columns`."""
+    """What the card of a codec or a pipeline tells; a codec has no `sampler` and no `columns`.
+
+    `privacy` is what attacks on the files found, None where they were not made.
+    """
 
     codec: dict
     sampler: dict | None
@@ -116,6 +119,8 @@ class ModelFacts:
     columns: list[ColumnFacts]
     samples: str
     scores: list[dict]
+    privacy: Privacy | None = None
+    accepted_risk: str = ""
 
 
 def release_facts(folder: str | Path) -> ReleaseFacts:
@@ -166,7 +171,11 @@ def codec_facts(folder: str | Path) -> ModelFacts:
     provenance = read_provenance(folder)
     codec = _known(provenance, "codec")
     scores = _codec_scores(_known(_known(codec, "training", "codec"), "scores", "codec.training"))
-    return ModelFacts(codec, None, _known(provenance, "versions"), [], _samples(Path(folder)), scores)
+    facts = ModelFacts(codec, None, _known(provenance, "versions"), [], _samples(Path(folder)), scores)
+    if (Path(folder) / "report.json").is_file():
+        facts.privacy = privacy_facts(json.loads((Path(folder) / "report.json").read_text("utf-8"))["privacy"])
+    facts.accepted_risk = provenance.get("accepted_risk", "")
+    return facts
 
 
 def pipeline_facts(folder: str | Path) -> ModelFacts:

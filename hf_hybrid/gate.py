@@ -20,12 +20,23 @@ _SHARD = re.compile(r"data/train-(\d{5})-of-(\d{5})\.parquet")
 
 @dataclass(frozen=True)
 class Kind:
-    """What can be pushed: the files it must have, and the pattern of all that it may have."""
+    """What can be pushed.
+
+    Args:
+        name: of the kind.
+        repo_type: of the Hub.
+        required: files that it must have.
+        allowed: pattern of all that it may have.
+        evaluated: pattern of those that its report speaks of: what was there before it.
+        families: of attacks that its report must tell of.
+    """
 
     name: str
     repo_type: str
     required: tuple[str, ...]
     allowed: re.Pattern
+    evaluated: re.Pattern
+    families: tuple[str, ...]
 
 
 RELEASE = Kind(
@@ -36,7 +47,12 @@ RELEASE = Kind(
         rf"README\.md|(provenance|schema|report)\.json|report\.html|{_SHARD.pattern}"
         r"|assets/(samples|utility_[\w-]+)\.png"
     ),
+    re.compile(rf"schema\.json|{_SHARD.pattern}"),
+    FAMILIES,
 )
+_OF_FILES = ("membership", "files")
+# What was learned. The configuration of a codec is written anew by whoever loads it.
+_MODEL = re.compile(rf"(codec/)?{re.escape(_WEIGHTS)}|sampler/(config\.json|model\.safetensors)|schema\.json")
 PIPELINE = Kind(
     "pipeline",
     "model",
@@ -45,15 +61,19 @@ PIPELINE = Kind(
         *("codec/config.json", f"codec/{_WEIGHTS}", "sampler/config.json", "sampler/model.safetensors"),
     ),
     re.compile(
-        r"(codec/)?(README\.md|(provenance|config)\.json|assets/samples\.png)|schema\.json"
+        r"(codec/)?(README\.md|(provenance|config)\.json|assets/samples\.png)|(schema|report)\.json"
         rf"|codec/{re.escape(_WEIGHTS)}|sampler/(config\.json|model\.safetensors)"
     ),
+    _MODEL,
+    _OF_FILES,
 )
 CODEC = Kind(
     "codec",
     "model",
     (_CARD, provenance.FILE_NAME, "config.json", _WEIGHTS),
-    re.compile(rf"README\.md|(provenance|config)\.json|assets/samples\.png|{re.escape(_WEIGHTS)}"),
+    re.compile(rf"README\.md|(provenance|config|report)\.json|assets/samples\.png|{re.escape(_WEIGHTS)}"),
+    _MODEL,
+    _OF_FILES,
 )
 
 
@@ -73,16 +93,17 @@ def check(folder: str | Path, public: bool = False, accept_risk: str | None = No
     Args:
         folder: a codec, a pipeline or a release.
         public: whether everyone is to see it.
-        accept_risk: why a release may be public whose privacy is not settled, if its card does not say so yet.
+        accept_risk: why something may be public whose privacy is not settled, if its card does not say so yet.
 
     Raises:
         InputError: no codec, pipeline or release, an incomplete or changed one, or a symbolic link in it.
         PushRefused: it holds training records, a file that is not what its name says, a path, a time, or an image with
-            more than pixels; or a release has no current report or one that does not let it through.
+            more than pixels; or it learned from private records and has no current report or one that does not let it
+            through.
     """
     folder = Path(folder)
     found = sorted(_files(folder))
-    kind = _kind(folder, found)
+    kind = _kind_of(folder, found)
     absent = [name for name in kind.required if name not in found]
     if absent:
         raise InputError(f"expected a {kind.name} in {folder}, found no {', '.join(absent)}: make it again, complete")
@@ -107,19 +128,35 @@ def check(folder: str | Path, public: bool = False, accept_risk: str | None = No
         )
     if leaks := find_leaks(folder, files):
         raise PushRefused(f"{'; '.join(leaks[:5])}: remove it and make the {kind.name} again")
-    if kind is RELEASE:
-        accepted = accept_risk or provenance.read_provenance(folder)["release"].get("accepted_risk")
-        _check_report(folder, files, public, accepted)
+    if kind is not CODEC or is_of_private_images(folder):
+        facts = provenance.read_provenance(folder)
+        accepted = accept_risk or facts.get("release", facts).get("accepted_risk")
+        _check_report(folder, kind, files, public, accepted)
     return Parcel(folder, kind, files, [name for name in found if name not in files])
 
 
-def evaluated_files(names: Iterable[str]) -> list[str]:
-    """Those of a release's files that a report speaks of: what was there before it."""
-    return [name for name in names if name == "schema.json" or _SHARD.fullmatch(name)]
+def kind_of(folder: str | Path) -> Kind:
+    """Whether a folder is a codec, a pipeline or a release, by its files.
+
+    Raises:
+        InputError: it is none.
+    """
+    folder = Path(folder)
+    return _kind_of(folder, sorted(_files(folder)))
 
 
-def _check_report(folder: Path, files: list[str], public: bool, accepted: str | None) -> None:
-    """Lets a release through whose report is about these very files and finds no family of attacks too strong."""
+def evaluated_files(kind: Kind, names: Iterable[str]) -> list[str]:
+    """Those of the files that a report speaks of."""
+    return [name for name in names if kind.evaluated.fullmatch(name)]
+
+
+def is_of_private_images(codec: Path) -> bool:
+    """Whether a codec says that it was trained on images that are not public."""
+    return bool(json.loads((codec / "config.json").read_text("utf-8")).get("private_images"))
+
+
+def _check_report(folder: Path, kind: Kind, files: list[str], public: bool, accepted: str | None) -> None:
+    """Lets through what has a report about these very files that finds no family of attacks too strong."""
     again = "run `hf-hybrid evaluate` on it"
     try:
         report = json.loads((folder / REPORT).read_text("utf-8")) if REPORT in files else {}
@@ -131,9 +168,9 @@ def _check_report(folder: Path, files: list[str], public: bool, accepted: str | 
         verdicts = {name: _verdict(name, one) for name, one in families.items()}
     except (AttributeError, KeyError, TypeError) as error:
         raise PushRefused(f"expected a {REPORT} of `hf-hybrid evaluate`, found another ({error}): {again}") from None
-    if evaluated != provenance.hash_files(folder, evaluated_files(files)):
-        raise PushRefused(f"expected a {REPORT} about these records, found one about others: {again} again")
-    if absent := set(FAMILIES) - set(families):
+    if evaluated != provenance.hash_files(folder, evaluated_files(kind, files)):
+        raise PushRefused(f"expected a {REPORT} about these files, found one about others: {again} again")
+    if absent := set(kind.families) - set(families):
         raise PushRefused(f"expected a {REPORT} on all attacks, found none on {', '.join(sorted(absent))}: {again}")
     failed, open_ = ([name for name in verdicts if verdicts[name] == word] for word in VERDICTS[:2])
     if failed:
@@ -168,7 +205,7 @@ def _files(folder: Path) -> Iterator[str]:
                 yield path.relative_to(folder).as_posix()
 
 
-def _kind(folder: Path, found: list[str]) -> Kind:
+def _kind_of(folder: Path, found: list[str]) -> Kind:
     if any(name.startswith("data/") for name in found):
         return RELEASE
     if any(name.startswith("sampler/") for name in found):

@@ -16,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image
 from torch.nn import functional
 
-from hf_hybrid import __version__, card, hub
+from hf_hybrid import __version__, card, gate, hub
 from hf_hybrid.errors import InputError
 from hf_hybrid.latent_table import LatentTable
 from hf_hybrid.models import AlphaGAN
@@ -52,6 +52,7 @@ class HybridPipeline(ModelHubMixin):
         self.sampler = sampler
         self.schema = schema
         self.facts = facts
+        self.report: dict | None = None  # on attacks on its files, of a folder that was evaluated
 
     @classmethod
     def fit(
@@ -156,6 +157,10 @@ class HybridPipeline(ModelHubMixin):
         names = ["config.json", "schema.json", "assets/samples.png"]
         names += [f"codec/{path.name}" for path in (save_directory / "codec").iterdir()]
         names += [f"sampler/{path.name}" for path in (save_directory / "sampler").iterdir()]
+        if self.report:
+            text = json.dumps(self.report, indent=2, ensure_ascii=False)
+            (save_directory / gate.REPORT).write_text(text + "\n", encoding="utf-8")
+            names.append(gate.REPORT)
         facts = {"versions": versions(), **self.facts, "files": hash_files(save_directory, names)}
         write_provenance(save_directory, facts)
         card.pipeline_card(save_directory).save(save_directory / "README.md")
@@ -181,7 +186,10 @@ class HybridPipeline(ModelHubMixin):
         schema = RecordSchema.load(folder / "schema.json")
         facts = {key: value for key, value in read_provenance(folder).items() if key in ("codec", "sampler")}
         codec = AlphaGAN.from_pretrained(folder / "codec").to(_device())
-        return cls(codec, load_sampler(folder / "sampler", schema), schema, facts)
+        pipeline = cls(codec, load_sampler(folder / "sampler", schema), schema, facts)
+        if (folder / gate.REPORT).is_file():
+            pipeline.report = json.loads((folder / gate.REPORT).read_text(encoding="utf-8"))
+        return pipeline
 
     def push_to_hub(self, repo_id: str, *, public: bool = False, gated: bool = False, token: str | None = None) -> str:
         """Saves and uploads the pipeline by `hub.push` (private unless `public`); returns the repository's address."""

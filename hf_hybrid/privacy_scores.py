@@ -93,7 +93,7 @@ def score_privacy(comparison: Comparison) -> tuple[dict, list[ClosestPair]]:
     attacked = _Attacked(comparison)
     limits = comparison.options.privacy
     comparison.tell("copies")
-    families = [_family("copies", attacked.copies(), Limit(0.0, limits.copies))]
+    families = [family_of("copies", attacked.copies(), Limit(0.0, limits.copies))]
     for name, tests, limit in (
         ("membership", attacked.membership, limits.membership),
         ("attribute inference", attacked.attribute_inference, limits.attribute_inference),
@@ -101,7 +101,7 @@ def score_privacy(comparison: Comparison) -> tuple[dict, list[ClosestPair]]:
         ("linkability", attacked.linkability, limits.linkability),
     ):
         comparison.tell(name)
-        families.append(_family(name, tests(), Limit(limit, limit)))
+        families.append(family_of(name, tests(), Limit(limit, limit)))
     section = {
         "status": "measured",
         **overall(families),
@@ -135,7 +135,8 @@ def overall(families: list[dict]) -> dict:
     return {"verdict": min((one["verdict"] for one in families), key=VERDICTS.index), "families": families}
 
 
-def _family(name: str, tests: list[Test], limit: Limit) -> dict:
+def family_of(name: str, tests: list[Test], limit: Limit) -> dict:
+    """A family as a report holds it: its tests and what they decide."""
     whole, details = ([test for test in tests if test.is_detail is detail] for detail in (False, True))
     verdict = judge([test.risk for test in whole], limit, [test.risk for test in details])
     tests = [*whole, *details]

@@ -4,40 +4,62 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_hybrid import card
+from hf_hybrid import card, gate, release
 from hf_hybrid.charts import draw_charts, report_charts
+from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation import Report, look_through_files
 from hf_hybrid.folders import private_folder
 from hf_hybrid.pixels import encode_png, image_grid
+from hf_hybrid.provenance import read_provenance, write_provenance
 from hf_hybrid.reconstruction_scores import reconstruct
-from hf_hybrid.release import complete
 
 _SHOWN = 16
 
 
-def private_folder_of(release: str | Path) -> Path:
+def private_folder_of(folder: str | Path) -> Path:
     """The folder beside a release that is never uploaded."""
-    release = Path(release).resolve()
-    return release.with_name(release.name + "-private")
+    folder = Path(folder).resolve()
+    return folder.with_name(folder.name + "-private")
 
 
-def write_evidence(release: str | Path, report: Report) -> None:
+def write_evidence(folder: str | Path, report: Report) -> None:
     """Completes a release with its report, charts, card and page, and the publisher's own page beside it.
 
     Args:
-        release: the folder that was evaluated.
+        folder: the release that was evaluated.
         report: as `evaluate_release` returned it.
     """
-    draw_charts(report.to_dict(), Path(release) / "assets")
-    complete(release, report.to_dict())
-    if look_through_files(report, release):  # what was written since it was evaluated holds a private name
-        complete(release, report.to_dict())
-    folder = private_folder(private_folder_of(release))
+    draw_charts(report.to_dict(), Path(folder) / "assets")
+    release.complete(folder, report.to_dict())
+    if look_through_files(report, folder):  # what was written since it was evaluated holds a private name
+        release.complete(folder, report.to_dict())
+    private = private_folder(private_folder_of(folder))
     pictures = {name: encode_png(pixels) for name, pixels in _pictures(report).items()}
     for name, content in pictures.items():
-        (folder / f"{name}.png").write_bytes(content)
-    page = card.report_html(release, report_charts(report.to_dict()), card.PrivateFacts(pictures, _rows(report)))
-    (folder / "report.html").write_text(page, encoding="utf-8")
+        (private / f"{name}.png").write_bytes(content)
+    page = card.report_html(folder, report_charts(report.to_dict()), card.PrivateFacts(pictures, _rows(report)))
+    (private / "report.html").write_text(page, encoding="utf-8")
+
+
+def accept_risk(folder: str | Path, reason: str) -> None:
+    """Writes into card and provenance why something may be public although its privacy is not settled.
+
+    Raises:
+        InputError: a codec of public images, which needs no reason, or no reason.
+        PushRefused: it was not evaluated, or failed: no reason excuses that.
+    """
+    folder, kind = Path(folder), gate.check(folder).kind
+    if not reason.strip() or not (folder / gate.REPORT).exists():
+        raise InputError(
+            f"expected a reason for what learned from private records, found {reason!r} for a {kind.name}: leave it "
+            "out, or say one"
+        )
+    if kind is gate.RELEASE:
+        release.accept_risk(folder, reason)
+        return
+    write_provenance(folder, {**read_provenance(folder), "accepted_risk": reason})
+    make = card.pipeline_card if kind is gate.PIPELINE else card.codec_card
+    make(folder).save(folder / "README.md")
 
 
 def _pictures(report: Report) -> dict[str, np.ndarray]:

@@ -7,10 +7,11 @@ from hf_hybrid.score_facts import by_target_and_metric, different, privacy_facts
 
 def format_report(report: Report) -> str:
     """All utility scores for the terminal, what the most synthetic records keep, and the verdicts on privacy."""
-    return _format_utility(report.utility) + _format_privacy(report.privacy)
+    return _format_utility(report.utility) + format_privacy(report.privacy)
 
 
-def _format_privacy(privacy: dict) -> str:
+def format_privacy(privacy: dict) -> str:
+    """The verdict, and that of every family."""
     if privacy["status"] != "measured":
         return f"privacy: not measured ({privacy['reason']})\n"
     facts = privacy_facts(privacy)

@@ -229,8 +229,20 @@ def make_release(folder: Path, num_shards: int = 2, seed: int = 0, image_size: i
 def evaluate(folder: Path, report: dict = REPORT) -> Path:
     """Puts a report about its records into a release."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    hashes = provenance.hash_files(folder, gate.evaluated_files(names))
+    hashes = provenance.hash_files(folder, gate.evaluated_files(gate.RELEASE, names))
     report = {**report, "provenance": {**report["provenance"], "files": hashes}}
+    (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    return folder
+
+
+def evaluate_model(folder: Path, membership: str = "pass") -> Path:
+    """Puts a report about its files into a pipeline or a codec."""
+    found = privacy(membership=membership)
+    families = [one for one in found["families"] if one["name"] in ("membership", "files")]
+    kind = gate.kind_of(folder)
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    hashes = provenance.hash_files(folder, gate.evaluated_files(kind, names))
+    report = {"privacy": {**found, "families": families}, "provenance": {"files": hashes}}
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
     return folder
 

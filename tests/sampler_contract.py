@@ -74,6 +74,19 @@ class SamplerContract:
         assert type(loaded) is type(fitted)
         assert loaded.sample(70, seed=5).to_dict() == fitted.sample(70, seed=5).to_dict()
 
+    def test_it_says_how_well_it_knows_records_and_so_does_what_is_saved(self, fitted, table, tmp_path):
+        learned = LatentRows.from_dataset(table.dataset, table.schema)
+        fitted.save_pretrained(tmp_path)
+        loaded = load_sampler(tmp_path, table.schema)
+
+        found, again = (one.familiarity(learned) for one in (fitted, loaded))
+        assert found and list(found) == list(again)
+        nonsense = LatentRows(learned.latents + 8, learned.frame)
+        for name, scores in found.items():
+            assert scores.shape == (len(learned),) and np.isfinite(scores).all()
+            np.testing.assert_allclose(again[name], scores, rtol=1e-4, atol=1e-4)
+            assert np.median(scores) > np.median(fitted.familiarity(nonsense)[name]), name
+
     def test_no_saved_array_is_as_long_as_the_table(self, fitted, table, tmp_path):
         from safetensors.numpy import load_file
 

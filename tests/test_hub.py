@@ -12,6 +12,7 @@ from example_folders import (
     NUM_RECORDS,
     REPORT,
     evaluate,
+    evaluate_model,
     make_codec,
     make_pipeline,
     make_release,
@@ -58,7 +59,7 @@ def finish_release(folder, report=REPORT):
 
 @pytest.fixture
 def pipeline(tmp_path):
-    folder = make_pipeline(tmp_path / "pipeline")
+    folder = evaluate_model(make_pipeline(tmp_path / "pipeline"))
     card.pipeline_card(folder).save(folder / "README.md")
     return seal(folder)
 
@@ -105,7 +106,7 @@ class TestEvidence:
         other = finish_release(make_release(tmp_path / "other", NUM_SHARDS, next(_seeds)))
         (release / "report.json").write_bytes((other / "report.json").read_bytes())
         seal(release)
-        with pytest.raises(PushRefused, match="about these records, found one about others"):
+        with pytest.raises(PushRefused, match="about these files, found one about others"):
             push(release, repo_id)
         assert_unsent(hub, repo_id)
 
@@ -169,10 +170,12 @@ class TestEvidence:
         assert cli.main([*words, "--accept-risk", "a pilot"]) == 0
         assert {path: path.read_bytes() for path in release.rglob("*.*") if path.is_file()} == before
 
-    def test_a_reason_is_asked_of_releases_only_and_not_empty(self, repo_id, made, pipeline, capsys):
-        for folder, reason in ((made(), " "), (pipeline, "a pilot")):
+    def test_a_reason_is_asked_of_what_is_private_and_not_empty(self, repo_id, made, pipeline, tmp_path, capsys):
+        codec = make_codec(tmp_path / "codec")
+        card.codec_card(codec).save(codec / "README.md")
+        for folder, reason in ((made(), " "), (pipeline, " "), (seal(codec), "a pilot")):
             assert cli.main(["push", str(folder), "--repo_id", repo_id, "--accept-risk", reason]) == 2
-            assert "expected a reason for a release" in capsys.readouterr().err
+            assert "expected a reason for what learned from private records" in capsys.readouterr().err
 
     def test_an_inconclusive_one_goes_private(self, hub, repo_id, made):
         assert push(made(copies="inconclusive"), repo_id).public is False

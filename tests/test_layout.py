@@ -49,6 +49,7 @@ FLOORS = (
         "measurement_scores",
         "privacy_scores",
         "evaluation",
+        "model_evaluation",
         "charts",
         "release",
         "publisher",

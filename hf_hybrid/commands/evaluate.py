@@ -12,8 +12,10 @@ POSITIONAL = ("release",)
 class Options(EvaluationOptions):
     """Scores a release against real records and writes the report, the charts and the card into it.
 
+    Of a pipeline, or of a codec trained on private images, it measures what the files themselves tell an attacker.
+
     Args:
-        release: folder that `hf-hybrid generate` wrote.
+        release: folder that `hf-hybrid generate` wrote; or a pipeline, or a codec trained with `private_images`.
         train: `DATASET[:split]` of the real records that the release was learned from; split "train" if not said.
         test: `DATASET[:split]` of real records of other patients; split "test" if not said.
         targets: columns to predict; those of the release's schema if not said.
@@ -36,11 +38,18 @@ class Options(EvaluationOptions):
 
 def main(options: Options) -> int:
     """Writes `report.json`, `report.html`, `assets/utility_*.png` and the card; prints the scores."""
+    from hf_hybrid import gate
     from hf_hybrid.evaluation import evaluate_release
     from hf_hybrid.publisher import private_folder_of, write_evidence
-    from hf_hybrid.summary import format_report
+    from hf_hybrid.summary import format_privacy, format_report
 
     how = EvaluationOptions(**{entry.name: getattr(options, entry.name) for entry in fields(EvaluationOptions)})
+    if gate.kind_of(options.release) is not gate.RELEASE:
+        from hf_hybrid.model_evaluation import evaluate_model
+
+        report = evaluate_model(options.release, options.train, options.test, how, options.schema)
+        sys.stdout.write(format_privacy(report["privacy"]))
+        return 0
     private_dir = private_folder_of(options.release)
     report = evaluate_release(
         *(options.release, options.train, options.test, how, options.schema, options.targets),

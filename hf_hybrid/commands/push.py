@@ -15,8 +15,8 @@ class Options:
         folder: the codec, pipeline or release, recognised by its files.
         repo_id: repository on the Hub, as namespace/name.
         public: make it public once every file and record has been verified.
-        accept_risk: why a release may be public although its privacy is not settled; written into its card. A failed
-            one stays refused.
+        accept_risk: why it may be public although its privacy is not settled; written into its card. What failed
+            stays refused.
         gated: readers ask for access, and you grant it by hand.
         dry_run: only check whether the folder may be pushed, and list what would be sent; no token, no network.
     """
@@ -34,7 +34,7 @@ def main(options: Options) -> int:
     from hf_hybrid.hub import PushFailed, push
 
     if options.accept_risk and not options.dry_run:
-        from hf_hybrid.release import accept_risk  # with all that makes cards
+        from hf_hybrid.publisher import accept_risk  # with all that makes cards
 
         accept_risk(options.folder, options.accept_risk)
     try:

@@ -53,7 +53,7 @@ class Options(DataOptions):
 
 def main(options: Options) -> int:
     """Runs what is left to do and prints the scores and the paths made."""
-    from hf_hybrid.summary import format_report
+    from hf_hybrid.summary import format_privacy, format_report
 
     output_dir = Path(options.output_dir)
     stages = Stages(output_dir)
@@ -63,8 +63,10 @@ def main(options: Options) -> int:
     latents = encode_records(options, stages, dataset, schema, codec)
     pipeline = _pipeline(options, stages, latents, codec)
     release = _release(options, stages, pipeline)
+    models = _attack_model(options, stages, dataset, pipeline)
     report = _evaluate(options, stages, dataset, codec, release)
     sys.stdout.write(format_report(report) + "\n")
+    sys.stdout.write(f"what the pipeline's files tell: {format_privacy(models)}\n")
     for what, path in (
         ("codec", codec),
         ("pipeline", pipeline),
@@ -106,6 +108,21 @@ def _release(options: Options, stages: Stages, pipeline: Path) -> Path:
         (stages.logs / "report.json").unlink(missing_ok=True)  # of a release that is gone
 
     return stages.run("release", output, asdict(wanted), generate)
+
+
+def _attack_model(options: Options, stages: Stages, dataset: str, pipeline: Path) -> dict:
+    """The part `privacy` of the report on the pipeline's files."""
+    from hf_hybrid.gate import REPORT
+    from hf_hybrid.model_evaluation import evaluate_model
+
+    def evaluate(_: Path) -> None:
+        report = evaluate_model(pipeline, f"{dataset}:train", f"{dataset}:test", options.evaluation)
+        write_atomically(done, json.dumps(report))
+
+    done = stages.logs / f"pipeline-{REPORT}"
+    inputs = {"bootstraps": options.evaluation.bootstraps, "privacy": asdict(options.evaluation.privacy)}
+    stages.run("attacks", done, inputs, evaluate)
+    return json.loads(done.read_text(encoding="utf-8"))["privacy"]
 
 
 def _evaluate(options: Options, stages: Stages, dataset: str, codec: Path | str, release: Path):

@@ -196,10 +196,10 @@ def make_codec(options: DataOptions, stages: Stages) -> Path | str:
         )
         public = str(folder)
         codec.image_source = codec.image_source or f"{cohort.num_records:,} drawn phantoms of another seed"
-    if options.dataset and codec.image_source is None and fingerprint(public) == fingerprint(options.dataset):
+    if options.dataset and not codec.private_images and fingerprint(public) == fingerprint(options.dataset):
         raise InputError(
-            "expected a `public_dataset` of other images, found the private ones: if that is meant, say so in "
-            "`codec.image_source`, which the cards show"
+            "expected a `public_dataset` of other images, found the private ones: if that is meant, set "
+            "`codec.private_images`, and name their training split alone"
         )
     output = Path(options.output_dir) / "codec"
     inputs = {"dataset": fingerprint(public), **asdict(codec)}

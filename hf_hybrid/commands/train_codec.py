@@ -22,6 +22,7 @@ class CodecOptions(CodecArguments):
         norm: `group` or `none`.
         linear_path: whether a PCA-initialised linear path runs beside the convolutions.
         resize_mode: how images that are not square become so, `crop` (their middle) or `pad` (all, on black).
+        private_images: whether the images are not public; the codec is pushed only with a report on attacks then.
     """
 
     image_source: str | None = None
@@ -34,6 +35,7 @@ class CodecOptions(CodecArguments):
     norm: str = "group"
     linear_path: bool = True
     resize_mode: str = "crop"
+    private_images: bool = False
 
     def train(
         self, dataset: str, output_dir: str | Path, logging_dir: Path | None = None

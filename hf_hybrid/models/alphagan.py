@@ -56,6 +56,7 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         linear_resolution: resolution at which it works.
         resize_mode: how images that are not square become so, `crop` (their middle) or `pad` (all, on black); told to
             whoever prepares images, not applied here.
+        private_images: whether it learns from images that are not public; it is pushed only with a report then.
     """
 
     @register_to_config
@@ -71,6 +72,7 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         linear_path: bool = True,
         linear_resolution: int = 64,
         resize_mode: str = "crop",
+        private_images: bool = False,
     ) -> None:
         super().__init__()
         _check_configuration(resolution, in_channels, latent_dim, base_channels, max_channels, layers_per_block, norm)

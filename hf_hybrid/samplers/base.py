@@ -126,6 +126,13 @@ class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes tha
         """Draws `BLOCK` records, or fewer that meet the conditions; these are a hint, `sample_block` enforces them."""
 
     @abstractmethod
+    def familiarity(self, rows: LatentRows) -> dict[str, np.ndarray]:
+        """How well what is saved knows each record, by the name of each way to ask; higher: better, `(n,)`.
+
+        It is what an attacker who holds the files would ask to tell who was learned from.
+        """
+
+    @abstractmethod
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
         """What was learned beside the transform, as JSON and tensors: nothing that rests on fewer than 10 patients."""
 

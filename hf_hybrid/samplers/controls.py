@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from hf_hybrid.errors import InputError
+from hf_hybrid.metrics.membership import nearest_distances
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
 from hf_hybrid.samplers.validation import joint_features
 
@@ -32,6 +33,11 @@ class RowHoldingSampler(Sampler):
         possible = np.flatnonzero(conditions_met(self.schema_, self.rows_.frame, conditions))
         possible = possible if len(possible) else np.arange(len(self.rows_))
         return self._draw(possible[torch.randint(len(possible), (BLOCK,), generator=rng).numpy()], rng)
+
+    def familiarity(self, rows: LatentRows) -> dict[str, np.ndarray]:
+        """Nearness to the rows that it keeps; see `Sampler.familiarity`."""
+        own, asked = (joint_features(self.transform_, one) for one in (self.rows_, rows))
+        return {"nearest row": -nearest_distances(asked, own)}
 
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
         """All rows."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
@@ -57,6 +57,24 @@ class GaussianCopulaSampler(Sampler):
         latents = np.concatenate([own, noise[kept]], axis=1) @ self.cholesky_[:latent_dim].T
         latents = latents * self.transform_.latents_std_ + self.transform_.latents_mean_
         return LatentRows(latents.astype(np.float32), frame.iloc[kept].reset_index(drop=True))
+
+    def familiarity(self, rows: LatentRows) -> dict[str, np.ndarray]:
+        """Log-likelihood of the coordinates, an answer standing at the mean of its side; see `Sampler.familiarity`."""
+        matrix = self.transform_.transform(rows.latents, rows.frame)
+        asked = self.transform_.has_value(matrix)
+        scalars = np.where(asked, matrix[:, : self.transform_.num_scalars_], 0)
+        answers, number = [], 0
+        for block, order in zip(self.transform_.blocks_, self.orders_, strict=True):
+            open_ = self._is_asked(block, matrix)
+            for choice in order[:-1]:
+                yes, threshold = matrix[:, block.start + choice] == 1, self.thresholds_[number]
+                density = np.exp(-(threshold**2) / 2) / np.sqrt(2 * np.pi)
+                side = np.where(yes, density / ndtr(-threshold), -density / ndtr(threshold))
+                answers.append(np.where(open_, side, 0))
+                open_, number = open_ & ~yes, number + 1
+        coordinates = np.column_stack([scalars, *answers])
+        surprise = (coordinates * np.linalg.solve(self.correlation_, coordinates.T).T).sum(axis=1)
+        return {"likelihood": -surprise / 2}
 
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
         """Thresholds and the correlation matrix."""

@@ -17,12 +17,15 @@ import torch
 from ctgan.synthesizers.ctgan import Generator
 
 from hf_hybrid.errors import InputError
+from hf_hybrid.randomness import generator
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows
 from hf_hybrid.samplers.blocks import OneHotBlocks, gumbel
 from hf_hybrid.samplers.critic import Critic
 from hf_hybrid.samplers.moments import shrunk_moments
 from hf_hybrid.samplers.trained import TrainedSampler
 from hf_hybrid.samplers.validation import Validation
+
+_ATTACK_STARTS, _ATTACK_STEPS = 32, 100
 
 
 @dataclass
@@ -80,6 +83,37 @@ class CTGANSampler(TrainedSampler):
         scalars, choices = logits.split([self.transform_.num_scalars_, self.blocks_.num_choices], 1)
         drawn = self.blocks_.choose(choices + gumbel(uniform))
         return LatentRows(*self.transform_.inverse(torch.cat([scalars, drawn], 1).numpy()))
+
+    def familiarity(self, rows: LatentRows) -> dict[str, np.ndarray]:
+        """Nearness of the best record that some noise makes (GAN-Leaks, Chen et al. 2020, arXiv 1909.03935).
+
+        The noise is sought by gradient descent from the best of several starts, the condition being the record's own
+        rarest choice.
+        """
+        matrix = torch.from_numpy(self.transform_.transform(rows.latents, rows.frame)).float()
+        scalars = self.transform_.num_scalars_
+        has_value = torch.from_numpy(self.transform_.has_value(matrix.numpy()))
+        held = matrix[:, scalars:]
+        rarest = torch.where(held == 1, self.frequencies_, torch.inf).argmin(dim=1) if held.shape[1] else None
+        condition = held[:, :0] if rarest is None else self.blocks_.one_hot(rarest)
+        network = self.generator_.cpu().requires_grad_(False)
+
+        def distance(noise: torch.Tensor) -> torch.Tensor:
+            made, choices = network(torch.cat([noise, condition], 1)).split([scalars, held.shape[1]], 1)
+            apart = ((made - matrix[:, :scalars]).square() * has_value).sum(dim=1)
+            return apart - (held * self.blocks_.log_softmax(choices)).sum(dim=1)
+
+        rng = generator(0, 0)
+        starts = torch.randn(_ATTACK_STARTS, len(matrix), self.embedding_dim, generator=rng)
+        with torch.no_grad():
+            best = torch.stack([distance(one) for one in starts]).argmin(dim=0)
+        noise = starts[best, torch.arange(len(matrix))].clone().requires_grad_(True)
+        optimizer = torch.optim.Adam([noise], lr=0.05)
+        for _ in range(_ATTACK_STEPS):
+            optimizer.zero_grad()
+            distance(noise).sum().backward()
+            optimizer.step()
+        return {"best-latent distance": -distance(noise).detach().double().numpy()}
 
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
         """The frequencies of categories and the generator; the critic is never saved."""

@@ -182,6 +182,19 @@ class Denoiser(nn.Module):
         Returns:
             Two sums over positions, each divided by the number of questions (drawn scalars and blocks) of all rows.
         """
+        errors, surprises, questions = self.losses(patterns, rows, known, has_value, level, normal)
+        return errors.sum() / questions.sum(), surprises.sum() / questions.sum()
+
+    def losses(
+        self,
+        patterns: Patterns,
+        rows: torch.Tensor,
+        known: torch.Tensor,
+        has_value: torch.Tensor,
+        level: tuple[torch.Tensor, torch.Tensor],
+        normal: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The two sums of `loss` and the number of questions, of each row apart, `(p, n)`."""
         signal, noise = level
         # A cell without a value shows pure noise instead: it would else tell by lying near 0 that it has none.
         noisy = torch.where(has_value, signal * rows, 0) + torch.where(has_value, noise, 1) * normal
@@ -190,5 +203,5 @@ class Denoiser(nn.Module):
         counted = (drawn & has_value)[..., : self.num_scalars]
         errors = ((scalars - rows[..., : self.num_scalars]) / noise).square() * counted
         surprises = -(rows[..., self.num_scalars :] * shares) * drawn[..., self.num_scalars :]
-        questions = counted.sum() + (rows[..., self.num_scalars :] * drawn[..., self.num_scalars :]).sum()
-        return errors.sum() / questions, surprises.sum() / questions
+        questions = counted.sum(2) + (rows[..., self.num_scalars :] * drawn[..., self.num_scalars :]).sum(2)
+        return errors.sum(2), surprises.sum(2), questions

@@ -32,6 +32,7 @@ LATENTS = "latents"  # the name of all latents together, among the columns
 _LEVELS = 1000
 _PATTERNS = 64  # combinations of columns that are trained
 _PATTERNS_A_STEP = 8
+_ATTACKED_LEVELS = (50, 100, 200, 400, 600)
 _CANDIDATES = 4  # records drawn for each that is wanted, where a range will refuse some
 _TRAINING, _MASKS = range(2)  # streams of random numbers
 
@@ -158,6 +159,31 @@ class DiffusionSampler(TrainedSampler):
                 for name in frame:
                     frame[name][chosen] = (part if name in held else found).frame[name].to_numpy()
         return LatentRows(latents, pd.DataFrame(frame)).to_dataset(self.schema_)
+
+    @torch.inference_mode()
+    def familiarity(self, rows: LatentRows) -> dict[str, np.ndarray]:
+        """Denoising losses at several noise levels, likelihood under the moments; see `Sampler.familiarity`."""
+        matrix = torch.from_numpy(self.transform_.transform(rows.latents, rows.frame)).float()
+        network, has_value = self.denoiser_, self._has_value(matrix)
+        everything = np.ones((1, len(self.names_)), dtype=bool)
+        latents = np.array([[name == LATENTS for name in self.names_]])
+        found = {}
+        for what, given, drawn in (
+            ("denoising loss", ~everything, everything),
+            ("denoising loss of the latents given the row", ~latents, latents),
+        ):
+            patterns, total = network.patterns(given, drawn), 0
+            for number, step in enumerate(_ATTACKED_LEVELS):
+                normal = torch.randn(matrix.shape, generator=generator(0, number))[None]
+                level = self._level(torch.tensor(step)).expand(1, len(matrix), 1, 2).unbind(-1)
+                errors, surprises, _ = network.losses(
+                    patterns, matrix[None], matrix[None], has_value[None], level, normal
+                )
+                total = total + (errors + surprises)[0]
+            found[what] = -total.numpy().astype(np.float64)
+        away = torch.where(has_value, matrix - network.mean, 0).double().numpy()
+        covariance = network.covariance.double().numpy() + 1e-6 * np.eye(away.shape[1])
+        return found | {"likelihood": -(away * np.linalg.solve(covariance, away.T).T).sum(axis=1) / 2}
 
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
         """The moments and the averaged weights."""

@@ -1,0 +1,142 @@
+"""The evidence about a pipeline, or a codec trained on private images: what its files themselves tell an attacker.
+
+A release shows some draws; whoever holds the files can ask the model about any record (white-box membership inference:
+Shokri et al. 2017, arXiv 1610.05820; for generators Chen et al. 2020, arXiv 1909.03935). How well the sampler knows a
+record is told by the sampler itself (`Sampler.familiarity`), how well a codec knows an image by its reconstruction.
+Patients learned from should be known no better than unseen ones: here the floor is chance.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from hf_hybrid import card, gate
+from hf_hybrid.audit import find_leaks
+from hf_hybrid.compared_records import check_apart, check_learned_from, private_strings
+from hf_hybrid.errors import InputError
+from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.latent_table import encode_rows
+from hf_hybrid.metrics.membership import attack_auc, by_patient, lowest_false_positives
+from hf_hybrid.metrics.risk import EstimatedRisk, Limit, interval
+from hf_hybrid.metrics.score import Score
+from hf_hybrid.metrics.utility import Estimate
+from hf_hybrid.models import AlphaGAN
+from hf_hybrid.pipeline import HybridPipeline, load_codec
+from hf_hybrid.privacy_scores import Test, family_of, files_family, overall, roc_curves
+from hf_hybrid.provenance import hash_files, read_provenance, versions, write_provenance
+from hf_hybrid.reconstruction_scores import reconstruct
+from hf_hybrid.records import Records, load_records
+from hf_hybrid.samplers import GaussianCopulaSampler
+
+_LOWER = "lower is better"
+_CONTROL = "AUC by the likelihood of a Gaussian copula"
+
+
+def evaluate_model(
+    folder: str | Path,
+    train: str | Path,
+    test: str | Path,
+    options: EvaluationOptions | None = None,
+    schema: str | Path | None = None,
+) -> dict:
+    """Attacks the files of a pipeline or codec and writes `report.json` and the card into its folder.
+
+    Args:
+        folder: of a pipeline, or of a codec that was trained with `private_images`.
+        train: `DATASET[:split]` of the real records that it learned from; split "train" if not said.
+        test: `DATASET[:split]` of real records of other patients; split "test" if not said.
+        options: replicates and the limit of membership.
+        schema: schema file to read the records of a codec with.
+
+    Returns:
+        The report.
+
+    Raises:
+        InputError: a dataset cannot be read, train is not what the model learned from, or both share patients or
+            images.
+    """
+    folder, options = Path(folder), options or EvaluationOptions()
+    kind = gate.kind_of(folder)
+    pipeline = HybridPipeline.from_pretrained(folder) if kind is gate.PIPELINE else None
+    codec, facts = (pipeline.codec, pipeline.facts["codec"]) if pipeline else load_codec(folder)
+    if not pipeline and not codec.config.private_images:
+        raise InputError(
+            "expected a pipeline, or a codec of private images, found one of public images: it needs no report"
+        )
+    schema = pipeline.schema if pipeline else schema
+    sides = [load_records(one, schema=schema, split=split) for one, split in ((train, "train"), (test, "test"))]
+    check_apart(*sides)
+    if pipeline:
+        check_learned_from(sides[0], pipeline.facts["sampler"]["training"])
+    elif facts["training"].get("num_images") not in (None, len(sides[0])):
+        found = f"{facts['training']['num_images']:,}, found {len(sides[0]):,}"
+        raise InputError(f"expected in `train` the images that the codec learned from, {found}: name those")
+    asked = _of_sampler(pipeline, sides) if pipeline else {}
+    if codec.config.private_images:
+        asked |= {"codec: reconstruction": [_closeness(codec, one) for one in sides]}
+    tests, curves = [], []
+    groups = [one.groups for one in sides]
+    control = _by_patient(asked.pop(_CONTROL), groups) if pipeline else None
+    for name, scores in asked.items():
+        known = _by_patient(scores, groups)
+        tests.append(_test(name, known, control, options.bootstraps))
+        curves.append(roc_curves(name, {"model": known} | ({"Gaussian copula": control} if control else {})))
+    limit = Limit(options.privacy.membership, options.privacy.membership)
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    names = [name for name in names if kind.allowed.fullmatch(name) and name != gate.REPORT]
+    leaks = find_leaks(folder, names, set().union(*map(private_strings, sides)))
+    families = [family_of("membership", tests, limit), files_family(leaks)]
+    report = {
+        "privacy": {"status": "measured", **overall(families), "screening": [], "curves": curves},
+        "provenance": {
+            "configuration": {"bootstraps": options.bootstraps, "privacy": asdict(options.privacy)},
+            "versions": versions(),
+            "files": hash_files(folder, gate.evaluated_files(kind, names)),
+        },
+    }
+    _complete(folder, kind, report)
+    return report
+
+
+def _of_sampler(pipeline: HybridPipeline, sides: list[Records]) -> dict[str, list[np.ndarray]]:
+    rows = [encode_rows(one, pipeline.schema, pipeline.codec) for one in sides]
+    found = [pipeline.sampler.familiarity(one) for one in rows]
+    copula = GaussianCopulaSampler().fit(rows[0].to_dataset(pipeline.schema), pipeline.schema, sides[0].groups)
+    control = [copula.familiarity(one)["likelihood"] for one in rows]
+    return {f"sampler: {name}": [one[name] for one in found] for name in found[0]} | {_CONTROL: control}
+
+
+def _closeness(codec: AlphaGAN, records: Records) -> np.ndarray:
+    """Less the mean absolute error of each reconstruction, `(n,)`."""
+    pixels, kept = (side.astype(np.float32) for side in reconstruct(records, codec))
+    return -np.abs(pixels - kept).reshape(len(pixels), -1).mean(axis=1).astype(np.float64)
+
+
+def _by_patient(scores: list[np.ndarray], groups: list[np.ndarray]) -> list[np.ndarray]:
+    return [by_patient(side, one) for side, one in zip(scores, groups, strict=True)]
+
+
+def _test(name: str, known: list[np.ndarray], control: list[np.ndarray] | None, num_bootstraps: int) -> Test:
+    found = attack_auc(*known, num_bootstraps)
+    risk = EstimatedRisk(Estimate(found.value - 0.5, found.replicates - 0.5), len(known[1]))
+    reference = {"AUC": found.value, "AUC of chance": 0.5}
+    if control:
+        reference[_CONTROL] = attack_auc(*control, 1).value
+    if point := lowest_false_positives(*known):
+        reference |= {"false positives": point[0], "true positives": point[1]}
+    meaning = "how much better than chance who holds the files tells who was learned from (AUC)"
+    n = sum(map(len, known))
+    return Test(risk, Score(name, risk.value, interval(risk), _LOWER, (-0.5, 0.5), n, reference, meaning))
+
+
+def _complete(folder: Path, kind: gate.Kind, report: dict) -> None:
+    """Writes report, hashes and card."""
+    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / gate.REPORT).write_text(text + "\n", encoding="utf-8")
+    facts = {key: value for key, value in read_provenance(folder).items() if key != "accepted_risk"}
+    facts["files"] |= hash_files(folder, [gate.REPORT])
+    write_provenance(folder, facts)
+    make = card.pipeline_card if kind is gate.PIPELINE else card.codec_card
+    make(folder).save(folder / "README.md")
