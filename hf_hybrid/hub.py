@@ -4,7 +4,9 @@ What `push` promises:
 - Nothing is sent before the gate has passed (`gate.py`), and nothing that is not on the list of names of its kind.
 - A new repository is private. One that exists must be private too and hold nothing but an earlier push. It stays
   private until every checksum agrees and (for a release) every record that loads back is the one in the folder.
-- A public repository is never written to. Pushing again what it already holds only verifies it.
+- A public repository is written to only by a public push, in one commit, and only after a private twin beside it
+  (`<name>-twin`, which stays) has been filled and verified in the same way. Pushing again what it already holds only
+  verifies it.
 - A push that broke off is continued by pushing again: files that have arrived are not sent twice.
 """
 
@@ -13,7 +15,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx2
@@ -28,6 +30,7 @@ from hf_hybrid.errors import InputError
 RETRY_PAUSES = (2.0, 10.0, 30.0)  # seconds between attempts, beside the retries within the client
 SILENCE_LIMIT = 600.0  # seconds without a byte; the client itself would wait for ever
 BATCH_RECORDS = 64
+_TWIN = "-twin"
 _OF_THE_HUB = ".gitattributes"  # in every repository from its first commit on
 
 
@@ -101,10 +104,17 @@ def push(
         if not (token or get_token()):
             raise InputError("expected a token of the Hub, found none: run `hf auth login` or set `HF_TOKEN`")
         with _one_line_errors(repo_id):
-            if upload.open(public):
+            was_private = upload.open(public)
+            if was_private:
                 upload.send()
+            elif not upload.is_there():
+                twin = replace(upload, repo={**upload.repo, "repo_id": f"{repo_id}{_TWIN}"})
+                twin.open(public=False)
+                twin.send()
+                twin.verify()
+                upload.update()
             revision = upload.verify()
-            upload.settle(revision, public, gated)
+            upload.settle(revision, public, was_private, gated)
     return PushResult(
         kind=parcel.kind.name,
         **upload.repo,
@@ -125,7 +135,7 @@ class _Upload:
     repo: dict
 
     def open(self, public: bool) -> bool:
-        """Makes a private repository or checks the one there; False if it is public and only to be verified."""
+        """Makes a private repository or checks the one there; False if it is public and may be."""
         repo_id, kind = self.repo["repo_id"], self.parcel.kind
         try:
             info = _retried(self.api.repo_info, **self.repo)
@@ -133,12 +143,10 @@ class _Upload:
             _retried(self.api.create_repo, **self.repo, private=True, exist_ok=True)
             info = _retried(self.api.repo_info, **self.repo)
         names = {sibling.rfilename for sibling in info.siblings} - {_OF_THE_HUB}
-        if info.private is not True:
-            if public and names == set(self.parcel.files):
-                return False
+        if info.private is not True and not public:
             raise InputError(
-                f"expected `{repo_id}` to be private or not there yet, found it public: choose another `repo_id`, or "
-                "make it private on its settings page"
+                f"expected `{repo_id}` to be private or not there yet, found it public: add `--public` to update it, "
+                "or choose another `repo_id`"
             )
         foreign = sorted(name for name in names if not kind.allowed.fullmatch(name))
         if foreign or (names and provenance.FILE_NAME not in names):
@@ -146,7 +154,22 @@ class _Upload:
                 f"expected `{repo_id}` to be empty or to hold an earlier {kind.name}, found "
                 f"{', '.join(foreign) or f'files but no {provenance.FILE_NAME}'}: choose another `repo_id`"
             )
-        return True
+        if info.private is not True and not names:
+            raise InputError(
+                f"expected `{repo_id}` to be private or to hold an earlier {kind.name}, found it public and empty: "
+                "choose another `repo_id`, or make it private on its settings page"
+            )
+        return info.private is True
+
+    def is_there(self) -> bool:
+        """Whether the Hub holds the files of the folder and no others, byte for byte."""
+        found = _retried(self.api.verify_repo_checksums, **self.repo, local_dir=self.parcel.folder)
+        names = set(_retried(self.api.list_repo_files, **self.repo)) - {_OF_THE_HUB}
+        return names == set(self.parcel.files) and not found.mismatches
+
+    def update(self) -> None:
+        """Replaces what is public in one commit: readers see the earlier release or this one, nothing between."""
+        _retried(self._commit, message="Update", names=self.parcel.files)
 
     def send(self) -> None:
         """Data or weights first, then what describes them, the card last of all."""
@@ -198,10 +221,10 @@ class _Upload:
         if not same:
             self._fail(f"loads other records than {self.parcel.folder} and its card describe")
 
-    def settle(self, revision: str, public: bool, gated: bool) -> None:
+    def settle(self, revision: str, public: bool, was_private: bool, gated: bool) -> None:
         """Sets gate and visibility in one request, if `revision` still is all that the repository holds."""
         settings = {"gated": "manual"} if gated else {}
-        if public:
+        if public and was_private:
             if _retried(self.api.repo_info, **self.repo).sha != revision:
                 self._fail("was changed by somebody else during the push")
             self._check_history(revision)

@@ -1,16 +1,16 @@
 """What only the publisher sees, in `<release>-private/`: real images, what the codec keeps of them, closest pairs."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 
-from hf_hybrid import card, gate, release
+from hf_hybrid import card, gate, provenance, release
 from hf_hybrid.charts import draw_charts, report_charts
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation import Report, look_through_files
 from hf_hybrid.folders import private_folder
 from hf_hybrid.pixels import encode_png, image_grid
-from hf_hybrid.provenance import read_provenance, write_provenance
 from hf_hybrid.reconstruction_scores import reconstruct
 
 _SHOWN = 16
@@ -41,6 +41,21 @@ def write_evidence(folder: str | Path, report: Report) -> None:
     (private / "report.html").write_text(page, encoding="utf-8")
 
 
+def put_under(folder: str | Path, license: str) -> None:
+    """Writes a licence into the card of a release and into what `load_dataset` shows of it.
+
+    Raises:
+        InputError: no release, or nothing that could be an identifier of the Hub.
+    """
+    kind = gate.kind_of(folder)
+    if kind is not gate.RELEASE or not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
+        raise InputError(
+            f"expected a release and a licence of the Hub, such as cc-by-4.0, found a {kind.name} and {license!r}"
+        )
+    provenance.check_files(folder)  # before they are listed anew
+    release.change_facts(folder, license=license)
+
+
 def accept_risk(folder: str | Path, reason: str) -> None:
     """Writes into card and provenance why something may be public although its privacy is not settled.
 
@@ -55,9 +70,9 @@ def accept_risk(folder: str | Path, reason: str) -> None:
             "out, or say one"
         )
     if kind is gate.RELEASE:
-        release.accept_risk(folder, reason)
+        release.change_facts(folder, accepted_risk=reason)
         return
-    write_provenance(folder, {**read_provenance(folder), "accepted_risk": reason})
+    provenance.write_provenance(folder, {**provenance.read_provenance(folder), "accepted_risk": reason})
     make = card.pipeline_card if kind is gate.PIPELINE else card.codec_card
     make(folder).save(folder / "README.md")
 

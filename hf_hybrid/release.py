@@ -96,11 +96,11 @@ def complete(release_dir: str | Path, report: dict) -> None:
     _finish(release_dir, facts)
 
 
-def accept_risk(release_dir: str | Path, reason: str) -> None:
-    """Writes into card and provenance why a release may be public although its privacy is not settled."""
-    facts = {key: value for key, value in read_provenance(release_dir).items() if key != "files"}
-    facts["release"]["accepted_risk"] = reason
-    _finish(Path(release_dir), facts)
+def change_facts(release_dir: str | Path, **facts: str) -> None:
+    """Writes facts on a release (`license`, `accepted_risk`) into provenance, card and page."""
+    found = {key: value for key, value in read_provenance(release_dir).items() if key != "files"}
+    found["release"] |= facts
+    _finish(Path(release_dir), found)
 
 
 def _finish(folder: Path, facts: dict) -> None:

@@ -26,7 +26,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from hf_hybrid import card
+from hf_hybrid import card, provenance
 from hf_hybrid import hub as our_hub
 from hf_hybrid.commands import cli
 from hf_hybrid.commands import push as command
@@ -165,7 +165,7 @@ class TestEvidence:
     def test_a_dry_run_writes_nothing(self, repo_id, made):
         release = made(copies="inconclusive")
         before = {path: path.read_bytes() for path in release.rglob("*.*") if path.is_file()}
-        words = ["push", str(release), "--repo_id", repo_id, "--public", "--dry-run"]
+        words = ["push", str(release), "--repo_id", repo_id, "--public", "--gated=true", "--dry-run"]
         assert cli.main(words) == 3
         assert cli.main([*words, "--accept-risk", "a pilot"]) == 0
         assert {path: path.read_bytes() for path in release.rglob("*.*") if path.is_file()} == before
@@ -177,13 +177,32 @@ class TestEvidence:
             assert cli.main(["push", str(folder), "--repo_id", repo_id, "--accept-risk", reason]) == 2
             assert "expected a reason for what learned from private records" in capsys.readouterr().err
 
+    def test_a_public_push_asks_for_access_and_licence(self, hub, repo_id, made, capsys):
+        release = made()
+        words = ["push", str(release), "--repo_id", repo_id, "--public"]
+        assert cli.main(words) == 2
+        assert "expected `--gated true` (readers ask, you decide) or `--gated false`" in capsys.readouterr().err
+        facts = provenance.read_provenance(release)
+        provenance.write_provenance(release, {**facts, "release": facts["release"] | {"license": "other"}})
+        card.release_card(release).save(release / "README.md")
+        seal(release)
+        words += ["--gated", "true"]
+        assert cli.main(words) == 2
+        assert "expected a licence for a public release, found 'other' in its card" in capsys.readouterr().err
+        assert cli.main([*words, "--license", "MY own"]) == 2
+        assert_unsent(hub, repo_id)
+        assert cli.main([*words, "--license", "cc-by-nc-4.0"]) == 0
+        pushed = hub.repo(repo_id, "dataset")
+        assert (pushed.private, pushed.gated) == (False, "manual")
+        assert "license: cc-by-nc-4.0\n" in pushed.read("README.md").decode()
+
     def test_an_inconclusive_one_goes_private(self, hub, repo_id, made):
         assert push(made(copies="inconclusive"), repo_id).public is False
         assert hub.repo(repo_id, "dataset").private
 
     def test_and_public_with_a_reason_that_the_card_shows(self, hub, repo_id, made, capsys):
         release = made(copies="inconclusive")
-        words = ["push", str(release), "--repo_id", repo_id, "--public"]
+        words = ["push", str(release), "--repo_id", repo_id, "--public", "--gated", "false"]
         assert cli.main(words) == 3
         assert 'say why the risk can be borne with `--accept-risk "reason"`' in capsys.readouterr().err
         assert_unsent(hub, repo_id)
@@ -377,11 +396,48 @@ class TestGate:
 
 class TestExistingRepository:
     @pytest.mark.parametrize("public", [False, True])
-    def test_public_one_is_refused_and_untouched(self, hub, repo_id, release, public):
+    def test_public_one_of_somebody_else_is_refused_and_untouched(self, hub, repo_id, release, public):
         repo = hub.create_repo(repo_id, "dataset")
         with pytest.raises(InputError, match="found it public"):
             push(release, repo_id, public=public)
         assert len(repo.history()) == 1 and not hub.requests("POST|PUT")
+
+    def test_a_public_release_is_updated_through_a_private_twin(self, hub, repo_id, release, tmp_path):
+        push(release, repo_id, public=True)
+        other = finish_release(make_release(tmp_path / "other", 1, next(_seeds)))
+        with pytest.raises(InputError, match="found it public: add `--public` to update it"):
+            push(other, repo_id)
+        public, states = hub.repo(repo_id, "dataset"), []
+        before = len(public.history())
+
+        def look():
+            twin = hub.repos.get(("dataset", f"{repo_id}-twin"))
+            states.append((len(public.history()) - before, twin and twin.private))
+
+        hub.fail("GET", r"-twin/.*\.parquet$", before=look, times=None)
+        result = push(other, repo_id, public=True)
+        assert states and set(states) == {(0, True)}  # while the twin was verified, the public one was as before
+        assert result.public and not public.private and len(public.history()) == before + 1
+        assert set(public.head.files) == {".gitattributes", *result.files}
+        assert not [name for name in public.head.files if name.endswith("of-00003.parquet")]
+        assert hub.repo(f"{repo_id}-twin", "dataset").private
+        hub.log.clear()
+        push(other, repo_id, public=True)  # once more only verifies
+        assert uploaded(hub) == 0 and not hub.requests("POST", "/commit/")
+
+    def test_a_twin_that_does_not_verify_leaves_the_public_one_alone(self, hub, repo_id, release, tmp_path, pauses):
+        push(release, repo_id, public=True)
+        other = finish_release(make_release(tmp_path / "other", 1, next(_seeds)))
+        public = hub.repo(repo_id, "dataset")
+        before = len(public.history())
+
+        def spoil():
+            hub.repo(f"{repo_id}-twin", "dataset").corrupt("data/train-00000-of-00001.parquet", relabel=True)
+
+        hub.fail("POST", "-twin/commit/", after=spoil, skip=1)
+        with pytest.raises(PushFailed):
+            push(other, repo_id, public=True)
+        assert len(public.history()) == before
 
     def test_made_public_by_somebody_during_the_creation(self, hub, repo_id, release):
         hub.fail("POST", "/repos/create", after=lambda: setattr(hub.repo(repo_id, "dataset"), "private", False))

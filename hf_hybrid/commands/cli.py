@@ -125,7 +125,12 @@ def _spelled_out(argv: list[str], options: type) -> list[str]:
         words.append(word)
         name, equals, value = word.removeprefix("--").partition("=")
         following = argv[index + 1] if index + 1 < len(argv) else "--"
-        if word.startswith("--") and types.get(name) is bool and not equals and following not in ("true", "false"):
+        if (
+            word.startswith("--")
+            and types.get(name) in (bool, bool | None)
+            and not equals
+            and following not in ("true", "false")
+        ):
             words.append("true")
         before = argv[index - 1].removeprefix("--") if index else ""
         if types.get(before) == (list[str] | None) and not word.startswith(("[", "--")):

@@ -17,7 +17,9 @@ class Options:
         public: make it public once every file and record has been verified.
         accept_risk: why it may be public although its privacy is not settled; written into its card. What failed
             stays refused.
-        gated: readers ask for access, and you grant it by hand.
+        gated: whether readers ask for access, and you grant it by hand; `--public` asks for a yes or a no.
+        license: under which everyone may use a release, an identifier of the Hub; written into its card. `--public`
+            asks for one, unless the card names it already.
         dry_run: only check whether the folder may be pushed, and list what would be sent; no token, no network.
     """
 
@@ -25,7 +27,8 @@ class Options:
     repo_id: str
     public: bool = False
     accept_risk: str | None = None
-    gated: bool = False
+    gated: bool | None = None
+    license: str | None = None
     dry_run: bool = False
 
 
@@ -33,16 +36,21 @@ def main(options: Options) -> int:
     """Pushes; returns 0, or 1 when the Hub failed on the way."""
     from hf_hybrid.hub import PushFailed, push
 
-    if options.accept_risk and not options.dry_run:
-        from hf_hybrid.publisher import accept_risk  # with all that makes cards
+    if options.public:
+        _ask(options)
+    if not options.dry_run and (options.license or options.accept_risk):
+        from hf_hybrid import publisher  # with all that makes cards
 
-        accept_risk(options.folder, options.accept_risk)
+        if options.license:
+            publisher.put_under(options.folder, options.license)
+        if options.accept_risk:
+            publisher.accept_risk(options.folder, options.accept_risk)
     try:
         result = push(
             options.folder,
             options.repo_id,
             options.public,
-            options.gated,
+            bool(options.gated),
             options.dry_run,
             accept_risk=options.accept_risk,
         )
@@ -60,3 +68,26 @@ def main(options: Options) -> int:
         lines.append(f"dry run: this {result.kind} may be pushed to {result.url}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
+
+
+def _ask(options: Options) -> None:
+    """What a publisher decides before everyone can see it.
+
+    Raises:
+        InputError: he has not.
+    """
+    from hf_hybrid import gate, provenance
+    from hf_hybrid.errors import InputError
+
+    if options.gated is None:
+        raise InputError(
+            "expected `--gated true` (readers ask, you decide) or `--gated false` (everyone at once) beside "
+            "`--public`, found neither: what was once downloaded cannot be called back"
+        )
+    if gate.kind_of(options.folder) is gate.RELEASE and not options.license:
+        named = provenance.read_provenance(options.folder).get("release", {}).get("license")
+        if named in (None, "other", "unknown"):
+            raise InputError(
+                f"expected a licence for a public release, found {named!r} in its card: add `--license`, such as "
+                "cc-by-4.0 or cc-by-nc-4.0"
+            )
