@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hf_hybrid import cells, disclosure
+from hf_hybrid.metrics.dependencies import find_dependencies
 from hf_hybrid.records import ImageSummary, Records, load_records
 from hf_hybrid.schema import OTHER, ColumnSchema
 
@@ -18,6 +19,12 @@ POSITIONAL = ("dataset",)
 SIGNIFICANCE = 0.01
 NEARLY_GIVEN_AWAY = 0.95  # AUC of one column for a target
 SAME_LINE = 0.9999  # correlation of two numeric columns that say the same
+_RULES = {
+    "sum": "a weighted sum",
+    "product": "a product of powers",
+    "ranges": "one range for each value",
+    "cells": "one value for each combination",
+}
 MIN_RECORDS = 20  # for a correlation or an AUC
 
 
@@ -87,6 +94,13 @@ def find_problems(records: Records, images: ImageSummary | None = None) -> list[
         for name, words in records.unread.items()
     ]
     problems += _duplicates(records)
+    for one in find_dependencies(records.schema, records.frame):
+        if len(one.sources) > 1 or not {one.column, *one.sources} & set(records.schema.targets):  # told below
+            sources = " and ".join(f"`{name}`" for name in one.sources)
+            problems.append(
+                f"`{one.column}` follows from {sources} ({_RULES[one.how]}): leave it out and compute it from the "
+                "synthetic records, or they will break the rule"
+            )
     if records.schema.table and not records.schema.targets:
         problems.append("no targets: nothing to predict, so utility cannot be scored; name some with `--targets`")
     for target in records.schema.targets:
