@@ -28,7 +28,7 @@ def release_card(folder: str | Path) -> DatasetCard:
         InputError: a file or a fact is missing.
     """
     facts = release_facts(folder)
-    return DatasetCard(_render("dataset_card.md.jinja", **vars(facts), card_data=_dataset_card_data(facts)))
+    return DatasetCard(render("dataset_card.md.jinja", **vars(facts), card_data=_dataset_card_data(facts)))
 
 
 @dataclass
@@ -58,23 +58,23 @@ def report_html(
         InputError: a file or a fact is missing.
     """
     facts = vars(release_facts(folder))
-    shown = {name: _data_uri(content) for name, content in private.pictures.items()} if private else {}
-    samples = _data_uri((Path(folder) / facts["samples"]).read_bytes())
+    shown = {name: data_uri(content) for name, content in private.pictures.items()} if private else {}
+    samples = data_uri((Path(folder) / facts["samples"]).read_bytes())
     drawn = charts or {}
-    return _render(
+    return render(
         "report.html.jinja", **facts | {"samples": samples, "charts": drawn}, private=private or {}, pictures=shown
     )
 
 
 def benchmark_table(result: dict) -> str:
     """The comparison of samplers as a Markdown table, from the content of `benchmark.json`."""
-    return _render("benchmark.md.jinja", **vars(benchmark_facts(result)))
+    return render("benchmark.md.jinja", **vars(benchmark_facts(result)))
 
 
 def benchmark_html(result: dict, chart: str | Path) -> str:
     """The same as one self-contained page with its chart, a PNG file."""
     facts = benchmark_facts(result)
-    return _render("benchmark.html.jinja", **vars(facts), **result, chart=_data_uri(Path(chart).read_bytes()))
+    return render("benchmark.html.jinja", **vars(facts), **result, chart=data_uri(Path(chart).read_bytes()))
 
 
 def codec_card(folder: str | Path) -> ModelCard:
@@ -102,10 +102,11 @@ def _model_card(facts: ModelFacts, tags: list[str]) -> ModelCard:
         pipeline_tag="unconditional-image-generation",
         tags=[*tags, "hf_hybrid"],
     )
-    return ModelCard(_render("model_card.md.jinja", **vars(facts), card_data=data))
+    return ModelCard(render("model_card.md.jinja", **vars(facts), card_data=data))
 
 
-def _data_uri(png: bytes) -> str:
+def data_uri(png: bytes) -> str:
+    """A PNG file as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
@@ -142,7 +143,8 @@ def _dataset_card_data(facts: ReleaseFacts) -> DatasetCardData:
     return data
 
 
-def _render(template: str, **facts: object) -> str:
+def render(template: str, **facts: object) -> str:
+    """A template of `hf_hybrid.templates`; a fact that is missing is an InputError."""
     try:
         return _environment().get_template(template).render(facts)
     except jinja2.UndefinedError as error:

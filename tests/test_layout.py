@@ -54,6 +54,7 @@ FLOORS = (
         "release",
         "publisher",
         "summary",
+        "reader_study",
         "benchmark",
     ),
     ("commands",),

@@ -26,6 +26,7 @@ COMMANDS = {
     "generate": "draw a release from a pipeline",
     "evaluate": "measure a release against real train and test records",
     "push": "upload a codec, a pipeline or a release",
+    "reader-study": "let people tell synthetic from real images, and score them",
     "benchmark": "compare samplers on one split",
     "run": "all stages from one YAML file, resumable",
 }
@@ -105,6 +106,7 @@ def _parse(name: str, command, argv: list[str]) -> object:
         parser.add_argument(word, type=str)
     parser.add_class_arguments(command.Options, skip=set(positional))
     try:
+        argv = _joined(argv, getattr(command, "SEVERAL", ()))
         parsed = parser.parse_args(_spelled_out(argv, command.Options))
     except ArgumentError as error:
         reason = " ".join(str(error).split())
@@ -113,6 +115,19 @@ def _parse(name: str, command, argv: list[str]) -> object:
         raise InputError(f"expected a YAML file, found none: hf-hybrid {name} CONFIG.yaml")
     values = vars(parser.instantiate(parsed))
     return command.Options(**{key: value for key, value in values.items() if key != "config"})
+
+
+def _joined(argv: list[str], several: tuple[str, ...]) -> list[str]:
+    """`--score a.csv b.csv` as the list that the parser reads."""
+    words = []
+    for index, word in enumerate(argv):
+        flags = [before for before in argv[:index] if before.startswith("--")]
+        if flags and flags[-1].removeprefix("--") in several and not word.startswith("--"):
+            earlier = [] if words[-1] == flags[-1] else json.loads(words.pop())
+            words.append(json.dumps([*earlier, word]))
+        else:
+            words.append(word)
+    return words
 
 
 def _spelled_out(argv: list[str], options: type) -> list[str]:
