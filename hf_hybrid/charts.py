@@ -50,7 +50,7 @@ class Colours:
         """The colour of a training set."""
         if trained_on in (REAL, REPEATED):
             return self.real if trained_on == REAL else self.repeated
-        if trained_on.startswith(REAL):
+        if trained_on.startswith(REAL) or trained_on.endswith(REAL):
             return self.both
         return self.shuffled if trained_on.endswith("shuffled") else self.synthetic
 

@@ -33,12 +33,14 @@ class TrainingSet:
         compared_with: name of the set whose scores are subtracted.
         rows: `(n_train,)`.
         image_order: which of `rows` lends its image to each row; None for each its own.
+        num_first: how many of `rows` a model is trained on before it is fine-tuned on the rest, 0 for all at once.
     """
 
     name: str
     compared_with: str
     rows: np.ndarray
     image_order: np.ndarray | None = None
+    num_first: int = 0
 
 
 def training_sets(num_real: int, num_synthetic: int, seed: int) -> list[TrainingSet]:
@@ -56,6 +58,7 @@ def training_sets(num_real: int, num_synthetic: int, seed: int) -> list[Training
         TrainingSet(f"{most.name}, images shuffled", most.name, most.rows, rng.permutation(count)),
         TrainingSet(REPEATED, REAL, repeats),
         TrainingSet(f"real + {most.name}", REPEATED, np.concatenate([real, most.rows])),
+        TrainingSet(f"{most.name}, then real", REPEATED, np.concatenate([most.rows, real]), num_first=count),
     ]
 
 
@@ -107,7 +110,8 @@ def score_targets(
                         tested = [features[part][1][target.test_known] for part in parts]
                         network = options.image_model == "cnn" and "image" in parts
                         predict = partial(predictors.predict_cnn, seed=seed) if network else predictors.predict_linear
-                        outputs = predict(learned, values, tested, target.num_classes)
+                        first = int(known[: training_set.num_first].sum())
+                        outputs = predict(learned, values, tested, target.num_classes, num_first=first)
                     target.add(seen, training_set, values, outputs)
     return targets
 

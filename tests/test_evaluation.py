@@ -247,6 +247,7 @@ def test_synthetic_subsets_are_nested_and_a_small_release_is_used_whole():
         "synthetic 2.3x, images shuffled",
         "real repeated",
         "real + synthetic 2.3x",
+        "synthetic 2.3x, then real",
     ]
     assert (sets["synthetic 2.3x"].rows[:20] == sets["synthetic 2x"].rows).all()
     assert (sets["synthetic 2x"].rows[:10] == sets["synthetic 1x"].rows).all()
@@ -276,6 +277,48 @@ def test_the_network_learns_from_pixels_and_repeats_itself(monkeypatch):
     found = predictors.predict_cnn([train.pixels, crp[0]], labels, [test.pixels, crp[1]], 2, seed=0)
     assert found.shape == (80, 2) and found.min() > 0 and found.max() < 1
     assert roc_auc_score(test.frame["died"].to_numpy(int), found[:, 0]) > 0.7
+
+
+@pytest.mark.parametrize("predict", ["linear", "cnn"])
+def test_fine_tuning_keeps_what_helps_and_forgets_what_misleads(monkeypatch, predict):
+    monkeypatch.setattr(predictors, "CNN_STEPS", 120)
+    few, test = draw(40, 1), draw(300, 2)
+
+    def score(*first):
+        learned = [*first, few]
+        pixels = np.concatenate([one.pixels for one in learned])
+        died = np.concatenate([one.frame["died"].to_numpy(int) for one in learned])
+        count = sum(map(len, first))
+        if predict == "cnn":
+            outputs = predictors.predict_cnn([pixels], died, [test.pixels], 2, seed=0, num_first=count)
+        else:
+            flat = [side.reshape(len(side), -1)[:, ::7] / 50.0 for side in (pixels, test.pixels)]
+            outputs = predictors.predict_linear(flat[:1], died, flat[1:], 2, num_first=count)
+        return roc_auc_score(test.frame["died"].to_numpy(int), outputs[:, 1])
+
+    alone, helped, misled = score(), score(draw(600, 0)), score(draw(600, 0, sign=-1))
+    assert helped > alone
+    if predict == "linear":  # it learns from 40 records that the earlier model says the opposite
+        assert misled > alone - 0.05
+    else:
+        assert helped > misled > 0.3  # a network takes longer to forget
+
+
+def test_fine_tuning_of_numbers_and_labels():
+    rng = np.random.default_rng(0)
+    earlier, real, asked = (rng.normal(size=(count, 6)) for count in (400, 30, 200))
+    weights = rng.normal(size=6)
+    train = [np.concatenate([earlier, real])]
+    values = train[0] @ weights + rng.normal(0, 0.5, 430)
+    alone = predictors.predict_linear([real], values[400:], [asked], None)
+    tuned = predictors.predict_linear(train, values, [asked], None, num_first=400)
+    errors = [np.abs(one - asked @ weights).mean() for one in (tuned, alone)]
+    assert errors[0] < 0.5 * errors[1]
+    labels = np.stack([values > 0, values > 1], axis=1)
+    tuned = predictors.predict_linear(train, labels, [asked], 2, num_first=400)
+    assert tuned.shape == (200, 2) and roc_auc_score(asked @ weights > 0, tuned[:, 0]) > 0.95
+    constant = np.concatenate([np.zeros(400), values[400:]])  # nothing to learn before
+    np.testing.assert_allclose(predictors.predict_linear(train, constant, [asked], None, num_first=400), alone)
 
 
 def test_the_network_takes_the_place_of_the_components(monkeypatch):

@@ -1,8 +1,8 @@
 """A self-supervised embedding of images, in which a copy stays near although its pixels have changed.
 
-An encoder learns to recognise each image among others after it was cropped, moved, mirrored, turned brighter or darker
-and made noisy (SimCLR, Chen et al. 2020, arXiv 2002.05709): what is left of an image then is who it shows. Dar et al.
-2024 (arXiv 2402.01054) look for copies by the correlation of such embeddings.
+An encoder learns to recognise each image among others after it was cropped, moved, mirrored and made noisy, whatever
+its brightness and contrast (SimCLR, Chen et al. 2020, arXiv 2002.05709): what is left of an image is who it shows. Dar
+et al. 2024 (arXiv 2402.01054) look for copies by the correlation of such embeddings.
 """
 
 from typing import Self
@@ -16,7 +16,7 @@ _CHANNELS = (1, 16, 32, 64)
 _DIM = 32
 NUM_STEPS = 150  # of training
 _BATCH, _EMBEDDED = 64, 1024
-_TEMPERATURE = 0.2
+_TEMPERATURE = 0.1
 _LEARNING_RATE = 2e-3
 
 
@@ -33,7 +33,6 @@ class ImageEncoder:
     def fit(self, pixels: np.ndarray) -> Self:
         """Learns from uint8 images `(n, side, side)`, without any label."""
         images = torch.from_numpy(np.array(pixels))[:, None]
-        self.mean_, self.scale_ = float(pixels.mean()), float(pixels.std()) or 1.0
         rng = torch.Generator().manual_seed(self.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -42,7 +41,7 @@ class ImageEncoder:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=NUM_STEPS)
         size = min(_BATCH, len(images))
         for _ in range(NUM_STEPS):
-            batch = self._scaled(images[torch.randperm(len(images), generator=rng)[:size]])
+            batch = _standardised(images[torch.randperm(len(images), generator=rng)[:size]])
             views = torch.cat([_changed(batch, rng), _changed(batch, rng)])
             found = functional.normalize(head(functional.relu(self.network_(views))), dim=1)
             similar = found @ found.T / _TEMPERATURE
@@ -60,13 +59,10 @@ class ImageEncoder:
         """Embeddings whose products are correlations, float32 `(n, d)`; an image and its mirror image share one."""
         found = []
         for batch in torch.from_numpy(np.array(pixels))[:, None].split(_EMBEDDED):
-            batch = self._scaled(batch)
+            batch = _standardised(batch)
             found.append(self.network_(batch) + self.network_(batch.flip(3)))
         embedded = torch.cat(found)
         return functional.normalize(embedded - embedded.mean(dim=1, keepdim=True), dim=1).numpy()
-
-    def _scaled(self, images: torch.Tensor) -> torch.Tensor:
-        return (images.float() - self.mean_) / self.scale_
 
 
 def _network() -> nn.Module:
@@ -76,8 +72,14 @@ def _network() -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * _CHANNELS[-1], _DIM))
 
 
+def _standardised(images: torch.Tensor) -> torch.Tensor:
+    """Each image with mean 0 and variance 1: brightness and contrast have no say; a blank one is 0."""
+    away = images.float() - images.float().mean(dim=(2, 3), keepdim=True)
+    return away / away.square().mean(dim=(2, 3), keepdim=True).sqrt().clamp(min=1e-6)
+
+
 def _changed(images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Each image moved, scaled, perhaps mirrored, with other brightness and contrast, and noisy."""
+    """Each image moved, scaled, perhaps mirrored, and noisy."""
     count = len(images)
 
     def uniform(low: float, high: float) -> torch.Tensor:
@@ -90,5 +92,5 @@ def _changed(images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     theta[:, 0, 2], theta[:, 1, 2] = uniform(-0.15, 0.15), uniform(-0.15, 0.15)
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
     moved = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    contrast, brightness = uniform(0.7, 1.3)[:, None, None, None], uniform(-0.3, 0.3)[:, None, None, None]
-    return moved * contrast + brightness + 0.1 * torch.randn(moved.shape, generator=rng)
+    noise = uniform(0, 0.2)[:, None, None, None]
+    return _standardised(moved) + noise * torch.randn(moved.shape, generator=rng)

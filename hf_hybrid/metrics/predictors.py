@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 
@@ -19,6 +20,7 @@ OUTLIER = 5.0  # standard deviations at which a feature is cut: one typing error
 # much as the squared one: hence the 4 for equal shrinkage.
 LOGISTIC_C = 0.1
 RIDGE_ALPHA = 4 / LOGISTIC_C
+_FREE = 10.0  # scale of a feature whose weight is hardly shrunk
 CNN_STEPS, CNN_BATCH = 250, 64  # of every network, however many records: more data must not mean more training
 
 
@@ -113,21 +115,42 @@ def _standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def predict_linear(
-    train: Sequence[np.ndarray], values: np.ndarray, test: Sequence[np.ndarray], num_classes: int | None
+    train: Sequence[np.ndarray],
+    values: np.ndarray,
+    test: Sequence[np.ndarray],
+    num_classes: int | None,
+    num_first: int = 0,
 ) -> np.ndarray:
     """Ridge or logistic regression, without class weights.
+
+    Fine-tuned, it is one that also sees what the earlier model says, which it is free to trust or not: the others'
+    weights are then shrunk towards the earlier model's instead of 0.
 
     Args:
         train: features, each `(n_train, num_features)`.
         values: numbers, class numbers or labels to learn.
         test: the same features of the test records.
         num_classes: number of classes or labels, None for numbers.
+        num_first: how many records of `train` an earlier model learns from, before it is fine-tuned on the rest.
 
     Returns:
         Numbers `(n_test,)`, or probabilities `(n_test, num_classes)`.
     """
     from sklearn.linear_model import LogisticRegression, Ridge
 
+    if num_first and varies(values[:num_first]):
+        earlier, train = ([side[part] for side in train] for part in (slice(num_first), slice(num_first, None)))
+        asked = [np.concatenate(sides) for sides in zip(train, test, strict=True)]
+        said = predict_linear(earlier, values[:num_first], asked, num_classes)
+        if num_classes is None:
+            said = (said[:, None] - values.mean()) / values.std()
+        else:
+            said = logit(said.clip(0.001, 0.999))
+        count = len(train[0])
+        train, test = [*train, _FREE * said[:count]], [*test, _FREE * said[count:]]
+        values = values[num_first:]
+    elif num_first:  # there was nothing to learn before
+        train, values = [side[num_first:] for side in train], values[num_first:]
     train, test = np.concatenate(train, axis=1), np.concatenate(test, axis=1)
     if num_classes is None:
         mean, scale = values.mean(), values.std()
@@ -144,11 +167,17 @@ def predict_linear(
 
 
 def predict_cnn(
-    train: Sequence[np.ndarray], values: np.ndarray, test: Sequence[np.ndarray], num_classes: int | None, seed: int
+    train: Sequence[np.ndarray],
+    values: np.ndarray,
+    test: Sequence[np.ndarray],
+    num_classes: int | None,
+    seed: int,
+    num_first: int = 0,
 ) -> np.ndarray:
     """A small convolutional network on uint8 pixels `(n, 32, 32)`, other features joining before its last layers.
 
-    Arguments and result are those of `predict_linear`, the pixels first; `seed` is of its weights and batches.
+    Arguments and result are those of `predict_linear`, the pixels first; `seed` is of its weights and batches. To be
+    fine-tuned, one half of its steps comes first.
     """
     import torch
     from torch import nn
@@ -180,8 +209,9 @@ def predict_cnn(
     optimizer = torch.optim.AdamW([*convolutions.parameters(), *head.parameters()], lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=CNN_STEPS)
     draws = torch.Generator().manual_seed(seed)
-    for _ in range(CNN_STEPS):
-        rows = torch.randint(len(goals), (CNN_BATCH,), generator=draws)
+    for step in range(CNN_STEPS):
+        low, high = (0, num_first) if step < CNN_STEPS // 2 and num_first else (num_first, len(goals))
+        rows = torch.randint(low, high, (CNN_BATCH,), generator=draws)
         found = network([side[rows] for side in train])
         if num_classes is None:
             loss = functional.mse_loss(found[:, 0], goals[rows])
