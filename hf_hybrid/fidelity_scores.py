@@ -37,6 +37,7 @@ _SCORES = {
 }
 NUM_BINS = 12  # of a histogram
 MAX_RECORDS = 4000  # a side: kernels and neighbours hold its square
+NUM_TREES = 100
 _PAIRS = 500
 _FOLDS = 5
 
@@ -120,7 +121,7 @@ class _Unseen:
         groups = np.concatenate([self.unseen.groups.max() + 1 + of_one, self.unseen.groups])
         scores = np.zeros(len(features))
         for learned, tested in GroupKFold(_FOLDS).split(features, labels, groups):
-            forest = RandomForestClassifier(100, min_samples_leaf=3, random_state=0)
+            forest = RandomForestClassifier(NUM_TREES, min_samples_leaf=3, random_state=0)
             scores[tested] = forest.fit(features[learned], labels[learned]).predict_proba(features[tested])[:, 1]
         return Estimate.of(auc, labels, scores, bootstrap_weights(groups, 2 * len(self.draws), 0))
 

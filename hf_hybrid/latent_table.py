@@ -12,7 +12,7 @@ from hf_hybrid import disclosure
 from hf_hybrid.errors import InputError
 from hf_hybrid.folders import private_folder
 from hf_hybrid.models import AlphaGAN
-from hf_hybrid.pixels import encode_png, image_grid, to_tensor, to_uint8
+from hf_hybrid.pixels import to_tensor
 from hf_hybrid.records import Records
 from hf_hybrid.samplers import LatentRows
 from hf_hybrid.schema import RecordSchema
@@ -92,13 +92,3 @@ def encode_rows(records: Records, schema: RecordSchema, codec: AlphaGAN) -> Late
     batches = records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, _ENCODED)
     latents = [codec.encode(to_tensor(batch).to(codec.device)).latents.cpu() for batch in batches]
     return LatentRows(torch.cat(latents).numpy(), disclosure.restrict(schema, records.frame))
-
-
-@torch.inference_mode()
-def reconstruction_grid(records: Records, codec: AlphaGAN, count: int = 8) -> bytes:
-    """PNG of the first private images above what the codec keeps of them: for the publisher's eyes only."""
-    config = codec.config
-    shown = records.select(range(min(count, len(records))))
-    pixels = shown.pixel_values(config.resolution, config.in_channels, config.resize_mode)
-    reconstructions = to_uint8(codec(to_tensor(pixels).to(codec.device)).sample)
-    return encode_png(image_grid(np.concatenate([pixels, reconstructions]), columns=len(pixels)))

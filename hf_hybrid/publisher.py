@@ -30,14 +30,15 @@ def write_evidence(folder: str | Path, report: Report) -> None:
         report: as `evaluate_release` returned it.
     """
     draw_charts(report.to_dict(), Path(folder) / "assets")
-    release.complete(folder, report.to_dict())
+    charts = report_charts(report.to_dict())
+    release.complete(folder, report.to_dict(), charts)
     if look_through_files(report, folder):  # what was written since it was evaluated holds a private name
-        release.complete(folder, report.to_dict())
+        release.complete(folder, report.to_dict(), charts)
     private = private_folder(private_folder_of(folder))
     pictures = {name: encode_png(pixels) for name, pixels in _pictures(report).items()}
     for name, content in pictures.items():
         (private / f"{name}.png").write_bytes(content)
-    page = card.report_html(folder, report_charts(report.to_dict()), card.PrivateFacts(pictures, _rows(report)))
+    page = card.report_html(folder, charts, card.PrivateFacts(pictures, _rows(report)))
     (private / "report.html").write_text(page, encoding="utf-8")
 
 

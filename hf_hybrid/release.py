@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from hf_hybrid import card, gate
-from hf_hybrid.charts import report_charts
+from hf_hybrid.charts import Chart, report_charts
 from hf_hybrid.errors import InputError
 from hf_hybrid.folders import check_new, write_atomically
 from hf_hybrid.pipeline import HybridPipeline, grid_of
@@ -81,19 +82,20 @@ def write_release(
     return output_dir
 
 
-def complete(release_dir: str | Path, report: dict) -> None:
+def complete(release_dir: str | Path, report: dict, charts: Mapping[str, list[Chart]] | None = None) -> None:
     """Writes `report.json`, `report.html`, the card and the hashes again, once a release has been evaluated.
 
     Args:
         release_dir: the release; charts of the evaluation already lie in its `assets/`.
         report: the report, as in `report.json`.
+        charts: of it, if they are drawn already.
     """
     release_dir = Path(release_dir)
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     (release_dir / gate.REPORT).write_text(text + "\n", encoding="utf-8")
     facts = {key: value for key, value in read_provenance(release_dir).items() if key != "files"}
     facts["release"].pop("accepted_risk", None)  # it was said of an earlier report
-    _finish(release_dir, facts)
+    _finish(release_dir, facts, charts)
 
 
 def change_facts(release_dir: str | Path, **facts: str) -> None:
@@ -103,12 +105,12 @@ def change_facts(release_dir: str | Path, **facts: str) -> None:
     _finish(Path(release_dir), found)
 
 
-def _finish(folder: Path, facts: dict) -> None:
+def _finish(folder: Path, facts: dict, charts: Mapping[str, list[Chart]] | None = None) -> None:
     """Card and report from the files that are there, then the hashes of all that is published."""
     write_provenance(folder, facts)
     card.release_card(folder).save(folder / "README.md")
     if (folder / gate.REPORT).exists():
-        charts = report_charts(json.loads((folder / gate.REPORT).read_text(encoding="utf-8")))
+        charts = charts or report_charts(json.loads((folder / gate.REPORT).read_text(encoding="utf-8")))
         (folder / "report.html").write_text(card.report_html(folder, charts), encoding="utf-8")
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     names = [name for name in names if gate.RELEASE.allowed.fullmatch(name) and name != FILE_NAME]

@@ -123,3 +123,15 @@ def hub(monkeypatch: pytest.MonkeyPatch, sleeps: list[float]) -> Iterator[Loopba
 def repo_id() -> str:
     """A repository name of the token's owner that no other test uses: caches are kept between tests."""
     return f"owner/repo-{next(_repo_numbers)}"
+
+
+@pytest.fixture
+def small_evidence(monkeypatch):
+    """Evidence with few trees and steps, where a test is about something else than their power."""
+    from hf_hybrid import fidelity_scores
+    from hf_hybrid.metrics import contrastive, membership, pairing
+
+    monkeypatch.setattr(contrastive, "NUM_STEPS", 5)
+    monkeypatch.setattr(pairing, "NUM_STEPS", 20)
+    monkeypatch.setattr(fidelity_scores, "NUM_TREES", 8)
+    monkeypatch.setattr(membership, "NUM_TREES", 8)

@@ -16,7 +16,7 @@ from hf_hybrid.comparison import EvaluationSet
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation import Report
 from hf_hybrid.evaluation_options import PARTS, EvaluationOptions, PrivacyLimits
-from hf_hybrid.metrics import contrastive, predictors
+from hf_hybrid.metrics import predictors
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 from hf_hybrid.tables import to_arrow
 
@@ -390,9 +390,8 @@ def _png(pixels: np.ndarray) -> dict:
 
 
 @pytest.fixture
-def folders(tmp_path, monkeypatch):
+def folders(tmp_path, small_evidence):
     """A release, and a dataset with two splits, from the sets that are returned with them."""
-    monkeypatch.setattr(contrastive, "NUM_STEPS", 5)
     sets = draw(60, 0), draw(60, 1), draw(60, 2)
     released = schema("died")
     features = released.to_features()

@@ -44,6 +44,7 @@ def run_bash(block):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_evidence")
 def test_the_code_of_the_readme_runs(hub, tmp_path, monkeypatch):
     write_image_folder(tmp_path / "records", messy_table(160).replace({"only-one-patient-has-this": "deceased"}))
     from hf_hybrid.phantom import write_phantom

@@ -16,6 +16,8 @@ from hf_hybrid.models.train_alphagan import AlphaGANTrainer
 from hf_hybrid.pipeline import HybridPipeline
 from hf_hybrid.samplers import CTGANSampler
 
+pytestmark = pytest.mark.usefixtures("small_evidence")
+
 TINY = {
     "cohort": {"num_records": 120, "resolution": 32},
     "public_cohort": {"num_records": 40, "resolution": 32, "seed": 1},
@@ -82,7 +84,8 @@ def test_what_a_run_leaves(whole):
     assert sorted(path.name for path in whole.iterdir()) == ["codec", "logs", "pipeline", "release", "release-private"]
     for private in ("logs", "release-private"):
         assert (whole / private).stat().st_mode & 0o777 == 0o700
-    assert [path.name for path in (whole / "release-private").iterdir()] == ["reconstructions.png"]
+    private = {path.name for path in (whole / "release-private").iterdir()}
+    assert private == {"cache", "real.png", "reconstructions.png", "report.html"}
     assert sorted(path.name for path in (whole / "codec").iterdir()) == [
         "README.md",
         "assets",
@@ -162,6 +165,7 @@ def after(function, calls):
         ("hf_hybrid.card.pipeline_card", 1),
         ("hf_hybrid.pipeline.encode_png", 130),  # sample grid, then the second block of the release
         ("hf_hybrid.card.release_card", 1),
+        ("hf_hybrid.model_evaluation.encode_rows", 1),
         ("hf_hybrid.publisher.draw_charts", 1),
         ("hf_hybrid.card.release_card", 2),  # the completed card
     ],

@@ -215,7 +215,7 @@ def encode_records(
 ) -> Path:
     """The latent table of the training records, in the private folder `logs/latent-table`."""
     from hf_hybrid.folders import new_folder
-    from hf_hybrid.latent_table import LatentTable, reconstruction_grid
+    from hf_hybrid.latent_table import LatentTable
     from hf_hybrid.pipeline import load_codec
     from hf_hybrid.records import load_records
 
@@ -224,8 +224,6 @@ def encode_records(
     def encode(_: Path) -> None:
         records = load_records(f"{dataset}:train", schema, targets=options.targets)
         loaded, _ = load_codec(codec)
-        private = private_folder(Path(options.output_dir) / "release-private")
-        (private / "reconstructions.png").write_bytes(reconstruction_grid(records, loaded))
         with new_folder(latents, mode=0o700) as folder:
             LatentTable.encode(records, loaded).save(folder)
 

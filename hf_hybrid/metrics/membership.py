@@ -16,6 +16,7 @@ from hf_hybrid.metrics.utility import Estimate, auc, bootstrap_weights
 
 ATTACKS = ("distance", "density_ratio", "classifier")
 MIN_FALSE_POSITIVES = 10  # unseen patients that an operating point of an attack rests on
+NUM_TREES = 100
 _NUM_NEIGHBOURS = 5
 _BLOCK_CELLS = 20_000_000  # distances held at once
 
@@ -145,7 +146,7 @@ def _classifier(records: np.ndarray, synthetic: np.ndarray, reference: np.ndarra
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(
-        100, min_samples_leaf=3, max_samples=0.5, class_weight="balanced", random_state=seed
+        NUM_TREES, min_samples_leaf=3, max_samples=0.5, class_weight="balanced", random_state=seed
     )
     forest.fit(np.concatenate([synthetic, reference]), np.repeat([1, 0], [len(synthetic), len(reference)]))
     return forest.predict_proba(records)[:, 1]

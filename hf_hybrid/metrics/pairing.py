@@ -5,7 +5,7 @@ from typing import Self
 import numpy as np
 
 _STRENGTHS = np.logspace(0, 5, 11)
-_STEPS, _BATCH, _WIDTH, _DIM, _TEMPERATURE = 400, 128, 128, 32, 0.1
+NUM_STEPS, _BATCH, _WIDTH, _DIM, _TEMPERATURE = 400, 128, 128, 32, 0.1
 _MISMATCHES = 10  # rows of others that an image is compared with
 
 
@@ -53,7 +53,7 @@ class PairEncoder:
             ]
             weights = [weight for encoder in self.encoders_ for weight in encoder.parameters()]
             optimizer = torch.optim.AdamW(weights, lr=1e-3, weight_decay=1e-1)
-            for _ in range(_STEPS):
+            for _ in range(NUM_STEPS):
                 batch = torch.randperm(len(images))[:_BATCH]
                 one, other = (
                     functional.normalize(encoder(side[batch]))
