@@ -1,6 +1,7 @@
 """What stands in the files of a folder once they are decoded: text, names, and what images carry beside pixels."""
 
 import base64
+import html
 import io
 import json
 import re
@@ -60,7 +61,26 @@ def texts(path: Path, found: set[str]) -> Iterator[str]:
         for encoded in _DATA_URI.findall(text):
             yield from _image_texts(base64.b64decode(encoded), found)
         text = _DATA_URI.sub("", text)
-        yield json.dumps(json.loads(text), ensure_ascii=False) if path.suffix == ".json" else text
+        if path.suffix == ".json":
+            yield "\n".join(_strings(json.loads(text)))
+        elif path.suffix == ".md":
+            yield text
+            yield re.sub(r"\\(.)", r"\1", text)  # without the marks that escape
+        else:
+            yield html.unescape(text)
+
+
+def _strings(facts: object) -> Iterator[str]:
+    """Every text in nested facts, and numbers as text."""
+    if isinstance(facts, dict):
+        for key, value in facts.items():
+            yield key
+            yield from _strings(value)
+    elif isinstance(facts, list):
+        for value in facts:
+            yield from _strings(value)
+    else:
+        yield str(facts)
 
 
 def _parquet_texts(path: Path, found: set[str]) -> Iterator[str]:

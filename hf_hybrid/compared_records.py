@@ -26,13 +26,13 @@ class ComparedRecords:
         records: of the three, in that order.
         sets: the same as scores need them.
         schema: that all were read with.
-        codec_config: of the codec that the release says it was made with.
+        codec: what the release says of the codec that it was made with.
     """
 
     records: list[Records]
     sets: list[EvaluationSet]
     schema: RecordSchema
-    codec_config: dict
+    codec: dict
 
     @property
     def private_strings(self) -> set[str]:
@@ -62,33 +62,31 @@ def load_compared(
     """
     schema = _read_schema(release, schema).with_targets(targets)
     provenance = read_provenance(release)
-    codec_config = provenance["codec"]["config"]
-    resize_mode = codec_config.get("resize_mode", "crop")  # as the codec saw them
+    resize_mode = provenance["codec"]["config"].get("resize_mode", "crop")  # as the codec saw them
     every = [
         load_records(one, schema=schema, split=split)
         for one, split in zip((release, train, test), _SPLITS, strict=True)
     ]
-    check_apart(*every[1:])
     sets = [
         EvaluationSet(one.pixel_values(predictors.RESOLUTION, fit=resize_mode), one.frame, one.groups) for one in every
     ]
-    # A blank image is nobody's.
-    images = [{image.tobytes() for image in one.pixels if image.min() < image.max()} for one in sets[1:]]
-    if shared := set.intersection(*images):
-        found = f"{len(shared)} of {len(images[1])} in both"
-        raise InputError(f"expected other images in `test` than in `train`, found {found}: {_ADVICE}")
+    check_apart(every[1:], [one.pixels for one in sets[1:]])
     check_learned_from(every[1], provenance["sampler"]["training"])
-    return ComparedRecords(every, sets, schema, codec_config)
+    return ComparedRecords(every, sets, schema, provenance["codec"])
 
 
-def check_apart(train: Records, test: Records) -> None:
-    """Checks that patients are known, and that none is in both.
+def check_apart(sides: list[Records], pixels: list[np.ndarray]) -> None:
+    """Checks that patients are known, and that neither a patient nor an image is in both.
+
+    Args:
+        sides: train and test.
+        pixels: their images, `(n, side, side)` each.
 
     Raises:
         InputError: they are not, or some are.
     """
     patients = []
-    for records, split in ((train, "train"), (test, "test")):
+    for records, split in zip(sides, ("train", "test"), strict=True):
         name = records.schema.group_column
         cells = records.raw[name] if name in records.raw else ()
         patients.append(
@@ -102,6 +100,11 @@ def check_apart(train: Records, test: Records) -> None:
     if shared := patients[0] & patients[1]:
         found = f"{len(shared)} of {len(patients[1])} in both"
         raise InputError(f"expected other patients in `test` than in `train`, found {found}: {_ADVICE}")
+    # A blank image is nobody's.
+    images = [{image.tobytes() for image in one if image.min() < image.max()} for one in pixels]
+    if shared := images[0] & images[1]:
+        found = f"{len(shared)} of {len(images[1])} in both"
+        raise InputError(f"expected other images in `test` than in `train`, found {found}: {_ADVICE}")
 
 
 def check_learned_from(train: Records, training: dict) -> None:
@@ -143,13 +146,16 @@ def private_strings(records: Records) -> set[str]:
     """Names of files, ids, patients, and texts that few patients have: they tell who it is."""
     schema, found = records.schema, set()
     for name in records.raw:
-        if name in schema.table:
+        column = schema.table.get(name)
+        if column and column.is_number:
             continue
         is_id = name in schema.columns and schema.columns[name].role in ("id", "group")
         held = pd.Series(records.groups).groupby(records.raw[name].map(str).to_numpy()).nunique()
         # A plain word of few patients ("normal") stands in any report; what tells a person has a name or a number.
         found |= {
-            text for text, patients in held.items() if is_id or (patients < schema.min_patients and not text.islower())
+            text
+            for text, patients in held.items()
+            if is_id or (patients < schema.min_patients and not (text.isalpha() and text.islower()))
         }
     paths = [Path(cell["path"]) if cell and cell.get("path") else None for cell in records.images]
     for part in ("name", "stem"):

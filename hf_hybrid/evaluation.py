@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -27,8 +28,11 @@ from hf_hybrid.privacy_scores import files_family, overall, score_privacy
 from hf_hybrid.provenance import code_hash, hash_files, versions
 from hf_hybrid.reconstruction_scores import score_reconstruction
 from hf_hybrid.schema import RecordSchema
+from hf_hybrid.sources import fingerprint
 from hf_hybrid.utility_scores import score_targets
 
+# Packages that decide parts, beside those that decide a release, and their modules.
+_ALSO_DECIDE = {"scipy": "scipy", "scikit-image": "skimage", "transformers": "transformers"}
 # What of the options has a say in each part.
 _DECIDES = {
     "utility": ("seeds", "bootstraps", "image_model"),
@@ -109,8 +113,7 @@ def evaluate_release(
     options, records, model = options or EvaluationOptions(), compared.records, None
     if codec:
         model, facts = load_codec(codec)
-        own = _through_json(model.arguments)
-        if {name: own.get(name) for name in compared.codec_config} != compared.codec_config:
+        if facts != compared.codec:
             raise InputError("expected the `codec` that the release was made with, found another: name that one")
     cache = _Cache(Path(private_dir) / "cache" if private_dir else None, compared)
     report = evaluate_sets(*compared.sets, compared.schema, options, cache.part)
@@ -183,6 +186,8 @@ def evaluate_sets(
             )
             bar.set_description(name)
             decides = {key: asdict(options)[key] for key in _DECIDES[name]}
+            if name == "fidelity" and Path(options.extractor).exists():
+                decides["extractor"] = fingerprint(options.extractor)
             if name == "utility":
                 decides["targets"] = schema.targets
             found = remember(name, decides, lambda comparison=comparison, name=name: make[name](comparison))
@@ -217,7 +222,9 @@ class _Cache:
         if folder:
             private_folder(folder.parent)
             columns = {name: asdict(column) | {"role": None} for name, column in compared.schema.table.items()}
-            found = hashlib.sha256(json.dumps([columns, versions(), code_hash()], default=str).encode())
+            others = {name: version(name) for name, module in _ALSO_DECIDE.items() if find_spec(module)}
+            made_by = [columns, versions(), others, code_hash()]
+            found = hashlib.sha256(json.dumps(made_by, default=str).encode())
             for one in compared.sets:
                 found.update(one.pixels.tobytes() + one.groups.tobytes() + one.frame.to_csv().encode())
             self.records = found.hexdigest()

@@ -70,7 +70,7 @@ def score_fidelity(comparison: Comparison) -> dict:
         "table": [one.to_dict() for one in table],
         "images": [one.to_dict() for one in pictures],
         "marginals": [_marginal(schema, name, *whole, train.groups) for name in schema.table],
-        "correlations": _correlations(schema, *whole),
+        "correlations": _correlations(schema, *whole, train.groups),
     }
 
 
@@ -176,10 +176,13 @@ def _marginal(
     return {"name": name, **bins, "synthetic": shares[0], REFERENCE: shares[1], "without a value": missing}
 
 
-def _correlations(schema: RecordSchema, synthetic: pd.DataFrame, train: pd.DataFrame) -> dict:
-    """Rank correlations of numbers and of yes-or-no questions."""
+def _correlations(schema: RecordSchema, synthetic: pd.DataFrame, train: pd.DataFrame, groups: np.ndarray) -> dict:
+    """Rank correlations of numbers and of yes-or-no questions; 0 where too few patients have both."""
     sides = [predictors.named_features(schema, one) for one in (synthetic, train)]
-    found = [fidelity.rank_correlations(np.stack(list(side.values()), axis=1)).round(2).tolist() for side in sides]
+    features = [np.stack(list(side.values()), axis=1) for side in sides]
+    known = pd.DataFrame(np.isfinite(features[1])).groupby(groups).max().to_numpy(np.float64)
+    told = known.T @ known >= disclosure.MIN_PATIENTS_A_COMPONENT
+    found = [(fidelity.rank_correlations(one) * told).round(2).tolist() for one in features]
     return {"names": list(sides[0]), "synthetic": found[0], REFERENCE: found[1]}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from hf_hybrid import provenance
 from hf_hybrid.audit import find_leaks
 from hf_hybrid.errors import InputError, PushRefused
-from hf_hybrid.limits import FAMILIES, LIMITS, VERDICTS
+from hf_hybrid.limits import FAMILIES, LIMITS, MIN_BOOTSTRAPS, VERDICTS
 
 REPORT = "report.json"
 _CARD = "README.md"
@@ -164,10 +164,14 @@ def _check_report(folder: Path, kind: Kind, files: list[str], public: bool, acce
         if privacy.get("status") != "measured":
             raise PushRefused(f"expected a {REPORT} in which privacy was measured, found none: {again}")
         evaluated = report["provenance"]["files"]
+        bootstraps = report["provenance"]["configuration"]["bootstraps"]
         families = {one["name"]: one for one in privacy["families"]}
         verdicts = {name: _verdict(name, one) for name, one in families.items()}
     except (AttributeError, KeyError, TypeError) as error:
         raise PushRefused(f"expected a {REPORT} of `hf-hybrid evaluate`, found another ({error}): {again}") from None
+    if bootstraps < MIN_BOOTSTRAPS:
+        found = f"found {bootstraps}: {again} again"
+        raise PushRefused(f"expected at least {MIN_BOOTSTRAPS} `bootstraps` behind a {REPORT}, {found}")
     if evaluated != provenance.hash_files(folder, evaluated_files(kind, files)):
         raise PushRefused(f"expected a {REPORT} about these files, found one about others: {again} again")
     if absent := set(kind.families) - set(families):

@@ -80,7 +80,7 @@ def push(
         public: make the repository public once all is verified.
         gated: readers ask for access, and the owner grants it by hand (`gated="manual"`).
         dry_run: the gate only; needs neither token nor network.
-        accept_risk: see `gate.check`; `release.accept_risk` writes it into the card.
+        accept_risk: for a dry run, see `gate.check`; before any other `publisher.accept_risk` writes it into the card.
         token: of the Hub; the one of the environment or of `hf auth login` by default.
 
     Raises:
@@ -95,7 +95,7 @@ def push(
         is_full = False
     if not is_full:
         raise InputError(f"expected `repo_id` as namespace/name, found {repo_id!r}: give both")
-    parcel = gate.check(folder, public, accept_risk)
+    parcel = gate.check(folder, public, accept_risk if dry_run else None)
     api = HfApi(token=token)
     upload = _Upload(api, parcel, {"repo_id": repo_id, "repo_type": parcel.kind.repo_type})
     if not dry_run:
@@ -112,7 +112,7 @@ def push(
                 twin.open(public=False)
                 twin.send()
                 twin.verify()
-                upload.update()
+                upload.update(gated)
             revision = upload.verify()
             upload.settle(revision, public, was_private, gated)
     return PushResult(
@@ -167,8 +167,10 @@ class _Upload:
         names = set(_retried(self.api.list_repo_files, **self.repo)) - {_OF_THE_HUB}
         return names == set(self.parcel.files) and not found.mismatches
 
-    def update(self) -> None:
+    def update(self, gated: bool) -> None:
         """Replaces what is public in one commit: readers see the earlier release or this one, nothing between."""
+        if gated:  # before there is something new to read
+            _retried(self.api.update_repo_settings, **self.repo, gated="manual")
         _retried(self._commit, message="Update", names=self.parcel.files)
 
     def send(self) -> None:

@@ -3,6 +3,7 @@
 VERDICTS = ("fail", "inconclusive", "pass")  # from the worst on
 FAMILIES = ("copies", "membership", "attribute inference", "singling out", "linkability", "files")
 # A publisher may choose others; the gate then asks for a reason that the card shows.
+MIN_BOOTSTRAPS = 100  # replicates behind a report that lets anything through: few hide what is too strong
 LIMITS = {
     "copies": 0.05,
     "membership": 0.1,

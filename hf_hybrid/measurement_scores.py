@@ -37,6 +37,9 @@ def read_measurements(path: str, file_names: list[list[str]]) -> list[pd.DataFra
     if "file_name" not in table:
         raise InputError(f"expected a column `file_name` in `measurements`, found {list(table)}: add it")
     table = table.drop_duplicates("file_name").set_index("file_name").select_dtypes(["number", "bool"]).astype(float)
+    for names in file_names:
+        if len(set(names)) < len(names):
+            raise InputError("expected images with names of their own for `measurements`, found some that share one")
     found = [table.reindex(names).reset_index(drop=True) for names in file_names]
     for one in found:
         if one.shape[1] == 0 or one.notna().any(axis=1).sum() < _MIN_KNOWN:
@@ -58,7 +61,7 @@ def score_measurements(comparison: Comparison, train: pd.DataFrame, test: pd.Dat
     synthetic, unseen = comparison.synthetic, comparison.test
     sides = {}
     for name in train:
-        known = [side[name].notna().to_numpy() for side in (train, test)]
+        known = [np.isfinite(side[name].to_numpy()) for side in (train, test)]
         values = [side[name].to_numpy()[has] for side, has in zip((train, test), known, strict=True)]
         if min(map(len, values)) < _MIN_KNOWN or not all(map(predictors.varies, values)):
             continue

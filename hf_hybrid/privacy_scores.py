@@ -338,10 +338,9 @@ class _Attacked:
         ]
 
     def _rates(self, members: np.ndarray, unseen: np.ndarray) -> RateRisk:
-        """Whether any record of a patient was hit."""
-        return RateRisk(
-            *(by_patient(hit * 1.0, one.groups) for hit, one in zip((members, unseen), self.sets[1:], strict=True))
-        )
+        """Share of each patient's records that were hit: of any of many, more would be hit by chance."""
+        sides = zip((members, unseen), self.sets[1:], strict=True)
+        return RateRisk(*(mean_by_patient(hit * 1.0, one.groups) for hit, one in sides))
 
     def _test(self, name: str, risk: Risk, reference: dict[str, float], meaning: str) -> Test:
         n = self.train.num_patients + self.unseen.num_patients

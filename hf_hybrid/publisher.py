@@ -47,13 +47,13 @@ def put_under(folder: str | Path, license: str) -> None:
 
     Raises:
         InputError: no release, or nothing that could be an identifier of the Hub.
+        PushRefused: it may not be pushed at all.
     """
-    kind = gate.kind_of(folder)
+    kind = gate.check(folder).kind
     if kind is not gate.RELEASE or not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
         raise InputError(
             f"expected a release and a licence of the Hub, such as cc-by-4.0, found a {kind.name} and {license!r}"
         )
-    provenance.check_files(folder)  # before they are listed anew
     release.change_facts(folder, license=license)
 
 
@@ -82,7 +82,7 @@ def _pictures(report: Report) -> dict[str, np.ndarray]:
     compared, codec = report.findings.compared, report.findings.codec
     synthetic, train, test = compared.records
     chosen = np.random.default_rng(0).permutation(len(train))[:_SHOWN]
-    config = compared.codec_config
+    config = compared.codec["config"]
     look = {"resolution": config["resolution"], "channels": config.get("in_channels", 1)}
     look["fit"] = config.get("resize_mode", "crop")
     found = {"real": image_grid(train.select(chosen).pixel_values(**look))}

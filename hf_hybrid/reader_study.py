@@ -5,6 +5,7 @@ lies beside it. Both stay in the private folder: half of the images are patients
 """
 
 import csv
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from hf_hybrid.metrics.utility import auc, bootstrap_weights
 from hf_hybrid.pixels import encode_png
 from hf_hybrid.provenance import read_provenance
 from hf_hybrid.records import Records, load_records
+from hf_hybrid.schema import RecordSchema
 
 PAGE, KEY = "reader-study.html", "reader-study-key.json"
 COLUMNS = ("study", "reader", "image", "answer", "confidence", "seconds")
@@ -88,15 +90,18 @@ def write_study(release: str | Path, real: str, output_dir: str | Path, num_imag
             f"{PAGE} and {KEY} away"
         )
     config = read_provenance(release)["codec"]["config"]
+    schema = RecordSchema.load(Path(release) / "schema.json")  # which knows the patients
     rng = np.random.default_rng(seed)
     sides = [
-        _chosen(load_records(one, split=split), num_images // 2, rng)
+        _chosen(load_records(one, schema=schema, split=split), num_images // 2, rng)
         for one, split in ((release, "train"), (real, "test"))
     ]
     look = config["resolution"], config.get("in_channels", 1), config.get("resize_mode", "crop")
     pixels = np.concatenate([one.pixel_values(*look) for one in sides])
-    order = rng.permutation(num_images)
-    study = f"{rng.integers(16**8):08x}"
+    # Of these very images, so that the key of one study is not that of another.
+    digest = hashlib.sha256(pixels.tobytes() + str(seed).encode())
+    order = np.random.default_rng(list(digest.digest())).permutation(num_images)
+    study = hashlib.sha256(digest.digest() + order.tobytes()).hexdigest()[:8]
     images = [card.data_uri(encode_png(pixels[place])) for place in order]
     folder = private_folder(output_dir)
     key = {"study": study, "synthetic": [bool(place < num_images // 2) for place in order]}
@@ -131,6 +136,7 @@ def score_study(key: str | Path, answers: list[str | Path]) -> StudyScore:
             both = one.index.intersection(other.index)
             kappas.append(_kappa(one.loc[both, "answer"].to_numpy(), other.loc[both, "answer"].to_numpy()))
     readers = [_score(name, one, is_synthetic[one.index]) for name, one in tables.items()]
+    kappas = [one for one in kappas if np.isfinite(one)]  # of two who gave one answer throughout there is none
     return StudyScore(readers, float(np.mean(kappas)) if kappas else None)
 
 
@@ -156,7 +162,7 @@ def _read_answers(path: str | Path, study: str, num_images: int) -> pd.DataFrame
         with open(path, encoding="utf-8-sig", newline="") as file:
             table = pd.DataFrame(list(csv.DictReader(file)))
         table = table[list(COLUMNS)].astype({"image": int, "confidence": int, "seconds": float})
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         found = type(error).__name__
         raise InputError(f"expected the file that the page downloads, found another at {path}: {found}") from None
     if set(table["study"]) != {study}:

@@ -10,7 +10,6 @@ from hf_hybrid.models import AlphaGAN
 from hf_hybrid.pixels import to_tensor, to_uint8
 from hf_hybrid.records import Records
 
-PCA = "PCA of as many numbers, learned from the patients learned from"
 _SCORES = {
     "codec L1": ("lower is better", (0.0, 2.0), "mean absolute error of a reconstruction, grey values from -1 to 1"),
     "codec PSNR": ("higher is better", (0.0, None), "peak signal-to-noise ratio of a reconstruction, in dB"),
@@ -47,7 +46,9 @@ def score_reconstruction(train: Records, test: Records, codec: AlphaGAN, num_boo
     learned = train.select(np.random.default_rng(0).permutation(len(train))[:few])
     learned = learned.pixel_values(config.resolution, config.in_channels, config.resize_mode)
     flat, flat_test = (side.reshape(len(side), -1).astype(np.float32) for side in (learned, pixels))
-    pca = Components(min(config.latent_dim, *flat.shape), svd_solver="randomized", random_state=0).fit(flat)
+    size = min(config.latent_dim, *flat.shape)
+    control = f"PCA of {size} numbers, learned from the patients learned from"
+    pca = Components(size, svd_solver="randomized", random_state=0).fit(flat)
     linear = (
         pca.inverse_transform(pca.transform(flat_test)).reshape(pixels.shape).clip(0, 255).round().astype(np.uint8)
     )
@@ -57,8 +58,8 @@ def score_reconstruction(train: Records, test: Records, codec: AlphaGAN, num_boo
     for place, (name, (direction, limits, meaning)) in enumerate(_SCORES.items()):
         values, reference = (side[:, place] for side in scored)
         ends = np.percentile(weights @ values / weights.sum(axis=1), [2.5, 97.5]).tolist()
-        score = Score(name, values.mean(), tuple(ends), direction, limits, patients, {PCA: reference.mean()}, meaning)
-        found.append(score)
+        references = {control: reference.mean()}
+        found.append(Score(name, values.mean(), tuple(ends), direction, limits, patients, references, meaning))
     return found
 
 

@@ -192,7 +192,7 @@ REPORT = {
     "fidelity": FIDELITY,
     "pairing": PAIRING,
     "privacy": privacy(),
-    "provenance": {},
+    "provenance": {"configuration": {"bootstraps": 500}},
 }
 
 
@@ -242,7 +242,7 @@ def evaluate_model(folder: Path, membership: str = "pass") -> Path:
     kind = gate.kind_of(folder)
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     hashes = provenance.hash_files(folder, gate.evaluated_files(kind, names))
-    report = {"privacy": {**found, "families": families}, "provenance": {"files": hashes}}
+    report = {"privacy": {**found, "families": families}, "provenance": {**REPORT["provenance"], "files": hashes}}
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
     return folder
 

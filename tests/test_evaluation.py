@@ -567,7 +567,7 @@ def test_the_publisher_sees_real_images_the_closest_pairs_and_reconstructions(fo
     codec = AlphaGAN(resolution=32, latent_dim=4, base_channels=8)
     codec.save_with_card(tmp_path / "codec")
     facts = provenance.read_provenance(release)
-    facts["codec"]["config"] = codec.arguments
+    facts["codec"] = provenance.read_provenance(tmp_path / "codec")["codec"]
     provenance.write_provenance(release, facts)
     words = ["evaluate", str(release), f"--train={real}", f"--test={real}", "--seeds=1", "--bootstraps=20"]
     assert cli.main([*words, "--codec", str(tmp_path / "codec"), "--parts", '["fidelity", "privacy"]']) == 0

@@ -64,9 +64,11 @@ def test_a_file_of_measurements_is_read_by_file_name(tmp_path):
     train, test = read_measurements(path, [names[:30][::-1], names[30:]])
     assert train["width"].tolist() == list(range(30))[::-1] and "reader" not in train and set(train["tube"]) == {0, 1}
     with pytest.raises(InputError, match="expected numbers for at least 20 images of train and of test"):
-        read_measurements(path, [names[:30], ["other.png"] * 30])
+        read_measurements(path, [names[:30], [f"other{number}.png" for number in range(30)]])
     with pytest.raises(InputError, match="expected a CSV file of `measurements`, found none that reads"):
         read_measurements(tmp_path / "none.csv", [names, names])
+    with pytest.raises(InputError, match="found some that share one"):
+        read_measurements(path, [["000.png", "000.png"], names])
     pd.DataFrame({"image": names}).to_csv(path)
     with pytest.raises(InputError, match="expected a column `file_name` in `measurements`"):
         read_measurements(path, [names, names])

@@ -88,11 +88,11 @@ def test_a_pipeline_is_pushed_with_its_report_only(pipeline, real, capsys):
     assert cli.main(words) == 3
     assert "in which privacy was measured, found none: run `hf-hybrid evaluate` on it" in capsys.readouterr().err
     # 44 test patients settle nothing: private it may go, public only with a reason.
-    options = [f"--train={real[0]}", f"--test={real[1]}", "--bootstraps=50"]
+    options = [f"--train={real[0]}", f"--test={real[1]}", "--bootstraps=100", "--privacy.membership=0.03"]
     assert cli.main(["evaluate", str(folder), *options]) == 0
     assert "membership: inconclusive" in capsys.readouterr().out
     assert cli.main(words) == 0
-    assert cli.main([*words, "--public"]) == 3
+    assert cli.main([*words, "--public", "--gated=true"]) == 3
     assert "privacy is inconclusive (membership" in capsys.readouterr().err
     loaded = HybridPipeline.from_pretrained(folder)
     loaded.save_pretrained(folder.with_name("again"))
@@ -104,6 +104,32 @@ def test_a_pipeline_is_pushed_with_its_report_only(pipeline, real, capsys):
     provenance.write_provenance(folder, facts)
     with pytest.raises(PushRefused, match="about these files, found one about others"):
         push(folder, "owner/name", dry_run=True)
+
+
+def test_the_same_records_are_no_others_even_where_no_patient_is_known(real, tmp_path):
+    table = messy_table(60).drop(columns=["patient_id"])
+    folder = write_image_folder(tmp_path / "nobody", table)
+    records = load_records(str(folder), targets=["outcome"])
+    HybridPipeline.fit(records, tiny_codec(), GaussianCopulaSampler()).save_pretrained(tmp_path / "pipeline")
+    with pytest.raises(InputError, match="expected other images in `test` than in `train`, found 60 of 60 in both"):
+        evaluate_model(tmp_path / "pipeline", folder, f"{folder}:train", FAST)
+
+
+def test_how_many_images_a_patient_has_tells_nothing(real, monkeypatch):
+    from hf_hybrid.model_evaluation import _by_patient, _test
+
+    rng = np.random.default_rng(0)
+    scores = [rng.normal(size=600), rng.normal(size=200)]  # three images of each patient learned from, one of others
+    groups = [np.repeat(np.arange(200), 3), np.arange(200)]
+    risk = _test("any", _by_patient(scores, groups), None, 200).risk
+    assert abs(risk.value) < 0.08
+
+
+def test_few_replicates_let_nothing_through(pipeline, real):
+    folder = pipeline(GaussianCopulaSampler())
+    evaluate_model(folder, *real, EvaluationOptions(bootstraps=20))
+    with pytest.raises(PushRefused, match="expected at least 100 `bootstraps` behind a report.json, found 20"):
+        gate.check(folder)
 
 
 def test_an_accepted_risk_stands_in_the_card_of_a_pipeline(pipeline, real):

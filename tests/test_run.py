@@ -123,7 +123,7 @@ def test_the_release_may_be_pushed_once_privacy_is_measured(whole, tmp_path, cap
     assert cli.main(words) == 3
     assert "in which privacy was measured, found none" in capsys.readouterr().err
     sides = [f"--train={records}:train", f"--test={records}:test"]
-    assert cli.main(["evaluate", str(release), *sides, "--seeds=1", "--bootstraps=20"]) == 0
+    assert cli.main(["evaluate", str(release), *sides, "--seeds=1", "--bootstraps=100"]) == 0
     assert cli.main(words) == 0
     assert "would send data/train-00000-of-00001.parquet" in capsys.readouterr().out
 

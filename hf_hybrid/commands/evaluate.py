@@ -45,8 +45,11 @@ def main(options: Options) -> int:
 
     how = EvaluationOptions(**{entry.name: getattr(options, entry.name) for entry in fields(EvaluationOptions)})
     if gate.kind_of(options.release) is not gate.RELEASE:
+        from hf_hybrid.errors import InputError
         from hf_hybrid.model_evaluation import evaluate_model
 
+        if options.codec or options.measurements or options.targets:
+            raise InputError("expected `codec`, `measurements` and `targets` for a release only: leave them out")
         report = evaluate_model(options.release, options.train, options.test, how, options.schema)
         sys.stdout.write(format_privacy(report["privacy"]))
         return 0

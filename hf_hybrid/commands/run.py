@@ -17,6 +17,7 @@ from hf_hybrid.commands.stages import (
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.folders import write_atomically
 from hf_hybrid.release import ReleaseInfo
+from hf_hybrid.sources import fingerprint
 
 POSITIONAL = ("config",)
 
@@ -144,6 +145,7 @@ def _evaluate(options: Options, stages: Stages, dataset: str, codec: Path | str,
 
     # A copy of the report, written last: the release itself is completed file by file.
     evaluated = stages.logs / "report.json"
-    inputs = {**asdict(options.evaluation), "measurements": options.measurements}
+    measurements = options.measurements and fingerprint(options.measurements)
+    inputs = {**asdict(options.evaluation), "measurements": measurements}
     stages.run("evaluation", evaluated, inputs, evaluate)
     return Report(**json.loads(evaluated.read_text(encoding="utf-8")))

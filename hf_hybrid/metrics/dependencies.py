@@ -13,6 +13,7 @@ MIN_RECORDS = 40
 EXPLAINED = 0.999  # R2 of a number by others
 _MIN_HELD = 5  # records of a combination that count as evidence
 _COVERED = 0.8  # of the records lie in such combinations
+_MANY = (15, 50)  # columns from which on three, and two, sources at once are too many to try
 _MAX_MAJORITY = 0.95  # a column that hardly varies follows from anything
 
 
@@ -51,7 +52,8 @@ def find_dependencies(schema: RecordSchema, frame: pd.DataFrame) -> list[Depende
 
 def _of_numbers(numbers: dict[str, np.ndarray]) -> Iterator[Dependency]:
     found = set()
-    for name, sources in _with_sources(numbers, (2, 3)):
+    sizes = [size for size, most in zip((2, 3), _MANY[::-1], strict=True) if len(numbers) <= most]
+    for name, sources in _with_sources(numbers, sizes):
         if found & {frozenset((name, *some)) for size in (2, 3) for some in combinations(sources, size)}:
             continue  # the same rule, with one more column or turned round
         matrix = np.column_stack([numbers[one] for one in (name, *sources)])
@@ -98,7 +100,7 @@ def _ranges(
 
 def _of_choices(choices: dict[str, np.ndarray]) -> Iterator[Dependency]:
     found = set()
-    for name, sources in _with_sources(choices, (1, 2)):
+    for name, sources in _with_sources(choices, [1, 2] if len(choices) <= _MANY[1] else [1]):
         if len(sources) == 2 and any((name, one) in found for one in sources):
             continue
         codes = choices[name]
@@ -116,7 +118,7 @@ def _of_choices(choices: dict[str, np.ndarray]) -> Iterator[Dependency]:
             yield Dependency(name, sources, "cells")
 
 
-def _with_sources(columns: dict[str, np.ndarray], sizes: tuple[int, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _with_sources(columns: dict[str, np.ndarray], sizes: list[int]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for size in sizes:
         for name in columns:
             for sources in combinations([one for one in columns if one != name], size):

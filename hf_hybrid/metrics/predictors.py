@@ -80,8 +80,9 @@ def named_features(schema: RecordSchema, frame: pd.DataFrame) -> dict[str, np.nd
         classes = class_names(schema.table[name])
         if classes is None:
             found[name] = cells[:, 0]
+        is_either = schema.table[name].kind != "multi-label" and classes is not None and len(classes) == 2
         for place, one in enumerate(classes or ()):
-            if len(classes) != 2 or place == 1:
+            if not is_either or place == 1:
                 found[f"{name}: {one}"] = cells[:, place]
     return found
 

@@ -59,11 +59,11 @@ class GaussianCopulaSampler(Sampler):
         return LatentRows(latents.astype(np.float32), frame.iloc[kept].reset_index(drop=True))
 
     def familiarity(self, rows: LatentRows) -> dict[str, np.ndarray]:
-        """Log-likelihood of the coordinates, an answer standing at the mean of its side; see `Sampler.familiarity`."""
+        """Log-likelihood, an answer at the mean of its side, what is unknown at 0; see `Sampler.familiarity`."""
         matrix = self.transform_.transform(rows.latents, rows.frame)
         asked = self.transform_.has_value(matrix)
         scalars = np.where(asked, matrix[:, : self.transform_.num_scalars_], 0)
-        answers, number = [], 0
+        answers, shares, number = [], 0, 0
         for block, order in zip(self.transform_.blocks_, self.orders_, strict=True):
             open_ = self._is_asked(block, matrix)
             for choice in order[:-1]:
@@ -71,10 +71,13 @@ class GaussianCopulaSampler(Sampler):
                 density = np.exp(-(threshold**2) / 2) / np.sqrt(2 * np.pi)
                 side = np.where(yes, density / ndtr(-threshold), -density / ndtr(threshold))
                 answers.append(np.where(open_, side, 0))
+                shares = shares + np.where(open_, np.log(np.where(yes, ndtr(-threshold), ndtr(threshold))), 0)
                 open_, number = open_ & ~yes, number + 1
         coordinates = np.column_stack([scalars, *answers])
         surprise = (coordinates * np.linalg.solve(self.correlation_, coordinates.T).T).sum(axis=1)
-        return {"likelihood": -surprise / 2}
+        # Of scalars the marginal is in it; of answers it is the share.
+        own = np.square(coordinates[:, scalars.shape[1] :]).sum(axis=1)
+        return {"likelihood": (own - surprise) / 2 + shares}
 
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
         """Thresholds and the correlation matrix."""

@@ -96,7 +96,7 @@ class CTGANSampler(TrainedSampler):
         held = matrix[:, scalars:]
         rarest = torch.where(held == 1, self.frequencies_, torch.inf).argmin(dim=1) if held.shape[1] else None
         condition = held[:, :0] if rarest is None else self.blocks_.one_hot(rarest)
-        network = self.generator_.cpu().requires_grad_(False)
+        network = copy.deepcopy(self.generator_).cpu().requires_grad_(False)
 
         def distance(noise: torch.Tensor) -> torch.Tensor:
             made, choices = network(torch.cat([noise, condition], 1)).split([scalars, held.shape[1]], 1)

@@ -32,7 +32,7 @@ LATENTS = "latents"  # the name of all latents together, among the columns
 _LEVELS = 1000
 _PATTERNS = 64  # combinations of columns that are trained
 _PATTERNS_A_STEP = 8
-_ATTACKED_LEVELS = (50, 100, 200, 400, 600)
+_ATTACKED_LEVELS, _ATTACK_DRAWS = (50, 100, 200, 400, 600), 4
 _CANDIDATES = 4  # records drawn for each that is wanted, where a range will refuse some
 _TRAINING, _MASKS = range(2)  # streams of random numbers
 
@@ -173,7 +173,7 @@ class DiffusionSampler(TrainedSampler):
             ("denoising loss of the latents given the row", ~latents, latents),
         ):
             patterns, total = network.patterns(given, drawn), 0
-            for number, step in enumerate(_ATTACKED_LEVELS):
+            for number, step in enumerate(_ATTACKED_LEVELS * _ATTACK_DRAWS):
                 normal = torch.randn(matrix.shape, generator=generator(0, number))[None]
                 level = self._level(torch.tensor(step)).expand(1, len(matrix), 1, 2).unbind(-1)
                 errors, surprises, _ = network.losses(
