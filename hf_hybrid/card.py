@@ -77,6 +77,11 @@ def benchmark_html(result: dict, chart: str | Path) -> str:
     return render("benchmark.html.jinja", **vars(facts), **result, chart=data_uri(Path(chart).read_bytes()))
 
 
+def model_card(folder: str | Path) -> ModelCard:
+    """The card of a pipeline, which has a sampler, or of a codec."""
+    return pipeline_card(folder) if (Path(folder) / "sampler").is_dir() else codec_card(folder)
+
+
 def codec_card(folder: str | Path) -> ModelCard:
     """The card of a codec.
 

@@ -132,8 +132,8 @@ def evaluate_release(
             {"bootstraps": options.bootstraps, "tables": [one.to_csv() for one in tables]},
             lambda: [one.to_dict() for one in score_measurements(comparison, *tables)],
         )
-    names = [path.relative_to(release).as_posix() for path in Path(release).rglob("*") if path.is_file()]
-    report.provenance["files"] = hash_files(release, gate.evaluated_files(gate.RELEASE, names))
+    names = gate.evaluated_files(gate.RELEASE, gate.publishable(release, gate.RELEASE))
+    report.provenance["files"] = hash_files(release, names)
     report.findings = Findings(compared, report.closest_pairs, model)
     look_through_files(report, release)
     return report
@@ -143,8 +143,7 @@ def look_through_files(report: Report, release: str | Path) -> bool:
     """Adds to the report what the files of a release hold beside records; whether that is more than it said before."""
     if report.privacy["status"] != "measured":
         return False
-    names = [path.relative_to(release).as_posix() for path in Path(release).rglob("*") if path.is_file()]
-    names = [name for name in names if gate.RELEASE.allowed.fullmatch(name)]
+    names = gate.publishable(release, gate.RELEASE)
     others = [one for one in report.privacy["families"] if one["name"] != "files"]
     families = [*others, files_family(find_leaks(release, names, report.findings.compared.private_strings))]
     changed = families != report.privacy["families"]

@@ -1,6 +1,7 @@
 """Folders and files that are either whole or not there, and private ones that only their owner reads."""
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -47,6 +48,12 @@ def new_folder(path: str | Path, argument: str = "output_dir", mode: int = 0o755
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, facts: dict) -> None:
+    """Writes facts as people read them; NaN is refused."""
+    text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def write_atomically(path: Path, text: str) -> None:

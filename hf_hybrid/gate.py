@@ -145,6 +145,11 @@ def kind_of(folder: str | Path) -> Kind:
     return _kind_of(folder, sorted(_files(folder)))
 
 
+def publishable(folder: str | Path, kind: Kind) -> list[str]:
+    """The files in a folder that a kind may have, in order."""
+    return sorted(name for name in _files(Path(folder)) if kind.allowed.fullmatch(name))
+
+
 def evaluated_files(kind: Kind, names: Iterable[str]) -> list[str]:
     """Those of the files that a report speaks of."""
     return [name for name in names if kind.evaluated.fullmatch(name)]

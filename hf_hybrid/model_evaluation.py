@@ -6,7 +6,6 @@ record is told by the sampler itself (`Sampler.familiarity`), how well a codec k
 Patients learned from should be known no better than unseen ones: here the floor is chance.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from hf_hybrid.audit import find_leaks
 from hf_hybrid.compared_records import check_apart, check_learned_from, private_strings
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.folders import write_json
 from hf_hybrid.latent_table import encode_rows
 from hf_hybrid.metrics.membership import attack_auc, lowest_false_positives
 from hf_hybrid.metrics.predictors import RESOLUTION
@@ -86,8 +86,7 @@ def evaluate_model(
         tests.append(_test(name, known, control, options.bootstraps))
         curves.append(roc_curves(name, {"model": known} | ({"Gaussian copula": control} if control else {})))
     limit = Limit(options.privacy.membership, options.privacy.membership)
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    names = [name for name in names if kind.allowed.fullmatch(name) and name != gate.REPORT]
+    names = [name for name in gate.publishable(folder, kind) if name != gate.REPORT]
     leaks = find_leaks(folder, names, set().union(*map(private_strings, sides)))
     families = [family_of("membership", tests, limit), files_family(leaks)]
     report = {
@@ -98,7 +97,7 @@ def evaluate_model(
             "files": hash_files(folder, gate.evaluated_files(kind, names)),
         },
     }
-    _complete(folder, kind, report)
+    _complete(folder, report)
     return report
 
 
@@ -134,12 +133,10 @@ def _test(name: str, known: list[np.ndarray], control: list[np.ndarray] | None, 
     return Test(risk, Score(name, risk.value, interval(risk), _LOWER, (-0.5, 0.5), n, reference, meaning))
 
 
-def _complete(folder: Path, kind: gate.Kind, report: dict) -> None:
+def _complete(folder: Path, report: dict) -> None:
     """Writes report, hashes and card."""
-    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / gate.REPORT).write_text(text + "\n", encoding="utf-8")
+    write_json(folder / gate.REPORT, report)
     facts = {key: value for key, value in read_provenance(folder).items() if key != "accepted_risk"}
     facts["files"] |= hash_files(folder, [gate.REPORT])
     write_provenance(folder, facts)
-    make = card.pipeline_card if kind is gate.PIPELINE else card.codec_card
-    make(folder).save(folder / "README.md")
+    card.model_card(folder).save(folder / "README.md")

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from hf_hybrid import __version__, card, gate, hub
 from hf_hybrid.errors import InputError
+from hf_hybrid.folders import write_json
 from hf_hybrid.latent_table import LatentTable
 from hf_hybrid.models import AlphaGAN
 from hf_hybrid.models.alphagan import NOT_STATED
@@ -158,8 +159,7 @@ class HybridPipeline(ModelHubMixin):
         names += [f"codec/{path.name}" for path in (save_directory / "codec").iterdir()]
         names += [f"sampler/{path.name}" for path in (save_directory / "sampler").iterdir()]
         if self.report:
-            text = json.dumps(self.report, indent=2, ensure_ascii=False)
-            (save_directory / gate.REPORT).write_text(text + "\n", encoding="utf-8")
+            write_json(save_directory / gate.REPORT, self.report)
             names.append(gate.REPORT)
         facts = {"versions": versions(), **self.facts, "files": hash_files(save_directory, names)}
         write_provenance(save_directory, facts)

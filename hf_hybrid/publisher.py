@@ -74,8 +74,7 @@ def accept_risk(folder: str | Path, reason: str) -> None:
         release.change_facts(folder, accepted_risk=reason)
         return
     provenance.write_provenance(folder, {**provenance.read_provenance(folder), "accepted_risk": reason})
-    make = card.pipeline_card if kind is gate.PIPELINE else card.codec_card
-    make(folder).save(folder / "README.md")
+    card.model_card(folder).save(folder / "README.md")
 
 
 def _pictures(report: Report) -> dict[str, np.ndarray]:

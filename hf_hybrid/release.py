@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from hf_hybrid import card, gate
 from hf_hybrid.charts import Chart, report_charts
 from hf_hybrid.errors import InputError
-from hf_hybrid.folders import check_new, write_atomically
+from hf_hybrid.folders import check_new, write_atomically, write_json
 from hf_hybrid.pipeline import HybridPipeline, grid_of
 from hf_hybrid.provenance import FILE_NAME, hash_files, read_provenance, versions, write_provenance
 from hf_hybrid.samplers import Conditions
@@ -91,8 +91,7 @@ def complete(release_dir: str | Path, report: dict, charts: Mapping[str, list[Ch
         charts: of it, if they are drawn already.
     """
     release_dir = Path(release_dir)
-    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
-    (release_dir / gate.REPORT).write_text(text + "\n", encoding="utf-8")
+    write_json(release_dir / gate.REPORT, report)
     facts = {key: value for key, value in read_provenance(release_dir).items() if key != "files"}
     facts["release"].pop("accepted_risk", None)  # it was said of an earlier report
     _finish(release_dir, facts, charts)
@@ -112,8 +111,7 @@ def _finish(folder: Path, facts: dict, charts: Mapping[str, list[Chart]] | None 
     if (folder / gate.REPORT).exists():
         charts = charts or report_charts(json.loads((folder / gate.REPORT).read_text(encoding="utf-8")))
         (folder / "report.html").write_text(card.report_html(folder, charts), encoding="utf-8")
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    names = [name for name in names if gate.RELEASE.allowed.fullmatch(name) and name != FILE_NAME]
+    names = [name for name in gate.publishable(folder, gate.RELEASE) if name != FILE_NAME]
     write_provenance(folder, {**facts, "files": hash_files(folder, names)})
 
 
