@@ -25,12 +25,10 @@ class Scores:
 
     Args:
         interval: what stands in parentheses behind each.
-        note: what else a reader must know, or nothing.
         tables: title -> rows of `name`, `value`, `reference`, `direction`, `n` and `meaning`.
     """
 
     interval: str
-    note: str
     tables: dict[str, list[dict]]
 
 
@@ -40,11 +38,11 @@ def fidelity_facts(section: dict) -> Scores:
     Raises:
         KeyError: one is missing.
     """
-    titles = {"table": "Table", "images": "Images"}
+    titles = {"table": "Table", "images": f"Images; features: {section['extractor']}"}
     if "codec" in section:  # where it was at hand
         titles["codec"] = "Codec, on images of unseen patients"
     tables = {title: [score_row(score) for score in section[name]] for name, title in titles.items()}
-    return Scores(section["interval"], f"Image features: {section['extractor']}.", tables)
+    return Scores(section["interval"], tables)
 
 
 def pairing_facts(section: dict) -> Scores:
@@ -57,7 +55,7 @@ def pairing_facts(section: dict) -> Scores:
     if "measurements" in section:
         titles["measurements"] = "What was measured in the images"
     tables = {title: [score_row(score) for score in section[name]] for name, title in titles.items()}
-    return Scores(section["interval"], "", tables)
+    return Scores(section["interval"], tables)
 
 
 @dataclass
