@@ -1,6 +1,9 @@
 """Every script starts; every configuration is read; the preparation of the real data works on a clone's layout."""
 
+import contextlib
+import io
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -20,11 +23,12 @@ COMMANDS = [path for path in SCRIPTS if "__main__" in path.read_text(encoding="u
 
 
 @pytest.mark.parametrize("script", COMMANDS, ids=lambda path: path.name)
-def test_a_script_shows_its_options(script):
-    done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, cwd=ROOT)
-
-    assert done.returncode == 0, done.stderr
-    assert "usage:" in done.stdout
+def test_a_script_shows_its_options(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [str(script), "--help"])
+    monkeypatch.syspath_prepend(script.parent)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+    assert not ended.value.code and "usage:" in capsys.readouterr().out
 
 
 def test_no_script_bears_the_name_of_an_import():
@@ -103,11 +107,13 @@ def test_a_folder_that_is_no_clone_is_refused(tmp_path):
 
 
 def speed(*words):
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "speed.py", *words], capture_output=True, text=True, cwd=ROOT
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    shown, script = io.StringIO(), ROOT / "scripts" / "speed.py"
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(shown), pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", [str(script), *words])
+        patch.syspath_prepend(script.parent)
+        runpy.run_path(str(script), run_name="__main__")
+    assert not ended.value.code
+    return shown.getvalue()
 
 
 @pytest.mark.slow
