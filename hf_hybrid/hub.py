@@ -107,12 +107,14 @@ def push(
             was_private = upload.open(public)
             if was_private:
                 upload.send()
-            elif not upload.is_there():
-                twin = replace(upload, repo={**upload.repo, "repo_id": f"{repo_id}{_TWIN}"})
-                twin.open(public=False)
-                twin.send()
-                twin.verify()
-                upload.update(gated)
+            else:
+                seen = _retried(api.repo_info, **upload.repo).sha
+                if not upload.is_there():
+                    twin = replace(upload, repo={**upload.repo, "repo_id": f"{repo_id}{_TWIN}"})
+                    twin.open(public=False)
+                    twin.send()
+                    twin.verify()
+                    upload.update(seen, gated)
             revision = upload.verify()
             upload.settle(revision, public, was_private, gated)
     return PushResult(
@@ -167,11 +169,16 @@ class _Upload:
         names = set(_retried(self.api.list_repo_files, **self.repo)) - {_OF_THE_HUB}
         return names == set(self.parcel.files) and not found.mismatches
 
-    def update(self, gated: bool) -> None:
-        """Replaces what is public in one commit: readers see the earlier release or this one, nothing between."""
+    def update(self, seen: str, gated: bool) -> None:
+        """Replaces what is public at `seen` in one commit: readers see the earlier release or this one."""
         if gated:  # before there is something new to read
             _retried(self.api.update_repo_settings, **self.repo, gated="manual")
-        _retried(self._commit, message="Update", names=self.parcel.files)
+        try:
+            _retried(self._commit, message="Update", names=self.parcel.files, parent=seen)
+        except HfHubHTTPError as error:
+            # Somebody else's push came between, unless this one's own answer was lost.
+            if _status(error) != 412 or not self.is_there():
+                raise
 
     def send(self) -> None:
         """Data or weights first, then what describes them, the card last of all."""
@@ -181,13 +188,13 @@ class _Upload:
         _retried(self._commit, message="Add data", names=first)
         _retried(self._commit, message="Add card", names=sorted(then, key=lambda name: name == "README.md"))
 
-    def _commit(self, message: str, names: list[str]) -> None:
+    def _commit(self, message: str, names: list[str], parent: str | None = None) -> None:
         # The client writes into the operations: an attempt after a failed one needs new ones.
         operations = [CommitOperationAdd(name, self.parcel.folder / name) for name in names]
         for name in self.api.list_repo_files(**self.repo):
             if self.parcel.kind.allowed.fullmatch(name) and name not in self.parcel.files:
                 operations.append(CommitOperationDelete(name))  # of an earlier push, such as its last shards
-        self.api.create_commit(**self.repo, operations=operations, commit_message=message)
+        self.api.create_commit(**self.repo, operations=operations, commit_message=message, parent_commit=parent)
 
     def verify(self) -> str:
         """Checks that the Hub holds the folder's files, byte for byte, and returns the revision that does."""

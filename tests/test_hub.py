@@ -425,6 +425,20 @@ class TestExistingRepository:
         push(other, repo_id, public=True)  # once more only verifies
         assert uploaded(hub) == 0 and not hub.requests("POST", "/commit/")
 
+    def test_two_updates_of_a_public_release_at_once_do_not_mix(self, hub, repo_id, release, tmp_path, pauses):
+        push(release, repo_id, public=True)
+        other = finish_release(make_release(tmp_path / "other", 1, next(_seeds)))
+        public = hub.repo(repo_id, "dataset")
+
+        def intrude():  # the other push is through while ours fills its twin
+            public.commit({"data/train-00000-of-00003.parquet": b"PAR1 of another"})
+
+        hub.fail("POST", "-twin/commit/", after=intrude, skip=1)
+        with pytest.raises(PushFailed, match="412"):
+            push(other, repo_id, public=True)
+        assert public.read("data/train-00000-of-00003.parquet") == b"PAR1 of another"
+        assert "data/train-00000-of-00001.parquet" not in public.head.files
+
     def test_a_twin_that_does_not_verify_leaves_the_public_one_alone(self, hub, repo_id, release, tmp_path, pauses):
         push(release, repo_id, public=True)
         other = finish_release(make_release(tmp_path / "other", 1, next(_seeds)))
