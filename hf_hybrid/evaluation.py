@@ -52,12 +52,10 @@ class Findings:
 
     Args:
         compared: release and real records.
-        closest_pairs: see `privacy_scores.ClosestPair`.
         codec: that made the release, if it was given.
     """
 
     compared: ComparedRecords
-    closest_pairs: list[dict]
     codec: AlphaGAN | None
 
 
@@ -65,7 +63,7 @@ class Findings:
 class Report:
     """The evidence about a release; every part says in `status` whether it was measured, or else its `reason`.
 
-    `findings` are not part of `to_dict`.
+    `findings` and `closest_pairs` (`privacy_scores.ClosestPair`) are not part of `to_dict`.
     """
 
     utility: dict = field(default_factory=_not_measured)
@@ -134,7 +132,7 @@ def evaluate_release(
         )
     names = gate.evaluated_files(gate.RELEASE, gate.publishable(release, gate.RELEASE))
     report.provenance["files"] = hash_files(release, names)
-    report.findings = Findings(compared, report.closest_pairs, model)
+    report.findings = Findings(compared, model)
     look_through_files(report, release)
     return report
 

@@ -88,7 +88,7 @@ def _pictures(report: Report) -> dict[str, np.ndarray]:
     if codec is not None:
         pixels, kept = reconstruct(test.select(np.arange(min(8, len(test)))), codec)
         found["reconstructions"] = image_grid(np.concatenate([pixels, kept]), columns=len(pixels))
-    if pairs := [pair for pair in report.findings.closest_pairs if pair["part"] == "image"]:
+    if pairs := [pair for pair in report.closest_pairs if pair["part"] == "image"]:
         sides = [
             records.select([pair[name] for pair in pairs]).pixel_values(**look)
             for name, records in (("train", train), ("synthetic", synthetic))
@@ -101,7 +101,7 @@ def _rows(report: Report) -> list[dict]:
     """The closest rows, cell by cell."""
     synthetic, train, _ = report.findings.compared.records
     found = []
-    for pair in report.findings.closest_pairs:
+    for pair in report.closest_pairs:
         if pair["part"] == "row":
             sides = [records.frame.iloc[pair[name]] for name, records in (("train", train), ("synthetic", synthetic))]
             columns = report.findings.compared.schema.table

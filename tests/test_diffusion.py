@@ -53,7 +53,7 @@ class TestDiffusionSampler(SamplerContract):
         monkeypatch.setattr("hf_hybrid.samplers.trained.CHECKPOINTING_STEPS", 8)
         options = {"max_train_steps": 20, "validation_share": 0.2, "validation_steps": 4}
         whole = small(**options).fit(table.dataset, table.schema, table.groups)
-        loss, calls = Denoiser.loss, []
+        loss, calls = Denoiser.losses, []
 
         def die_late(self, *arguments):
             calls.append(1)
@@ -61,7 +61,7 @@ class TestDiffusionSampler(SamplerContract):
                 raise Killed
             return loss(self, *arguments)
 
-        monkeypatch.setattr(Denoiser, "loss", die_late)
+        monkeypatch.setattr(Denoiser, "losses", die_late)
         with pytest.raises(Killed):
             small(**options).fit(table.dataset, table.schema, table.groups, tmp_path)
         assert [path.name for path in Path(tmp_path).glob("checkpoint-*")] == ["checkpoint-8"]

@@ -160,7 +160,7 @@ class Denoiser(nn.Module):
         prior = prior + (told * patterns.odds[:, None])[..., self.num_scalars :]
         return scalars, self.blocks.log_softmax(prior + evidence + correction[..., self.num_scalars :])
 
-    def loss(
+    def losses(
         self,
         patterns: Patterns,
         rows: torch.Tensor,
@@ -168,8 +168,8 @@ class Denoiser(nn.Module):
         has_value: torch.Tensor,
         level: tuple[torch.Tensor, torch.Tensor],
         normal: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean square error of the scalars in units of the noise, and cross-entropy of the choices, where drawn.
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Square errors of the scalars in units of the noise, and surprises of the choices, where drawn.
 
         Args:
             patterns: `p` patterns.
@@ -180,21 +180,8 @@ class Denoiser(nn.Module):
             normal: standard normal, `(p, n, width)`.
 
         Returns:
-            Two sums over positions, each divided by the number of questions (drawn scalars and blocks) of all rows.
+            Two sums over positions and the number of questions (drawn scalars and blocks), of each row, `(p, n)`.
         """
-        errors, surprises, questions = self.losses(patterns, rows, known, has_value, level, normal)
-        return errors.sum() / questions.sum(), surprises.sum() / questions.sum()
-
-    def losses(
-        self,
-        patterns: Patterns,
-        rows: torch.Tensor,
-        known: torch.Tensor,
-        has_value: torch.Tensor,
-        level: tuple[torch.Tensor, torch.Tensor],
-        normal: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The two sums of `loss` and the number of questions, of each row apart, `(p, n)`."""
         signal, noise = level
         # A cell without a value shows pure noise instead: it would else tell by lying near 0 that it has none.
         noisy = torch.where(has_value, signal * rows, 0) + torch.where(has_value, noise, 1) * normal

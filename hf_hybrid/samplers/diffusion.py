@@ -365,7 +365,9 @@ class DiffusionSampler(TrainedSampler):
             known = rows + self.given_noise * blur
             with torch.random.fork_rng():
                 torch.manual_seed(int(torch.randint(2**31, (), generator=rng)))  # dropout
-                scalars, choices = network.loss(picked, rows, known, has_value[index], level, normal)
+                sums = network.losses(picked, rows, known, has_value[index], level, normal)
+            errors, surprises, questions = (one.sum() for one in sums)
+            scalars, choices = errors / questions, surprises / questions
             optimizer.zero_grad()
             accelerator.backward(scalars + choices)
             optimizer.step()
