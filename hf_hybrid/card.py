@@ -102,7 +102,7 @@ def pipeline_card(folder: str | Path) -> ModelCard:
 
 def _model_card(facts: ModelFacts, tags: list[str]) -> ModelCard:
     data = ModelCardData(
-        license="other",
+        license=facts.license,
         library_name="hf_hybrid",
         pipeline_tag="unconditional-image-generation",
         tags=[*tags, "hf_hybrid"],

@@ -295,7 +295,8 @@ def _privacy(section: dict, colours: Colours) -> Iterator[tuple["Figure", str]]:
             axis.set_xlabel("false positives", fontsize=8, color=colours.ink)
         else:
             for (name, shares), colour in zip(curve["shares"].items(), (colours.both, colours.ink), strict=True):
-                axis.stairs(shares, curve["edges"], color=colour, label=name, linewidth=1.3)
+                density = np.divide(shares, np.diff(curve["edges"]))  # bins are of several widths
+                axis.stairs(density, curve["edges"], color=colour, label=name, linewidth=1.3)
             axis.axvline(1, color=colours.ink, linestyle=":", linewidth=1)
             axis.set_yticks([])
             axis.set_xlabel("distance (1: a near copy)", fontsize=8, color=colours.ink)

@@ -118,7 +118,11 @@ def evaluate_release(
     if model and report.fidelity["status"] == "measured":
         report.fidelity["codec"] = cache.part(
             "codec",
-            {"bootstraps": options.bootstraps, "codec": facts, "weights": _hash_weights(model)},
+            {
+                "bootstraps": options.bootstraps,
+                "codec": [facts, _hash_weights(model)],
+                "images": [fingerprint(one) for one in (train, test)],  # larger ones than other parts see
+            },
             lambda: [one.to_dict() for one in score_reconstruction(*records[1:], model, options.bootstraps)],
         )
     if measurements and report.pairing["status"] == "measured":

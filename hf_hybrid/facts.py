@@ -120,6 +120,7 @@ class ModelFacts:
     samples: str
     scores: list[dict]
     privacy: Privacy | None = None
+    license: str = "other"
     accepted_risk: str = ""
 
 
@@ -174,7 +175,7 @@ def codec_facts(folder: str | Path) -> ModelFacts:
     facts = ModelFacts(codec, None, _known(provenance, "versions"), [], _samples(Path(folder)), scores)
     if (Path(folder) / "report.json").is_file():
         facts.privacy = privacy_facts(json.loads((Path(folder) / "report.json").read_text("utf-8"))["privacy"])
-    facts.accepted_risk = provenance.get("accepted_risk", "")
+    facts.license, facts.accepted_risk = provenance.get("license", "other"), provenance.get("accepted_risk", "")
     return facts
 
 

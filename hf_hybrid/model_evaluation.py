@@ -67,13 +67,16 @@ def evaluate_model(
         raise InputError(
             "expected a pipeline, or a codec of private images, found one of public images: it needs no report"
         )
+    if pipeline and schema:
+        raise InputError("expected `schema` for a codec or a release: a pipeline has its own, leave it out")
     schema = pipeline.schema if pipeline else schema
     sides = [load_records(one, schema=schema, split=split) for one, split in ((train, "train"), (test, "test"))]
     check_apart(sides, [one.pixel_values(RESOLUTION) for one in sides])
     if pipeline:
         check_learned_from(sides[0], pipeline.facts["sampler"]["training"])
-    elif facts["training"].get("num_images") not in (None, len(sides[0])):
-        found = f"{facts['training']['num_images']:,}, found {len(sides[0]):,}"
+    learned = facts["training"].get("num_images") if codec.config.private_images else None
+    if learned not in (None, len(sides[0])):
+        found = f"{learned:,}, found {len(sides[0]):,}"
         raise InputError(f"expected in `train` the images that the codec learned from, {found}: name those")
     asked = _of_sampler(pipeline, sides) if pipeline else {}
     if codec.config.private_images:

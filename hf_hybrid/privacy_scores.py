@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import poisson
+from scipy.stats import norm, poisson
 
 from hf_hybrid import disclosure
 from hf_hybrid.comparison import Comparison, EvaluationSet
+from hf_hybrid.errors import InputError
 from hf_hybrid.limits import VERDICTS
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.contrastive import ImageEncoder
@@ -43,6 +44,7 @@ from hf_hybrid.metrics.reidentification import (
 )
 from hf_hybrid.metrics.risk import FAIL_LEVEL, EstimatedRisk, Limit, ObservedRisk, RateRisk, Risk, interval, judge
 from hf_hybrid.metrics.score import Score
+from hf_hybrid.metrics.utility import Estimate
 from hf_hybrid.samplers import GaussianCopulaSampler, LatentRows
 from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.samplers.validation import joint_features
@@ -199,6 +201,11 @@ class _Attacked:
         tests = []
         for name, limit in (("image", EXACT_IMAGE), ("row", EXACT_ROW)):
             rates = self._rates(*(getattr(one, name) <= limit for one in found))
+            if name == "image" and rates.rates[1]:  # images of two people are never equal
+                raise InputError(
+                    "expected patients in `test` whose images the release does not know, found those of "
+                    f"{np.count_nonzero(rates.unseen)} in it: it learned from them, or test and train are exchanged"
+                )
             # Who of those learned from has a copy is counted, not estimated, unless such things happen by chance.
             counted = rates.rates[1] == 0 and (name == "image" or self._is_no_chance(found[0].row <= limit))
             risk = ObservedRisk(rates.value, rates.num_unseen) if counted else rates
@@ -226,7 +233,8 @@ class _Attacked:
         """Histograms of the nearest distances, and the pairs behind the smallest."""
         for part, threshold in zip(("image", "row"), thresholds, strict=True):
             sides = [getattr(one, part) / threshold for one in found]
-            self.curves.append(histograms(f"nearest {part}", *sides, (one.groups for one in self.sets[1:])))
+            groups = (one.groups for one in self.sets[1:])
+            self.curves.append(histograms(f"nearest {part}", *sides, groups, self.schema.min_patients))
             nearest_first, match = np.argsort(sides[0], kind="stable"), getattr(found[0], f"{part}_match")
             _, first_of_patient = np.unique(self.train.groups[nearest_first], return_index=True)
             self.closest_pairs += [
@@ -258,6 +266,7 @@ class _Attacked:
                     sides_of = {"release": sides, "Gaussian copula": floor_sides}
                     self.curves.append(roc_curves(f"{attack.replace('_', ' ')} attack: {what}", sides_of))
                 found, floor = (attack_auc(*both, self.options.bootstraps) for both in (sides, floor_sides))
+                self._check_sides(found)
                 reference = {"AUC on the release": found.value, "AUC on a Gaussian copula": floor.value}
                 if point := lowest_false_positives(*sides):
                     reference |= {"false positives": point[0], "true positives": point[1]}
@@ -265,6 +274,15 @@ class _Attacked:
                 meaning = "how much better an attacker tells who was learned from than from a Gaussian copula (AUC)"
                 tests.append(self._test(f"{attack.replace('_', ' ')} attack: {what}", risk, reference, meaning))
         return tests
+
+    def _check_sides(self, auc: Estimate) -> None:
+        """A release that knows `test` better than `train` was evaluated with the two exchanged."""
+        reverse = EstimatedRisk(Estimate(0.5 - auc.value, 0.5 - auc.replicates), self.unseen.num_patients)
+        if reverse.bounds(float(norm.isf(FAIL_LEVEL)))[0] > 0:
+            raise InputError(
+                "expected a release that lies nearer to `train`, which it was learned from, found it nearer to `test` "
+                f"(AUC {auc.value:.2f}): exchange them back"
+            )
 
     def attribute_inference(self) -> list[Test]:
         """Guesses of every column from all others, without and with the image."""
@@ -347,12 +365,19 @@ class _Attacked:
         return Test(risk, Score(name, risk.value, interval(risk), _LOWER, (None, 1.0), n, reference, meaning))
 
 
-def histograms(name: str, members: np.ndarray, unseen: np.ndarray, groups: Iterable[np.ndarray]) -> dict:
-    """Shares of patients in bins of their smallest distance; the ends lie where a hundredth of both is cut off."""
+def histograms(
+    name: str, members: np.ndarray, unseen: np.ndarray, groups: Iterable[np.ndarray], min_patients: int
+) -> dict:
+    """Shares of patients in bins of their smallest distance; the ends lie where a hundredth of both is cut off.
+
+    A bin holds nobody of a side or at least `min_patients`.
+    """
     sides = [-by_patient(-side, one) for side, one in zip((members, unseen), groups, strict=True)]
     low, high = np.quantile(np.concatenate(sides), [0.01, 0.99])
-    edges = np.linspace(low, max(high, low + 1e-9), _NUM_BINS + 1)
-    shares = [np.histogram(side.clip(edges[0], edges[-1]), edges)[0] / len(side) for side in sides]
+    edges = np.linspace(low, max(high, low + 0.01), _NUM_BINS + 1)
+    counts = np.stack([np.histogram(side.clip(edges[0], edges[-1]), edges)[0] for side in sides])
+    starts, counts = _coarsened(counts, min_patients)
+    edges, shares = edges[[*starts, _NUM_BINS]], [row / len(side) for row, side in zip(counts, sides, strict=True)]
     return {
         "kind": "histogram",
         "name": name,
@@ -362,6 +387,24 @@ def histograms(name: str, members: np.ndarray, unseen: np.ndarray, groups: Itera
             for side, share in zip((MEMBERS, UNSEEN), shares, strict=True)
         },
     }
+
+
+def _coarsened(counts: np.ndarray, min_patients: int) -> tuple[list[int], np.ndarray]:
+    """Joins neighbouring bins `(sides, bins)` that hold too few; returns which of them now begin one, and counts."""
+    bins = []
+    for place, count in enumerate(counts.T):
+        if bins and _tells_few(bins[-1][1], min_patients):
+            bins[-1][1][:] += count
+        else:
+            bins.append((place, count.copy()))
+    while len(bins) > 1 and _tells_few(bins[-1][1], min_patients):
+        _, count = bins.pop()
+        bins[-1][1][:] += count
+    return [start for start, _ in bins], np.stack([count for _, count in bins], axis=1)
+
+
+def _tells_few(count: np.ndarray, min_patients: int) -> bool:
+    return bool(((count > 0) & (count < min_patients)).any())
 
 
 def roc_curves(name: str, attacks: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict:

@@ -43,18 +43,16 @@ def write_evidence(folder: str | Path, report: Report) -> None:
 
 
 def put_under(folder: str | Path, license: str) -> None:
-    """Writes a licence into the card of a release and into what `load_dataset` shows of it.
+    """Writes a licence into the card, and into what `load_dataset` shows of a release.
 
     Raises:
-        InputError: no release, or nothing that could be an identifier of the Hub.
+        InputError: nothing that could be an identifier of the Hub.
         PushRefused: it may not be pushed at all.
     """
     kind = gate.check(folder).kind
-    if kind is not gate.RELEASE or not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
-        raise InputError(
-            f"expected a release and a licence of the Hub, such as cc-by-4.0, found a {kind.name} and {license!r}"
-        )
-    release.change_facts(folder, license=license)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
+        raise InputError(f"expected a licence of the Hub, such as cc-by-4.0, found {license!r}")
+    _change(Path(folder), kind, license=license)
 
 
 def accept_risk(folder: str | Path, reason: str) -> None:
@@ -70,10 +68,15 @@ def accept_risk(folder: str | Path, reason: str) -> None:
             f"expected a reason for what learned from private records, found {reason!r} for a {kind.name}: leave it "
             "out, or say one"
         )
+    _change(folder, kind, accepted_risk=reason)
+
+
+def _change(folder: Path, kind: gate.Kind, **facts: str) -> None:
+    """Writes facts into provenance and card."""
     if kind is gate.RELEASE:
-        release.change_facts(folder, accepted_risk=reason)
+        release.change_facts(folder, **facts)
         return
-    provenance.write_provenance(folder, {**provenance.read_provenance(folder), "accepted_risk": reason})
+    provenance.write_provenance(folder, {**provenance.read_provenance(folder), **facts})
     card.model_card(folder).save(folder / "README.md")
 
 

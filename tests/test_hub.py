@@ -25,6 +25,7 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import RepositoryNotFoundError
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from tiny import tiny_codec
 
 from hf_hybrid import card, provenance
 from hf_hybrid import hub as our_hub
@@ -195,6 +196,13 @@ class TestEvidence:
         pushed = hub.repo(repo_id, "dataset")
         assert (pushed.private, pushed.gated) == (False, "manual")
         assert "license: cc-by-nc-4.0\n" in pushed.read("README.md").decode()
+
+    def test_a_licence_of_a_codec_stands_in_its_card(self, hub, repo_id, tmp_path):
+        tiny_codec().save_with_card(tmp_path / "codec")
+        words = ["push", str(tmp_path / "codec"), "--repo_id", repo_id, "--public", "--gated=false"]
+        assert cli.main(words) == 2
+        assert cli.main([*words, "--license=apache-2.0"]) == 0
+        assert "license: apache-2.0\n" in hub.repo(repo_id, "model").read("README.md").decode()
 
     def test_an_inconclusive_one_goes_private(self, hub, repo_id, made):
         assert push(made(copies="inconclusive"), repo_id).public is False

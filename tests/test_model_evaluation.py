@@ -92,7 +92,10 @@ def test_a_pipeline_is_pushed_with_its_report_only(pipeline, real, capsys):
     assert cli.main(["evaluate", str(folder), *options]) == 0
     assert "membership: inconclusive" in capsys.readouterr().out
     assert cli.main(words) == 0
-    assert cli.main([*words, "--public", "--gated=true"]) == 3
+    public = [*words, "--public", "--gated=true"]
+    assert cli.main(public) == 2
+    assert "expected a licence for a public pipeline, found 'other' in its card" in capsys.readouterr().err
+    assert cli.main([*public, "--license=cc-by-4.0"]) == 3
     assert "privacy is inconclusive (membership" in capsys.readouterr().err
     loaded = HybridPipeline.from_pretrained(folder)
     loaded.save_pretrained(folder.with_name("again"))
@@ -158,6 +161,17 @@ def test_a_codec_of_private_images_is_attacked_and_pushed_with_its_report_only(r
     assert "These images are not public." in (tmp_path / "codec" / "README.md").read_text("utf-8")
 
 
+def test_the_images_of_a_private_codec_are_counted(real, tmp_path):
+    codec = AlphaGAN(resolution=32, latent_dim=6, base_channels=8, private_images=True)
+    training = {"images": "images", "steps": 1, "seed": 0, "scores": {}, "num_images": 7}
+    codec.save_with_card(tmp_path / "codec", training=training)
+    records = load_records(str(real[0]), targets=["outcome"])
+    HybridPipeline.fit(records, tmp_path / "codec", GaussianCopulaSampler()).save_pretrained(tmp_path / "pipeline")
+    for folder in ("codec", "pipeline"):
+        with pytest.raises(InputError, match="the images that the codec learned from, 7, found 160"):
+            evaluate_model(tmp_path / folder, *real, FAST)
+
+
 def test_a_codec_that_learned_its_images_by_heart_fails(real, tmp_path, monkeypatch):
     from hf_hybrid import model_evaluation
 
@@ -174,12 +188,17 @@ def test_a_codec_that_learned_its_images_by_heart_fails(real, tmp_path, monkeypa
     assert report["privacy"]["verdict"] == "fail" and attacks(report)["codec: reconstruction"]["value"] == 0.5
 
 
-def test_what_does_not_fit_is_refused(pipeline, real, tmp_path):
+def test_what_does_not_fit_is_refused(pipeline, real, tmp_path, capsys):
     folder = pipeline(GaussianCopulaSampler())
     with pytest.raises(InputError, match="expected in `train` the records that .* was learned from"):
         evaluate_model(folder, real[1], real[0], FAST)
     with pytest.raises(InputError, match="expected other patients in `test` than in `train`"):
         evaluate_model(folder, real[0], real[0], FAST)
+    words = ["evaluate", str(folder), f"--train={real[0]}", f"--test={real[1]}"]
+    assert cli.main([*words, "--image_model=cnn", "--codec=a"]) == 2
+    assert "expected `codec`, `image_model` for a release only: leave it out" in capsys.readouterr().err
+    with pytest.raises(InputError, match="a pipeline has its own, leave it out"):
+        evaluate_model(folder, *real, FAST, schema=folder / "schema.json")
     tiny_codec().save_with_card(tmp_path / "public")
     with pytest.raises(InputError, match="found one of public images: it needs no report"):
         evaluate_model(tmp_path / "public", *real, FAST)

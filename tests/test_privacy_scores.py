@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from hf_hybrid.comparison import Comparison
+from hf_hybrid.errors import InputError
+from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.metrics import contrastive
+from hf_hybrid.privacy_scores import histograms, score_privacy
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = ["copies", "membership", "attribute inference", "singling out", "linkability"]
@@ -68,6 +73,37 @@ def test_a_release_of_training_records_fails_every_attack(scored):
     found = families(scored("training records"))
     assert {name: one["verdict"] for name, one in found.items()} == dict.fromkeys(FAMILIES, "fail")
     assert found["membership"]["scores"][0]["reference"]["AUC on the release"] > 0.85  # one in seven was not drawn
+
+
+@pytest.mark.parametrize(
+    ("plant", "message"),
+    [
+        ("training records", "expected patients in `test` whose images the release does not know, found those of"),
+        (
+            "small noise",
+            "expected a release that lies nearer to `train`, .*, found it nearer to `test`",
+        ),
+    ],
+    ids=["training records", "small noise"],
+)
+def test_train_and_test_cannot_be_exchanged(planted, monkeypatch, plant, message):
+    monkeypatch.setattr(contrastive, "NUM_STEPS", 1)
+    setting = planted.Setting(0, num_records=120, multiple=1)
+    release, options = planted.PLANTS[plant](setting), EvaluationOptions(bootstraps=100)
+    with pytest.raises(InputError, match=message):
+        score_privacy(Comparison(release, setting.unseen, setting.train, setting.schema, options))
+
+
+def test_a_bin_of_distances_tells_nothing_of_few_patients():
+    rng = np.random.default_rng(0)
+    members, unseen = rng.normal(2, 1, 90), np.append(rng.normal(3, 1, 28), [9, 9.5])
+    found = histograms("nearest image", members, unseen, (np.arange(90), np.arange(30)), min_patients=5)
+    for side, values in (("patients learned from", members), ("unseen patients", unseen)):
+        counts = np.round(np.array(found["shares"][side]) * len(values)).astype(int)
+        assert counts.sum() == len(values) and not ((counts > 0) & (counts < 5)).any(), counts
+    assert len(found["edges"]) - 1 == len(counts) > 3 and (np.diff(found["edges"]) > 0).all()
+    few = histograms("nearest image", members[:4], unseen[:4], (np.arange(4), np.arange(4)), min_patients=5)
+    assert list(few["shares"].values()) == [[1.0], [1.0]]
 
 
 @pytest.mark.slow

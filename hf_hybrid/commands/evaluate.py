@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from hf_hybrid.evaluation_options import EvaluationOptions
 
 POSITIONAL = ("release",)
+# What has no say in attacks on the files of a model.
+_OF_RELEASES = ("targets", "codec", "measurements", "seeds", "image_model", "extractor", "parts")
 
 
 @dataclass(kw_only=True)
@@ -48,8 +50,9 @@ def main(options: Options) -> int:
         from hf_hybrid.errors import InputError
         from hf_hybrid.model_evaluation import evaluate_model
 
-        if options.codec or options.measurements or options.targets:
-            raise InputError("expected `codec`, `measurements` and `targets` for a release only: leave them out")
+        defaults = Options(release=options.release, train=options.train, test=options.test)
+        if given := [name for name in _OF_RELEASES if getattr(options, name) != getattr(defaults, name)]:
+            raise InputError(f"expected {', '.join(f'`{name}`' for name in given)} for a release only: leave it out")
         report = evaluate_model(options.release, options.train, options.test, how, options.schema)
         sys.stdout.write(format_privacy(report["privacy"]))
         return 0

@@ -18,8 +18,8 @@ class Options:
         accept_risk: why it may be public although its privacy is not settled; written into its card. What failed
             stays refused.
         gated: whether readers ask for access, and you grant it by hand; `--public` asks for a yes or a no.
-        license: under which everyone may use a release, an identifier of the Hub; written into its card. `--public`
-            asks for one, unless the card names it already.
+        license: under which everyone may use it, an identifier of the Hub; written into its card. `--public` asks for
+            one, unless the card names it already.
         dry_run: only check whether the folder may be pushed, and list what would be sent; no token, no network.
     """
 
@@ -84,10 +84,10 @@ def _ask(options: Options) -> None:
             "expected `--gated true` (readers ask, you decide) or `--gated false` (everyone at once) beside "
             "`--public`, found neither: what was once downloaded cannot be called back"
         )
-    if gate.kind_of(options.folder) is gate.RELEASE and not options.license:
-        named = provenance.read_provenance(options.folder).get("release", {}).get("license")
-        if named in (None, "other", "unknown"):
-            raise InputError(
-                f"expected a licence for a public release, found {named!r} in its card: add `--license`, such as "
-                "cc-by-4.0 or cc-by-nc-4.0"
-            )
+    kind, facts = gate.kind_of(options.folder), provenance.read_provenance(options.folder)
+    named = options.license or facts.get("release", facts).get("license") or "other"
+    if named in ("other", "unknown"):
+        raise InputError(
+            f"expected a licence for a public {kind.name}, found {named!r} in its card: add `--license`, such as "
+            "cc-by-4.0 or cc-by-nc-4.0"
+        )
