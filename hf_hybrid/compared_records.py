@@ -62,13 +62,18 @@ def load_compared(
     """
     schema = _read_schema(release, schema).with_targets(targets)
     provenance = read_provenance(release)
-    resize_mode = provenance["codec"]["config"].get("resize_mode", "crop")  # as the codec saw them
+    codec = provenance["codec"]["config"]
+    resize_mode = codec.get("resize_mode", "crop")  # as the codec saw them
     every = [
         load_records(one, schema=schema, split=split)
         for one, split in zip((release, train, test), _SPLITS, strict=True)
     ]
     sets = [
-        EvaluationSet(one.pixel_values(predictors.RESOLUTION, fit=resize_mode), one.frame, one.groups) for one in every
+        EvaluationSet(
+            *(one.pixel_values(predictors.RESOLUTION, fit=resize_mode), one.frame, one.groups),
+            lambda rows, one=one: one.select(rows).iter_pixels(codec["resolution"], fit=resize_mode),
+        )
+        for one in every
     ]
     check_apart(every[1:], [one.pixels for one in sets[1:]])
     check_learned_from(every[1], provenance["sampler"]["training"])

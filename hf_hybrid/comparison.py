@@ -1,6 +1,6 @@
 """What every part of a report compares: a release, the records that it was learned from, and those of others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,8 @@ import pandas as pd
 
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.schema import RecordSchema
+
+_BATCH = 256  # images
 
 
 @dataclass
@@ -18,11 +20,14 @@ class EvaluationSet:
         pixels: uint8 `(n, 32, 32)`.
         frame: typed cells as `RecordSchema.read` returns them.
         groups: the patient of each record, int `(n,)`.
+        read_images: takes positions of records, gives batches of their images as large as the release's, uint8
+            `(batch, side, side)`; None where `pixels` are all there is.
     """
 
     pixels: np.ndarray
     frame: pd.DataFrame
     groups: np.ndarray
+    read_images: Callable[[np.ndarray], Iterator[np.ndarray]] | None = None
 
     def __len__(self) -> int:
         """Number of records."""
@@ -35,7 +40,15 @@ class EvaluationSet:
 
     def take(self, rows: np.ndarray) -> "EvaluationSet":
         """The records at `rows`."""
-        return EvaluationSet(self.pixels[rows], self.frame.iloc[rows].reset_index(drop=True), self.groups[rows])
+        read = self.read_images and (lambda places: self.read_images(rows[places]))
+        return EvaluationSet(self.pixels[rows], self.frame.iloc[rows].reset_index(drop=True), self.groups[rows], read)
+
+    def iter_images(self) -> Iterator[np.ndarray]:
+        """Batches of all images, as large as the release's."""
+        if self.read_images:
+            yield from self.read_images(np.arange(len(self)))
+        else:
+            yield from np.array_split(self.pixels, -(-len(self) // _BATCH))
 
 
 @dataclass(frozen=True)

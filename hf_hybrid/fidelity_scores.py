@@ -38,7 +38,7 @@ _SCORES = {
 NUM_BINS = 12  # of a histogram
 MAX_RECORDS = 4000  # a side: kernels and neighbours hold its square
 NUM_TREES = 100
-_PAIRS = 500
+_PAIRS, _COMPARED = 500, 16
 _FOLDS = 5
 
 
@@ -53,7 +53,8 @@ def score_fidelity(comparison: Comparison) -> dict:
     against = _Unseen(unseen, max(options.bootstraps // 5, 2))  # each takes the scores once more
     frames = [disclosure.restrict(schema, one.frame) for one in sides]
     rows = [_row_features(schema, frame) for frame in frames]
-    images = [image_features(one.pixels, options.extractor) for one in sides]
+    images = [image_features(one.iter_images(), options.extractor) for one in sides]
+    side = next(unseen.take(np.arange(1)).iter_images()).shape[1]
     centre, scale = images[2].mean(axis=0), images[2].std(axis=0).clip(1e-9)
     images = [(one - centre) / scale for one in images]
     table = [*against.scores(_table_scores, frames), against.told_apart("rows told apart", rows, sides)]
@@ -66,7 +67,7 @@ def score_fidelity(comparison: Comparison) -> dict:
     return {
         "status": "measured",
         "interval": f"95 %, from {len(against.draws)} draws of the unseen patients",
-        "extractor": extractor_name(options.extractor),
+        "extractor": f"{extractor_name(options.extractor)}, images of {side} px",
         "table": [one.to_dict() for one in table],
         "images": [one.to_dict() for one in pictures],
         "marginals": [_marginal(schema, name, *whole, train.groups) for name in schema.table],
@@ -194,5 +195,8 @@ def _row_features(schema: RecordSchema, frame: pd.DataFrame) -> np.ndarray:
 
 def _likeness(one: EvaluationSet) -> np.ndarray:
     first, second = np.random.default_rng(0).integers(len(one), size=(2, _PAIRS))
-    other = one.groups[first] != one.groups[second]
-    return image_fidelity.multiscale_similarity(one.pixels[first[other]], one.pixels[second[other]])
+    pairs = np.stack([first, second])[:, one.groups[first] != one.groups[second]]
+    rows, places = np.unique(pairs, return_inverse=True)
+    images = np.concatenate(list(one.take(rows).iter_images()))
+    blocks = np.array_split(places.reshape(pairs.shape), max(1, pairs.shape[1] // _COMPARED), axis=1)
+    return np.concatenate([image_fidelity.multiscale_similarity(*images[block]) for block in blocks])

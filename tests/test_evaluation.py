@@ -16,6 +16,7 @@ from hf_hybrid.comparison import EvaluationSet
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation import Report
 from hf_hybrid.evaluation_options import PARTS, EvaluationOptions, PrivacyLimits
+from hf_hybrid.fidelity_scores import REFERENCE
 from hf_hybrid.metrics import predictors
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 from hf_hybrid.tables import to_arrow
@@ -513,6 +514,7 @@ def test_the_command_completes_the_release(folders, capsys):
     assert evaluate.main(options) == 0
     expected = Report(**json.loads((release / "report.json").read_text("utf-8")))
     assert expected.utility == evaluate_sets(*sets, schema("died"), FAST).utility
+    assert expected.fidelity["extractor"].endswith(f"images of {CODEC['config']['resolution']} px")
     assert {getattr(expected, part)["status"] for part in PARTS} == {"measured"}
     private = release.with_name("release-private")
     out = capsys.readouterr().out
@@ -521,6 +523,28 @@ def test_the_command_completes_the_release(folders, capsys):
     assert {"README.md", "report.html", "assets/utility_died.png"} < set(published)
     assert evaluate.main(options) == 0
     assert {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*.*")} == published
+
+
+def test_images_are_compared_as_large_as_the_release_has_them():
+    """What is lost in images of 32 px, such as blur, is told."""
+    sharp = np.random.default_rng(0).integers(0, 2, (2, 120, 64, 32)).repeat(2, axis=3) * 200
+    sharp[..., 1::2] = 200 - sharp[..., 1::2]  # stripes of one pixel, whose mean is the same everywhere
+    blurred = np.full_like(sharp[0], 100)
+    sets = []
+    for seed, images in enumerate(np.uint8([blurred, *sharp])):
+        one = draw(120, seed)
+
+        def read(rows, images=images):
+            yield from (images[rows[:7]], images[rows[7:]]) if len(rows) > 7 else (images[rows],)
+
+        sets.append(dataclasses.replace(one, pixels=np.full_like(one.pixels, 100), read_images=read))
+    options = EvaluationOptions(bootstraps=50, parts=["fidelity"])
+    found = evaluation.evaluate_sets(*sets, schema("died"), options).fidelity
+    assert found["extractor"] == "random convolutional network (seed 0), images of 64 px"
+    images = {one["name"]: one for one in found["images"]}
+    assert images["images told apart"]["value"] > 0.99 and images["coverage"]["value"] == 0
+    assert images["images told apart"]["reference"][REFERENCE] < 0.7 < images["coverage"]["reference"][REFERENCE]
+    assert images["likeness of two images"]["value"] == 1
 
 
 def test_a_second_run_redoes_only_what_has_changed(folders, tmp_path, monkeypatch):

@@ -100,21 +100,30 @@ class TestSimilarity:
 
 
 class TestFeatures:
-    def test_are_the_same_always_and_whatever_the_batch(self, monkeypatch):
+    def test_are_the_same_always_and_whatever_the_batch(self):
         pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32)).astype(np.uint8)
-        whole = image_features(pixels)
+        whole = image_features([pixels])
         assert whole.shape == (20, 64) and whole.std(axis=0).min() > 0
-        np.testing.assert_array_equal(image_features(pixels), whole)
-        monkeypatch.setattr("hf_hybrid.metrics.features._BATCH", 3)
-        np.testing.assert_allclose(image_features(pixels), whole, atol=1e-5)
+        np.testing.assert_array_equal(image_features([pixels]), whole)
+        np.testing.assert_allclose(image_features(np.array_split(pixels, 7)), whole, atol=1e-5)
+
+    def test_of_large_images_see_what_is_fine_and_what_is_coarse(self):
+        rng = np.random.default_rng(0)
+        plain = rng.normal(128, 20, (60, 256, 256)) + rng.normal(0, 20, (60, 1, 1))
+        grid = np.indices((256, 256)).sum(axis=0)
+        fine, coarse = (plain + 40 * (grid // size % 2) - 20 for size in (2, 64))
+        sides = [image_features(np.split(one.clip(0, 255).astype(np.uint8), 4)) for one in (plain, fine, coarse)]
+        scale = sides[0].std(axis=0)
+        for other in sides[1:]:
+            assert np.abs((other - sides[0]).mean(axis=0) / scale).max() > 2
 
     def test_tell_kinds_of_images_apart(self):
         rng = np.random.default_rng(0)
         noise = rng.integers(0, 256, (600, 32, 32)).astype(np.uint8)
         smooth = np.kron(rng.integers(0, 256, (300, 4, 4)), np.ones((8, 8))).astype(np.uint8)
-        sides = [image_features(one) for one in (noise[:300], noise[300:], smooth)]
+        sides = [image_features([one]) for one in (noise[:300], noise[300:], smooth)]
         assert frechet_distance(sides[0], sides[2]) > 10 * frechet_distance(sides[0], sides[1])
 
     def test_an_extractor_that_is_not_there_is_refused_in_one_line(self, tmp_path):
         with pytest.raises(InputError, match="expected (`transformers` for|an image model that `transformers` loads)"):
-            image_features(np.zeros((2, 32, 32), np.uint8), str(tmp_path))
+            image_features([np.zeros((2, 32, 32), np.uint8)], str(tmp_path))

@@ -5,6 +5,10 @@ features tell coarse differences of structure and grey values (Naeem et al. 2020
 anatomy; a chest radiograph encoder tells more. Any other name is a model of the Hub that `transformers` loads.
 """
 
+import functools
+import math
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,28 +18,27 @@ from torch import nn
 from hf_hybrid.errors import InputError
 
 RANDOM = "random"
-_CHANNELS = (1, 16, 32, 64)
-_BATCH = 256
+_CHANNELS = (16, 32, 64)  # then as many as the last
+_LAST_SIDE = 4  # of the maps that are averaged: every feature sees a quarter of the image or more, whatever its size
 
 
 @torch.inference_mode()
-def image_features(pixels: np.ndarray, extractor: str = RANDOM) -> np.ndarray:
+def image_features(batches: Iterable[np.ndarray], extractor: str = RANDOM) -> np.ndarray:
     """Features of grey images, float64 `(n, d)`.
 
     Args:
-        pixels: uint8 `(n, side, side)`.
+        batches: uint8 `(batch, side, side)` each.
         extractor: `random`, or the name of a model on the Hub or of its folder.
 
     Raises:
         InputError: the model cannot be loaded.
     """
     if extractor == RANDOM:
-        network = _random_network()
-        batches = (torch.from_numpy(np.array(batch))[:, None] / 127.5 - 1 for batch in _batches(pixels))
-        return torch.cat([network(batch) for batch in batches]).double().numpy()
+        images = (torch.from_numpy(np.array(batch))[:, None] / 127.5 - 1 for batch in batches)
+        return torch.cat([_random_network(one.shape[-1])(one) for one in images]).double().numpy()
     model, processor = _load(extractor)
     found = []
-    for batch in _batches(pixels):
+    for batch in batches:
         inputs = processor(images=list(np.repeat(batch[..., None], 3, axis=-1)), return_tensors="pt")
         states = model(**inputs).last_hidden_state
         # Tokens `(n, tokens, d)` of a transformer, maps `(n, d, height, width)` of a convolutional network.
@@ -50,15 +53,14 @@ def extractor_name(extractor: str) -> str:
     return Path(extractor).resolve().name if Path(extractor).exists() else extractor
 
 
-def _batches(pixels: np.ndarray) -> list[np.ndarray]:
-    return np.array_split(pixels, max(1, -(-len(pixels) // _BATCH)))
-
-
-def _random_network() -> nn.Module:
+@functools.cache
+def _random_network(side: int) -> nn.Module:
+    num_layers = max(1, round(math.log2(side / _LAST_SIDE)))
+    widths = [1, *(_CHANNELS[min(place, len(_CHANNELS) - 1)] for place in range(num_layers))]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layers = []
-        for narrow, wide in zip(_CHANNELS, _CHANNELS[1:], strict=False):
+        for narrow, wide in pairwise(widths):
             convolution = nn.Conv2d(narrow, wide, 3, stride=2, padding=1)
             nn.init.orthogonal_(convolution.weight, gain=2**0.5)
             nn.init.zeros_(convolution.bias)
