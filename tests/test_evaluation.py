@@ -10,7 +10,7 @@ from example_folders import CODEC, RELEASE, SAMPLER, VERSIONS, png
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from hf_hybrid import charts, evaluation, provenance, summary, utility_scores
+from hf_hybrid import charts, evaluation, fidelity_scores, provenance, summary, utility_scores
 from hf_hybrid.commands import cli, evaluate
 from hf_hybrid.comparison import EvaluationSet
 from hf_hybrid.errors import InputError
@@ -525,8 +525,9 @@ def test_the_command_completes_the_release(folders, capsys):
     assert {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*.*")} == published
 
 
-def test_images_are_compared_as_large_as_the_release_has_them():
+def test_images_are_compared_as_large_as_the_release_has_them(monkeypatch):
     """What is lost in images of 32 px, such as blur, is told."""
+    monkeypatch.setattr(fidelity_scores, "NUM_TREES", 20)
     sharp = np.random.default_rng(0).integers(0, 2, (2, 120, 64, 32)).repeat(2, axis=3) * 200
     sharp[..., 1::2] = 200 - sharp[..., 1::2]  # stripes of one pixel, whose mean is the same everywhere
     blurred = np.full_like(sharp[0], 100)
