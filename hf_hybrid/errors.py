@@ -1,4 +1,4 @@
-"""The two ways a command ends early that are the user's to mend."""
+"""The ways a command ends early that are told in one line."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class PushRefused(RuntimeError):
     """The gate before a push said no; nothing was uploaded (exit code 3)."""
+
+
+class PushFailed(RuntimeError):
+    """A push that passed the gate did not get to its end; who can see the repository has not changed (exit code 1)."""

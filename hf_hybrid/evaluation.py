@@ -16,9 +16,10 @@ from hf_hybrid.audit import find_leaks
 from hf_hybrid.compared_records import ComparedRecords, load_compared
 from hf_hybrid.comparison import Comparison, EvaluationSet
 from hf_hybrid.errors import InputError
-from hf_hybrid.evaluation_options import PARTS, EvaluationOptions
+from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.fidelity_scores import score_fidelity
 from hf_hybrid.folders import private_folder, write_atomically
+from hf_hybrid.limits import PARTS
 from hf_hybrid.measurement_scores import read_measurements, score_measurements
 from hf_hybrid.metrics.features import extractor_name
 from hf_hybrid.models import AlphaGAN

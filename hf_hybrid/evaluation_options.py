@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 
 from hf_hybrid.errors import InputError
-from hf_hybrid.limits import LIMITS
-
-PARTS = ("utility", "fidelity", "pairing", "privacy")  # of a report
+from hf_hybrid.limits import LIMITS, PARTS
 
 
 @dataclass(kw_only=True)

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from hf_hybrid.errors import InputError
-from hf_hybrid.provenance import read_provenance
+from hf_hybrid.limits import PARTS
+from hf_hybrid.provenance import NO_LICENSE, REPORT, read_provenance
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 from hf_hybrid.score_facts import Privacy, Scores, fidelity_facts, pairing_facts, privacy_facts
 
 SAMPLES = "assets/samples.png"
-SECTIONS = ("utility", "fidelity", "pairing", "privacy")
 MAX_CATEGORIES_SHOWN = 20
 
 _INPUTS = {"image": "Image only", "table": "Table only", "both": "Image and table"}
@@ -120,7 +120,7 @@ class ModelFacts:
     samples: str
     scores: list[dict]
     privacy: Privacy | None = None
-    license: str = "other"
+    license: str = NO_LICENSE
     accepted_risk: str = ""
 
 
@@ -133,15 +133,15 @@ def release_facts(folder: str | Path) -> ReleaseFacts:
     folder = Path(folder)
     provenance = read_provenance(folder)
     schema = RecordSchema.load(folder / "schema.json")
-    report = json.loads((folder / "report.json").read_text("utf-8")) if (folder / "report.json").is_file() else {}
+    report = json.loads((folder / REPORT).read_text("utf-8")) if (folder / REPORT).is_file() else {}
     not_measured = {}
-    for name in SECTIONS:
+    for name in PARTS:
         section = report.get(name, _NOT_EVALUATED)
         if section["status"] == "not measured":
-            not_measured[name] = _known(section, "reason", f"report.json, {name}")
+            not_measured[name] = _known(section, "reason", f"{REPORT}, {name}")
     tell = {"utility": _utility, "fidelity": fidelity_facts, "pairing": pairing_facts, "privacy": privacy_facts}
     try:
-        told = {name: None if name in not_measured else tell[name](report[name]) for name in SECTIONS}
+        told = {name: None if name in not_measured else tell[name](report[name]) for name in PARTS}
     except KeyError as key:
         raise InputError(f"expected the fact {key} in report.json, found none: a card leaves nothing out") from None
     shards = sorted(folder.glob("data/train-*.parquet"))
@@ -173,9 +173,9 @@ def codec_facts(folder: str | Path) -> ModelFacts:
     codec = _known(provenance, "codec")
     scores = _codec_scores(_known(_known(codec, "training", "codec"), "scores", "codec.training"))
     facts = ModelFacts(codec, None, _known(provenance, "versions"), [], _samples(Path(folder)), scores)
-    if (Path(folder) / "report.json").is_file():
-        facts.privacy = privacy_facts(json.loads((Path(folder) / "report.json").read_text("utf-8"))["privacy"])
-    facts.license, facts.accepted_risk = provenance.get("license", "other"), provenance.get("accepted_risk", "")
+    if (Path(folder) / REPORT).is_file():
+        facts.privacy = privacy_facts(json.loads((Path(folder) / REPORT).read_text("utf-8"))["privacy"])
+    facts.license, facts.accepted_risk = provenance.get("license", NO_LICENSE), provenance.get("accepted_risk", "")
     return facts
 
 

@@ -11,8 +11,8 @@ from hf_hybrid import provenance
 from hf_hybrid.audit import find_leaks
 from hf_hybrid.errors import InputError, PushRefused
 from hf_hybrid.limits import FAMILIES, LIMITS, MIN_BOOTSTRAPS, VERDICTS
+from hf_hybrid.provenance import REPORT
 
-REPORT = "report.json"
 _CARD = "README.md"
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 _SHARD = re.compile(r"data/train-(\d{5})-of-(\d{5})\.parquet")
@@ -87,16 +87,20 @@ class Parcel:
     left_out: list[str]
 
 
-def check(folder: str | Path, public: bool = False, accept_risk: str | None = None) -> Parcel:
+def check(
+    folder: str | Path, public: bool = False, license: str | None = None, accept_risk: str | None = None
+) -> Parcel:
     """The gate; reads the folder only.
 
     Args:
         folder: a codec, a pipeline or a release.
         public: whether everyone is to see it.
-        accept_risk: why something may be public whose privacy is not settled, if its card does not say so yet.
+        license: under which everyone may use it, if its card does not say so yet.
+        accept_risk: why something may be public whose privacy is not settled, likewise.
 
     Raises:
-        InputError: no codec, pipeline or release, an incomplete or changed one, or a symbolic link in it.
+        InputError: no codec, pipeline or release, an incomplete or changed one, a symbolic link in it, or a public one
+            without a licence.
         PushRefused: it holds training records, a file that is not what its name says, a path, a time, or an image with
             more than pixels; or it learned from private records and has no current report or one that does not let it
             through.
@@ -128,10 +132,16 @@ def check(folder: str | Path, public: bool = False, accept_risk: str | None = No
         )
     if leaks := find_leaks(folder, files):
         raise PushRefused(f"{'; '.join(leaks[:5])}: remove it and make the {kind.name} again")
+    facts = provenance.read_provenance(folder)
+    said = facts.get("release", facts)
+    named = license or said.get("license") or provenance.NO_LICENSE
+    if public and named in (provenance.NO_LICENSE, "unknown"):
+        raise InputError(
+            f"expected a licence for a public {kind.name}, found {named!r} in its card: add `--license`, such as "
+            "cc-by-4.0 or cc-by-nc-4.0"
+        )
     if kind is not CODEC or is_of_private_images(folder):
-        facts = provenance.read_provenance(folder)
-        accepted = accept_risk or facts.get("release", facts).get("accepted_risk")
-        _check_report(folder, kind, files, public, accepted)
+        _check_report(folder, kind, files, public, accept_risk or said.get("accepted_risk"))
     return Parcel(folder, kind, files, [name for name in found if name not in files])
 
 

@@ -25,17 +25,13 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id
 
 from hf_hybrid import gate, provenance
-from hf_hybrid.errors import InputError
+from hf_hybrid.errors import InputError, PushFailed
 
 RETRY_PAUSES = (2.0, 10.0, 30.0)  # seconds between attempts, beside the retries within the client
 SILENCE_LIMIT = 600.0  # seconds without a byte; the client itself would wait for ever
 BATCH_RECORDS = 64
 _TWIN = "-twin"
 _OF_THE_HUB = ".gitattributes"  # in every repository from its first commit on
-
-
-class PushFailed(RuntimeError):
-    """A push that passed the gate did not get to its end; the visibility of the repository was not changed."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +63,10 @@ def push(
     folder: str | Path,
     repo_id: str,
     public: bool = False,
-    gated: bool = False,
+    gated: bool | None = None,
     dry_run: bool = False,
     token: str | None = None,
+    license: str | None = None,
     accept_risk: str | None = None,
 ) -> PushResult:
     """Uploads a codec, a pipeline or a release, recognised by its files.
@@ -78,13 +75,16 @@ def push(
         folder: what to upload.
         repo_id: `namespace/name`.
         public: make the repository public once all is verified.
-        gated: readers ask for access, and the owner grants it by hand (`gated="manual"`).
+        gated: readers ask for access, and the owner grants it by hand (`gated="manual"`); to be decided for what is
+            public.
         dry_run: the gate only; needs neither token nor network.
-        accept_risk: for a dry run, see `gate.check`; before any other `publisher.accept_risk` writes it into the card.
         token: of the Hub; the one of the environment or of `hf auth login` by default.
+        license: for a dry run, see `gate.check`; before any other `publisher.state` writes it into the card.
+        accept_risk: likewise.
 
     Raises:
-        InputError: the folder, the name, the token or the state of the repository is not fit for a push.
+        InputError: the folder, the name, the token or the state of the repository is not fit for a push, or it is to
+            be public and `gated` was not decided.
         PushRefused: the gate says no; there is no override.
         PushFailed: the Hub did not answer as it should, or does not hold what was sent.
     """
@@ -95,7 +95,12 @@ def push(
         is_full = False
     if not is_full:
         raise InputError(f"expected `repo_id` as namespace/name, found {repo_id!r}: give both")
-    parcel = gate.check(folder, public, accept_risk if dry_run else None)
+    if public and gated is None:
+        raise InputError(
+            "expected `--gated true` (readers ask, you decide) or `--gated false` (everyone at once) beside "
+            "`--public`, found neither: what was once downloaded cannot be called back"
+        )
+    parcel = gate.check(folder, public, *((license, accept_risk) if dry_run else ()))
     api = HfApi(token=token)
     upload = _Upload(api, parcel, {"repo_id": repo_id, "repo_type": parcel.kind.repo_type})
     if not dry_run:

@@ -1,5 +1,6 @@
-"""The families of attacks on a release, their verdicts, and what each may risk by default."""
+"""The parts of a report, the families of attacks on a release, their verdicts, and what each may risk by default."""
 
+PARTS = ("utility", "fidelity", "pairing", "privacy")
 VERDICTS = ("fail", "inconclusive", "pass")  # from the worst on
 FAMILIES = ("copies", "membership", "attribute inference", "singling out", "linkability", "files")
 # A publisher may choose others; the gate then asks for a reason that the card shows.

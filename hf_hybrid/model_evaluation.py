@@ -27,7 +27,7 @@ from hf_hybrid.metrics.utility import Estimate
 from hf_hybrid.models import AlphaGAN
 from hf_hybrid.pipeline import HybridPipeline, load_codec
 from hf_hybrid.privacy_scores import Test, family_of, files_family, overall, roc_curves
-from hf_hybrid.provenance import hash_files, read_provenance, versions, write_provenance
+from hf_hybrid.provenance import REPORT, hash_files, read_provenance, versions, write_provenance
 from hf_hybrid.reconstruction_scores import reconstruct
 from hf_hybrid.records import Records, load_records
 from hf_hybrid.samplers import GaussianCopulaSampler
@@ -89,7 +89,7 @@ def evaluate_model(
         tests.append(_test(name, known, control, options.bootstraps))
         curves.append(roc_curves(name, {"model": known} | ({"Gaussian copula": control} if control else {})))
     limit = Limit(options.privacy.membership, options.privacy.membership)
-    names = [name for name in gate.publishable(folder, kind) if name != gate.REPORT]
+    names = [name for name in gate.publishable(folder, kind) if name != REPORT]
     leaks = find_leaks(folder, names, set().union(*map(private_strings, sides)))
     families = [family_of("membership", tests, limit), files_family(leaks)]
     report = {
@@ -138,8 +138,8 @@ def _test(name: str, known: list[np.ndarray], control: list[np.ndarray] | None, 
 
 def _complete(folder: Path, report: dict) -> None:
     """Writes report, hashes and card."""
-    write_json(folder / gate.REPORT, report)
+    write_json(folder / REPORT, report)
     facts = {key: value for key, value in read_provenance(folder).items() if key != "accepted_risk"}
-    facts["files"] |= hash_files(folder, [gate.REPORT])
+    facts["files"] |= hash_files(folder, [REPORT])
     write_provenance(folder, facts)
     card.model_card(folder).save(folder / "README.md")

@@ -16,14 +16,14 @@ from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image
 from torch.nn import functional
 
-from hf_hybrid import __version__, card, gate, hub
+from hf_hybrid import __version__, card, hub
 from hf_hybrid.errors import InputError
 from hf_hybrid.folders import write_json
 from hf_hybrid.latent_table import LatentTable
 from hf_hybrid.models import AlphaGAN
 from hf_hybrid.models.alphagan import NOT_STATED
 from hf_hybrid.pixels import encode_png, image_grid, to_uint8
-from hf_hybrid.provenance import hash_files, read_provenance, versions, write_provenance
+from hf_hybrid.provenance import REPORT, hash_files, read_provenance, versions, write_provenance
 from hf_hybrid.records import Records
 from hf_hybrid.samplers import BLOCK, Conditions, Sampler, load_sampler
 from hf_hybrid.samplers.base import check_request
@@ -159,8 +159,8 @@ class HybridPipeline(ModelHubMixin):
         names += [f"codec/{path.name}" for path in (save_directory / "codec").iterdir()]
         names += [f"sampler/{path.name}" for path in (save_directory / "sampler").iterdir()]
         if self.report:
-            write_json(save_directory / gate.REPORT, self.report)
-            names.append(gate.REPORT)
+            write_json(save_directory / REPORT, self.report)
+            names.append(REPORT)
         facts = {"versions": versions(), **self.facts, "files": hash_files(save_directory, names)}
         write_provenance(save_directory, facts)
         card.pipeline_card(save_directory).save(save_directory / "README.md")
@@ -184,14 +184,17 @@ class HybridPipeline(ModelHubMixin):
                 "name a pipeline that hf-hybrid fit made"
             )
         schema = RecordSchema.load(folder / "schema.json")
-        facts = {key: value for key, value in read_provenance(folder).items() if key in ("codec", "sampler")}
+        kept = ("codec", "sampler", "license", "accepted_risk")
+        facts = {key: value for key, value in read_provenance(folder).items() if key in kept}
         codec = AlphaGAN.from_pretrained(folder / "codec").to(_device())
         pipeline = cls(codec, load_sampler(folder / "sampler", schema), schema, facts)
-        if (folder / gate.REPORT).is_file():
-            pipeline.report = json.loads((folder / gate.REPORT).read_text(encoding="utf-8"))
+        if (folder / REPORT).is_file():
+            pipeline.report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         return pipeline
 
-    def push_to_hub(self, repo_id: str, *, public: bool = False, gated: bool = False, token: str | None = None) -> str:
+    def push_to_hub(
+        self, repo_id: str, *, public: bool = False, gated: bool | None = None, token: str | None = None
+    ) -> str:
         """Saves and uploads the pipeline by `hub.push` (private unless `public`); returns the repository's address."""
         with tempfile.TemporaryDirectory(prefix="hf_hybrid-") as folder:
             self.save_pretrained(folder)

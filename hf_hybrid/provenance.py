@@ -11,8 +11,11 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from hf_hybrid.errors import InputError
+from hf_hybrid.folders import write_json
 
 FILE_NAME = "provenance.json"
+REPORT = "report.json"  # beside it, once evaluated
+NO_LICENSE = "other"  # the Hub's word for one that it has no name for
 
 # The packages that decide the bytes of a release.
 _PACKAGES = (
@@ -71,8 +74,7 @@ def write_provenance(folder: str | Path, facts: dict) -> None:
         InputError: a text in `facts` is a path of this machine.
     """
     refuse_paths(facts)
-    text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False)
-    (Path(folder) / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+    write_json(Path(folder) / FILE_NAME, facts)
 
 
 def refuse_paths(facts: dict) -> None:

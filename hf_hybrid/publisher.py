@@ -1,4 +1,4 @@
-"""What only the publisher sees, in `<release>-private/`: real images, what the codec keeps of them, closest pairs."""
+"""What a publisher says of a folder, and what only he sees, in `<release>-private/`: real images and closest pairs."""
 
 import re
 from pathlib import Path
@@ -42,41 +42,32 @@ def write_evidence(folder: str | Path, report: Report) -> None:
     (private / "report.html").write_text(page, encoding="utf-8")
 
 
-def put_under(folder: str | Path, license: str) -> None:
-    """Writes a licence into the card, and into what `load_dataset` shows of a release.
+def state(folder: str | Path, license: str | None = None, accepted_risk: str | None = None) -> None:
+    """Writes into card and provenance what a publisher says of a codec, a pipeline or a release.
+
+    Args:
+        folder: that may be pushed.
+        license: an identifier of the Hub; stands also in what `load_dataset` shows of a release.
+        accepted_risk: why it may be public although its privacy is not settled.
 
     Raises:
-        InputError: nothing that could be an identifier of the Hub.
-        PushRefused: it may not be pushed at all.
-    """
-    kind = gate.check(folder).kind
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
-        raise InputError(f"expected a licence of the Hub, such as cc-by-4.0, found {license!r}")
-    _change(Path(folder), kind, license=license)
-
-
-def accept_risk(folder: str | Path, reason: str) -> None:
-    """Writes into card and provenance why something may be public although its privacy is not settled.
-
-    Raises:
-        InputError: a codec of public images, which needs no reason, or no reason.
-        PushRefused: it was not evaluated, or failed: no reason excuses that.
+        InputError: nothing that could be an identifier of the Hub, no reason, or one for a codec of public images.
+        PushRefused: it may not be pushed: no reason excuses a failed attack or a missing report.
     """
     folder, kind = Path(folder), gate.check(folder).kind
-    if not reason.strip() or not (folder / gate.REPORT).exists():
+    if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
+        raise InputError(f"expected a licence of the Hub, such as cc-by-4.0, found {license!r}")
+    if accepted_risk is not None and not (accepted_risk.strip() and (folder / provenance.REPORT).exists()):
         raise InputError(
-            f"expected a reason for what learned from private records, found {reason!r} for a {kind.name}: leave it "
-            "out, or say one"
+            f"expected a reason for what learned from private records, found {accepted_risk!r} for a {kind.name}: "
+            "leave it out, or say one"
         )
-    _change(folder, kind, accepted_risk=reason)
-
-
-def _change(folder: Path, kind: gate.Kind, **facts: str) -> None:
-    """Writes facts into provenance and card."""
+    said = {"license": license, "accepted_risk": accepted_risk}
+    said = {name: words for name, words in said.items() if words is not None}
     if kind is gate.RELEASE:
-        release.change_facts(folder, **facts)
+        release.change_facts(folder, **said)
         return
-    provenance.write_provenance(folder, {**provenance.read_provenance(folder), **facts})
+    provenance.write_provenance(folder, {**provenance.read_provenance(folder), **said})
     card.model_card(folder).save(folder / "README.md")
 
 

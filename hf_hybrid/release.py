@@ -14,7 +14,7 @@ from hf_hybrid.charts import Chart, report_charts
 from hf_hybrid.errors import InputError
 from hf_hybrid.folders import check_new, write_atomically, write_json
 from hf_hybrid.pipeline import HybridPipeline, grid_of
-from hf_hybrid.provenance import FILE_NAME, hash_files, read_provenance, versions, write_provenance
+from hf_hybrid.provenance import FILE_NAME, NO_LICENSE, REPORT, hash_files, read_provenance, versions, write_provenance
 from hf_hybrid.samplers import Conditions
 
 MAX_SHARD_BYTES = 300_000_000
@@ -32,7 +32,7 @@ class ReleaseInfo:
     """
 
     pretty_name: str = "Synthetic image and table records"
-    license: str = "other"
+    license: str = NO_LICENSE
     source_name: str | None = None
 
 
@@ -68,7 +68,8 @@ def write_release(
     partial = output_dir.with_name(output_dir.name + ".partial")
     info = info or ReleaseInfo()
     release = {**asdict(info), "num_records": num_records, "seed": seed, "conditions": _jsonable(conditions)}
-    facts = {"versions": versions(), "release": release, **pipeline.facts}
+    made_by = {name: pipeline.facts[name] for name in ("codec", "sampler")}
+    facts = {"versions": versions(), "release": release, **made_by}
     _claim(partial, facts)
     _write_shards(pipeline, partial / "data", num_records, seed, conditions, max_shard_bytes)
     pipeline.schema.save(partial / "schema.json")
@@ -91,7 +92,7 @@ def complete(release_dir: str | Path, report: dict, charts: Mapping[str, list[Ch
         charts: of it, if they are drawn already.
     """
     release_dir = Path(release_dir)
-    write_json(release_dir / gate.REPORT, report)
+    write_json(release_dir / REPORT, report)
     facts = {key: value for key, value in read_provenance(release_dir).items() if key != "files"}
     facts["release"].pop("accepted_risk", None)  # it was said of an earlier report
     _finish(release_dir, facts, charts)
@@ -108,8 +109,8 @@ def _finish(folder: Path, facts: dict, charts: Mapping[str, list[Chart]] | None 
     """Card and report from the files that are there, then the hashes of all that is published."""
     write_provenance(folder, facts)
     card.release_card(folder).save(folder / "README.md")
-    if (folder / gate.REPORT).exists():
-        charts = charts or report_charts(json.loads((folder / gate.REPORT).read_text(encoding="utf-8")))
+    if (folder / REPORT).exists():
+        charts = charts or report_charts(json.loads((folder / REPORT).read_text(encoding="utf-8")))
         (folder / "report.html").write_text(card.report_html(folder, charts), encoding="utf-8")
     names = [name for name in gate.publishable(folder, gate.RELEASE) if name != FILE_NAME]
     write_provenance(folder, {**facts, "files": hash_files(folder, names)})

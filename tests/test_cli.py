@@ -60,12 +60,25 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, ar
 
 
 def test_flags_and_lists_are_read_as_people_type_them():
-    from hf_hybrid.commands import inspect, push
+    from hf_hybrid.commands import evaluate, inspect, push
 
     pushed = cli._parse("push", push, ["folder", "--repo_id", "a/b", "--dry_run", "--public", "--gated"])
     assert (pushed.folder, pushed.dry_run, pushed.public, pushed.gated) == ("folder", True, True, True)
     assert cli._parse("push", push, ["folder", "--repo_id", "a/b", "--gated", "false"]).gated is False
     assert cli._parse("push", push, ["folder", "--repo_id", "a/b"]).gated is None
+    said = cli._parse("push", push, ["folder", "--repo-id=a/b", "--accept-risk=no other way", "--dry-run"])
+    assert (said.repo_id, said.accept_risk, said.dry_run) == ("a/b", "no other way", True)
+    attacked = [
+        "release",
+        "--train=a",
+        "--test=b",
+        "--privacy.attribute-inference",
+        "0.1",
+        "--parts",
+        "utility,privacy",
+    ]
+    attacked = cli._parse("evaluate", evaluate, attacked)
+    assert attacked.privacy.attribute_inference == 0.1 and attacked.parts == ["utility", "privacy"]
     for argv in (["data", "--targets", "age, outcome"], ["data", "--targets=age,outcome"]):
         assert cli._parse("inspect", inspect, argv).targets == ["age", "outcome"]
 

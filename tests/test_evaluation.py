@@ -15,8 +15,9 @@ from hf_hybrid.commands import cli, evaluate
 from hf_hybrid.comparison import EvaluationSet
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation import Report
-from hf_hybrid.evaluation_options import PARTS, EvaluationOptions, PrivacyLimits
+from hf_hybrid.evaluation_options import EvaluationOptions, PrivacyLimits
 from hf_hybrid.fidelity_scores import REFERENCE
+from hf_hybrid.limits import PARTS
 from hf_hybrid.metrics import predictors
 from hf_hybrid.schema import ColumnSchema, RecordSchema
 from hf_hybrid.tables import to_arrow

@@ -31,8 +31,8 @@ from hf_hybrid import card, provenance
 from hf_hybrid import hub as our_hub
 from hf_hybrid.commands import cli
 from hf_hybrid.commands import push as command
-from hf_hybrid.errors import InputError, PushRefused
-from hf_hybrid.hub import PushFailed, push
+from hf_hybrid.errors import InputError, PushFailed, PushRefused
+from hf_hybrid.hub import push
 
 NUM_SHARDS = 3
 RELEASE_FILES = [
@@ -133,7 +133,7 @@ class TestEvidence:
     def test_a_failed_family_is_refused_and_says_what_to_do(self, hub, repo_id, made, public, capsys):
         release = made(copies="fail")
         with pytest.raises(PushRefused, match=r"copies failed \(exact copy: image\): use a sampler that copies less"):
-            push(release, repo_id, public=public)
+            push(release, repo_id, public=public, gated=False)
         assert cli.main(["push", str(release), "--repo_id", repo_id, "--accept-risk", "we must"]) == 3
         assert "copies failed" in capsys.readouterr().err
         assert "we must" not in (release / "README.md").read_text()
@@ -145,7 +145,7 @@ class TestEvidence:
         section["families"][0] |= change
         release = make_release(tmp_path / "release", NUM_SHARDS, next(_seeds))
         with pytest.raises(PushRefused, match=r"privacy is inconclusive \(copies;"):
-            push(finish_release(release, {**REPORT, "privacy": section}), repo_id, public=True)
+            push(finish_release(release, {**REPORT, "privacy": section}), repo_id, public=True, gated=False)
         assert_unsent(hub, repo_id)
 
     @pytest.mark.parametrize("section", [None, [], {"status": "measured"}, {"status": "measured", "families": [{}]}])
@@ -283,10 +283,12 @@ class TestRelease:
         assert [entry.method for entry in hub.log[settings[0] + 1 :]] == ["GET"]
 
     def test_public_after_private(self, hub, pushed, release, repo_id):
-        push(release, repo_id, public=True)
+        push(release, repo_id, public=True, gated=False)
         assert not pushed.private and len(pushed.history()) == 3
         hub.log.clear()
-        push(release, repo_id, public=True)  # the answer to the last request of the first push may have been lost
+        push(
+            release, repo_id, public=True, gated=False
+        )  # the answer to the last request of the first push may have been lost
         assert uploaded(hub) == 0 and not hub.requests("POST", "/commit/")
 
 
@@ -315,7 +317,7 @@ class TestModels:
 class TestGate:
     def test_dry_run_needs_neither_token_nor_network(self, hub, repo_id, release, monkeypatch):
         monkeypatch.delenv("HF_TOKEN")
-        result = push(release, repo_id, public=True, dry_run=True)
+        result = push(release, repo_id, public=True, gated=False, dry_run=True)
         assert (result.files, result.uploaded, result.public) == (RELEASE_FILES, False, False)
         assert hub.log == []
 
@@ -407,11 +409,11 @@ class TestExistingRepository:
     def test_public_one_of_somebody_else_is_refused_and_untouched(self, hub, repo_id, release, public):
         repo = hub.create_repo(repo_id, "dataset")
         with pytest.raises(InputError, match="found it public"):
-            push(release, repo_id, public=public)
+            push(release, repo_id, public=public, gated=False)
         assert len(repo.history()) == 1 and not hub.requests("POST|PUT")
 
     def test_a_public_release_is_updated_through_a_private_twin(self, hub, repo_id, release, tmp_path):
-        push(release, repo_id, public=True)
+        push(release, repo_id, public=True, gated=False)
         other = finish_release(make_release(tmp_path / "other", 1, next(_seeds)))
         with pytest.raises(InputError, match="found it public: add `--public` to update it"):
             push(other, repo_id)
@@ -423,18 +425,18 @@ class TestExistingRepository:
             states.append((len(public.history()) - before, twin and twin.private))
 
         hub.fail("GET", r"-twin/.*\.parquet$", before=look, times=None)
-        result = push(other, repo_id, public=True)
+        result = push(other, repo_id, public=True, gated=False)
         assert states and set(states) == {(0, True)}  # while the twin was verified, the public one was as before
         assert result.public and not public.private and len(public.history()) == before + 1
         assert set(public.head.files) == {".gitattributes", *result.files}
         assert not [name for name in public.head.files if name.endswith("of-00003.parquet")]
         assert hub.repo(f"{repo_id}-twin", "dataset").private
         hub.log.clear()
-        push(other, repo_id, public=True)  # once more only verifies
+        push(other, repo_id, public=True, gated=False)  # once more only verifies
         assert uploaded(hub) == 0 and not hub.requests("POST", "/commit/")
 
     def test_two_updates_of_a_public_release_at_once_do_not_mix(self, hub, repo_id, release, tmp_path, pauses):
-        push(release, repo_id, public=True)
+        push(release, repo_id, public=True, gated=False)
         other = finish_release(make_release(tmp_path / "other", 1, next(_seeds)))
         public = hub.repo(repo_id, "dataset")
 
@@ -443,12 +445,12 @@ class TestExistingRepository:
 
         hub.fail("POST", "-twin/commit/", after=intrude, skip=1)
         with pytest.raises(PushFailed, match="412"):
-            push(other, repo_id, public=True)
+            push(other, repo_id, public=True, gated=False)
         assert public.read("data/train-00000-of-00003.parquet") == b"PAR1 of another"
         assert "data/train-00000-of-00001.parquet" not in public.head.files
 
     def test_a_twin_that_does_not_verify_leaves_the_public_one_alone(self, hub, repo_id, release, tmp_path, pauses):
-        push(release, repo_id, public=True)
+        push(release, repo_id, public=True, gated=False)
         other = finish_release(make_release(tmp_path / "other", 1, next(_seeds)))
         public = hub.repo(repo_id, "dataset")
         before = len(public.history())
@@ -458,7 +460,7 @@ class TestExistingRepository:
 
         hub.fail("POST", "-twin/commit/", after=spoil, skip=1)
         with pytest.raises(PushFailed):
-            push(other, repo_id, public=True)
+            push(other, repo_id, public=True, gated=False)
         assert len(public.history()) == before
 
     def test_made_public_by_somebody_during_the_creation(self, hub, repo_id, release):
@@ -484,14 +486,14 @@ class TestExistingRepository:
         push(release, repo_id)
         other = finish_release(make_release(tmp_path / "other", NUM_SHARDS, next(_seeds)))
         with pytest.raises(InputError, match="other versions of .*data/train-00000-of-00003.parquet"):
-            push(other, repo_id, public=True)
+            push(other, repo_id, public=True, gated=False)
         assert hub.repo(repo_id, "dataset").private
 
     def test_other_branches_are_not_made_public(self, hub, repo_id, release):
         push(release, repo_id)
         hub.repo(repo_id, "dataset").commit({"patients.csv": b"1"}, ref="refs/heads/private")
         with pytest.raises(InputError, match="other versions of patients.csv"):
-            push(release, repo_id, public=True)
+            push(release, repo_id, public=True, gated=False)
         assert hub.repo(repo_id, "dataset").private
 
     def test_commit_of_somebody_else_during_the_push(self, hub, repo_id, release):
@@ -500,7 +502,7 @@ class TestExistingRepository:
 
         hub.fail("GET", r"\.parquet$", before=intrude)
         with pytest.raises(PushFailed, match="changed by somebody else"):
-            push(release, repo_id, public=True)
+            push(release, repo_id, public=True, gated=False)
         assert hub.repo(repo_id, "dataset").private
 
 
@@ -533,7 +535,7 @@ class TestFaults:
     )
     def test_server_error_passes(self, hub, repo_id, release, pauses, path):
         fault = hub.fail("GET|POST|PUT", path, status=500)
-        push(release, repo_id, public=True)
+        push(release, repo_id, public=True, gated=False)
         assert fault.hits == 1 and not hub.repo(repo_id, "dataset").private
 
     def test_lost_answer_to_the_creation(self, hub, repo_id, release, pauses):
@@ -558,7 +560,7 @@ class TestFaults:
         with pytest.raises(
             PushFailed, match=f"does not hold the files of .*{name} differ: this push did not make it public"
         ):
-            push(release, repo_id, public=True)
+            push(release, repo_id, public=True, gated=False)
         assert hub.repo(repo_id, "dataset").private
         push(release, repo_id)
         assert hub.repo(repo_id, "dataset").read(name) == (release / name).read_bytes()
@@ -570,7 +572,7 @@ class TestFaults:
         damage = lambda: hub.repo(repo_id, "dataset").corrupt(name)  # noqa: E731
         hub.fail("POST", "/commit/", after=damage, skip=1)
         with pytest.raises(PushFailed, match="could not be loaded back|loads other records"):
-            push(release, repo_id, public=True)
+            push(release, repo_id, public=True, gated=False)
         assert hub.repo(repo_id, "dataset").private
 
     @pytest.mark.parametrize(
@@ -620,6 +622,6 @@ class TestCommand:
 
     def test_failure_on_the_way_is_one_line_and_1(self, hub, repo_id, release, capsys, pauses):
         hub.fail("POST", "/commit/", status=500, times=None)
-        assert command.main(command.Options(str(release), repo_id)) == 1
+        assert cli.main(["push", str(release), "--repo_id", repo_id]) == 1
         error = capsys.readouterr().err
-        assert error.startswith(f"the push to `{repo_id}` broke off with 500") and error.count("\n") == 1
+        assert error.startswith(f"error: the push to `{repo_id}` broke off with 500") and error.count("\n") == 1

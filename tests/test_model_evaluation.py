@@ -136,13 +136,13 @@ def test_few_replicates_let_nothing_through(pipeline, real):
 
 
 def test_an_accepted_risk_stands_in_the_card_of_a_pipeline(pipeline, real):
-    from hf_hybrid.publisher import accept_risk
+    from hf_hybrid.publisher import state
 
     folder = pipeline(GaussianCopulaSampler())
     evaluate_model(folder, *real, FAST)
     with pytest.raises(InputError, match="expected a reason"):
-        accept_risk(folder, " ")
-    accept_risk(folder, "a drawn cohort")
+        state(folder, accepted_risk=" ")
+    state(folder, license="cc-by-4.0", accepted_risk="a drawn cohort")
     assert "The publisher accepts the risk: a drawn cohort." in (folder / "README.md").read_text("utf-8")
     assert gate.check(folder, public=True).kind is gate.PIPELINE
     evaluate_model(folder, *real, FAST)  # it was said of an earlier report

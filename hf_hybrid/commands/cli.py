@@ -10,12 +10,13 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import is_dataclass
 from typing import get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from hf_hybrid.errors import InputError, PushRefused
+from hf_hybrid.errors import InputError, PushFailed, PushRefused
 
 COMMANDS = {
     "inspect": "show the schema of a dataset and warn of what spoils a release",
@@ -77,6 +78,8 @@ def guarded(run: Callable[[], int]) -> int:
         return _complain(str(error), 2)
     except PushRefused as error:
         return _complain(f"push refused: {error}", 3)
+    except PushFailed as error:
+        return _complain(str(error), 1)
     except KeyboardInterrupt:
         return _complain("stopped; the same command continues where it can", 130)
     except Exception as error:
@@ -132,27 +135,32 @@ def _joined(argv: list[str], several: tuple[str, ...]) -> list[str]:
 
 def _spelled_out(argv: list[str], options: type) -> list[str]:
     """What people type for what the parser reads: `--dry-run` for `--dry_run true`, `--targets a,b` for a list."""
-    types = get_type_hints(options)
-    dashed = {"--" + name.replace("_", "-"): f"--{name}" for name in types}
-    argv = [dashed.get(word, word) for word in argv]
-    words = []
-    for index, word in enumerate(argv):
+    kinds, words, name = dict(_flags(options)), [], ""
+    for word, following in zip(argv, [*argv[1:], "--"], strict=False):
+        value, equals = word, ""
+        if word.startswith("--"):
+            flag, equals, value = word.partition("=")
+            name = flag[2:].replace("-", "_")
+            name = name if name in kinds else ""
+            word = f"--{name}{equals}{value}" if name else word
+        if equals or not word.startswith("--"):
+            if kinds.get(name) in (list[str], list[str] | None) and not value.startswith("["):
+                listed = json.dumps([part.strip() for part in value.split(",")])
+                word = f"--{name}={listed}" if equals else listed
+            name = ""
         words.append(word)
-        name, equals, value = word.removeprefix("--").partition("=")
-        following = argv[index + 1] if index + 1 < len(argv) else "--"
-        if (
-            word.startswith("--")
-            and types.get(name) in (bool, bool | None)
-            and not equals
-            and following not in ("true", "false")
-        ):
+        if kinds.get(name) in (bool, bool | None) and following.lower() not in ("true", "false"):
             words.append("true")
-        before = argv[index - 1].removeprefix("--") if index else ""
-        if types.get(before) == (list[str] | None) and not word.startswith(("[", "--")):
-            words[-1] = json.dumps([part.strip() for part in word.split(",")])
-        elif equals and types.get(name) == (list[str] | None) and not value.startswith("["):
-            words[-1] = f"--{name}=" + json.dumps([part.strip() for part in value.split(",")])
+            name = ""
     return words
+
+
+def _flags(options: type, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Every flag of a command and its type; those of nested options as `outer.inner`."""
+    for name, kind in get_type_hints(options).items():
+        yield prefix + name, kind
+        if is_dataclass(kind):
+            yield from _flags(kind, f"{prefix}{name}.")
 
 
 def _use_cores() -> None:

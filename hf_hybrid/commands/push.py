@@ -33,30 +33,22 @@ class Options:
 
 
 def main(options: Options) -> int:
-    """Pushes; returns 0, or 1 when the Hub failed on the way."""
-    from hf_hybrid.hub import PushFailed, push
+    """Pushes and prints what was sent."""
+    from hf_hybrid.hub import push
 
-    if options.public:
-        _ask(options)
     if not options.dry_run and (options.license or options.accept_risk):
-        from hf_hybrid import publisher  # with all that makes cards
+        from hf_hybrid.publisher import state  # with all that makes cards
 
-        if options.license:
-            publisher.put_under(options.folder, options.license)
-        if options.accept_risk:
-            publisher.accept_risk(options.folder, options.accept_risk)
-    try:
-        result = push(
-            options.folder,
-            options.repo_id,
-            options.public,
-            bool(options.gated),
-            options.dry_run,
-            accept_risk=options.accept_risk,
-        )
-    except PushFailed as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        state(options.folder, options.license, options.accept_risk)
+    result = push(
+        options.folder,
+        options.repo_id,
+        options.public,
+        options.gated,
+        options.dry_run,
+        license=options.license,
+        accept_risk=options.accept_risk,
+    )
     verb = "sent" if result.uploaded else "would send"
     lines = [f"{verb} {name}" for name in result.files]
     lines += [f"left out {name}: not a file of a {result.kind}" for name in result.left_out[:LEFT_OUT_SHOWN]]
@@ -68,26 +60,3 @@ def main(options: Options) -> int:
         lines.append(f"dry run: this {result.kind} may be pushed to {result.url}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
-
-
-def _ask(options: Options) -> None:
-    """What a publisher decides before everyone can see it.
-
-    Raises:
-        InputError: he has not.
-    """
-    from hf_hybrid import gate, provenance
-    from hf_hybrid.errors import InputError
-
-    if options.gated is None:
-        raise InputError(
-            "expected `--gated true` (readers ask, you decide) or `--gated false` (everyone at once) beside "
-            "`--public`, found neither: what was once downloaded cannot be called back"
-        )
-    kind, facts = gate.kind_of(options.folder), provenance.read_provenance(options.folder)
-    named = options.license or facts.get("release", facts).get("license") or "other"
-    if named in ("other", "unknown"):
-        raise InputError(
-            f"expected a licence for a public {kind.name}, found {named!r} in its card: add `--license`, such as "
-            "cc-by-4.0 or cc-by-nc-4.0"
-        )

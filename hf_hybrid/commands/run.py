@@ -113,8 +113,8 @@ def _release(options: Options, stages: Stages, pipeline: Path) -> Path:
 
 def _attack_model(options: Options, stages: Stages, dataset: str, pipeline: Path) -> dict:
     """The part `privacy` of the report on the pipeline's files."""
-    from hf_hybrid.gate import REPORT
     from hf_hybrid.model_evaluation import evaluate_model
+    from hf_hybrid.provenance import REPORT
 
     def evaluate(_: Path) -> None:
         report = evaluate_model(pipeline, f"{dataset}:train", f"{dataset}:test", options.evaluation)

@@ -165,12 +165,13 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         return {name: value for name, value in self.config.items() if not name.startswith("_")}
 
     @torch.inference_mode()
-    def save_with_card(self, folder: str | Path, training: dict | None = None) -> None:
+    def save_with_card(self, folder: str | Path, training: dict | None = None, license: str | None = None) -> None:
         """Writes what a codec's repository holds: weights, provenance, sample grid and, last of all, the card.
 
         Args:
             folder: where to.
             training: `images` (what they are), `steps`, `seed` and `scores`; None when that is not known.
+            license: an identifier of the Hub for the card.
         """
         folder = Path(folder)
         (folder / "assets").mkdir(parents=True, exist_ok=True)
@@ -180,16 +181,25 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         (folder / "assets" / "samples.png").write_bytes(encode_png(grid))
         facts = {"class": type(self).__name__, "config": self.arguments, "training": training or NOT_STATED}
         names = ("config.json", "diffusion_pytorch_model.safetensors", "assets/samples.png")
-        write_provenance(folder, {"versions": versions(), "codec": facts, "files": hash_files(folder, names)})
+        said = {"license": license} if license else {}
+        write_provenance(folder, {"versions": versions(), "codec": facts, **said, "files": hash_files(folder, names)})
         card.codec_card(folder).save(folder / "README.md")
 
-    def push_to_hub(self, repo_id: str, *, public: bool = False, gated: bool = False, token: str | None = None) -> str:
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        public: bool = False,
+        gated: bool | None = None,
+        license: str | None = None,
+        token: str | None = None,
+    ) -> str:
         """Saves and uploads the codec by `hub.push` (private unless `public`); returns the repository's address.
 
         The card says that the training is not stated; `hf-hybrid push` of a folder that train-codec made says more.
         """
         with tempfile.TemporaryDirectory(prefix="hf_hybrid-") as folder:
-            self.save_with_card(folder)
+            self.save_with_card(folder, license=license)
             return hub.push(folder, repo_id, public=public, gated=gated, token=token).url
 
     @classmethod
