@@ -32,7 +32,7 @@ from hf_hybrid.metrics.utility import Estimate, recover
 from hf_hybrid.models import AlphaGAN
 from hf_hybrid.pipeline import decode_images
 from hf_hybrid.records import Records
-from hf_hybrid.samplers import LatentRows, Sampler, latent_names
+from hf_hybrid.samplers import SAMPLERS, LatentRows, Sampler, latent_names
 from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.samplers.validation import joint_features
 from hf_hybrid.utility_scores import REAL, real_and_whole, score_targets, training_sets, whole_release
@@ -241,10 +241,10 @@ def _grey_squares(images: np.ndarray) -> np.ndarray:
     return np.stack([resize(image, predictors.RESOLUTION) for image in grey])
 
 
-def check_names(names: list[str], known: dict[str, type[Sampler]]) -> None:
+def check_names(names: list[str]) -> None:
     """Raises InputError for a list of samplers that cannot be compared."""
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in SAMPLERS]
     if unknown or REFERENCE not in names or len(set(names)) != len(names):
         raise InputError(
-            f"expected `samplers` among {sorted(known)}, each once, with {REFERENCE} as the reference, found {names}"
+            f"expected `samplers` among {sorted(SAMPLERS)}, each once, {REFERENCE} among them, found {names}"
         )

@@ -1,5 +1,6 @@
 """The three sets of records of an evaluation, loaded and checked: they fit together, and nobody is in two of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hf_hybrid.errors import InputError
 from hf_hybrid.metrics import predictors
 from hf_hybrid.provenance import read_provenance
 from hf_hybrid.records import Records, load_records
-from hf_hybrid.schema import RecordSchema, load_description
+from hf_hybrid.schema import RecordSchema, check_entry, load_description, names_a_person
 
 _SPLITS = ("train", "train", "test")  # unless another is named
 _ADVICE = "divide the records with `hf-hybrid split` first"
@@ -70,22 +71,25 @@ def load_compared(
     ]
     sets = [
         EvaluationSet(
-            *(one.pixel_values(predictors.RESOLUTION, fit=resize_mode), one.frame, one.groups),
+            one.pixel_values(predictors.RESOLUTION, fit=resize_mode, by_way_of=codec["resolution"]),
+            one.frame,
+            one.groups,
             lambda rows, one=one: one.select(rows).iter_pixels(codec["resolution"], fit=resize_mode),
         )
         for one in every
     ]
     check_apart(every[1:], [one.pixels for one in sets[1:]])
     check_learned_from(every[1], provenance["sampler"]["training"])
+    check_encoded_from(every[1], provenance["codec"])
     return ComparedRecords(every, sets, schema, provenance["codec"])
 
 
-def check_apart(sides: list[Records], pixels: list[np.ndarray]) -> None:
+def check_apart(sides: list[Records], pixels: Sequence[np.ndarray] = ()) -> None:
     """Checks that patients are known, and that neither a patient nor an image is in both.
 
     Args:
         sides: train and test.
-        pixels: their images, `(n, side, side)` each.
+        pixels: their images, `(n, side, side)` each; not compared if not given.
 
     Raises:
         InputError: they are not, or some are.
@@ -105,6 +109,8 @@ def check_apart(sides: list[Records], pixels: list[np.ndarray]) -> None:
     if shared := patients[0] & patients[1]:
         found = f"{len(shared)} of {len(patients[1])} in both"
         raise InputError(f"expected other patients in `test` than in `train`, found {found}: {_ADVICE}")
+    if not len(pixels):
+        return
     # A blank image is nobody's.
     images = [{image.tobytes() for image in one if image.min() < image.max()} for one in pixels]
     if shared := images[0] & images[1]:
@@ -126,12 +132,25 @@ def check_learned_from(train: Records, training: dict) -> None:
         )
 
 
+def check_encoded_from(train: Records, codec: dict) -> None:
+    """Checks that a codec of private images has seen as many as there are records, so that others are unseen by it.
+
+    Raises:
+        InputError: it has not.
+    """
+    learned = codec["training"].get("num_images") if codec["config"].get("private_images") else None
+    if learned not in (None, len(train)):
+        found = f"{learned:,}, found {len(train):,}"
+        raise InputError(f"expected in `train` the images that the codec learned from, {found}: name those")
+
+
 def _read_schema(release: str | Path, changes: str | Path | None) -> RecordSchema:
     """The schema of the release, with changes to what is not released."""
     released = RecordSchema.load(Path(release) / "schema.json")
     description = released.to_dict()
     for name, entry in (load_description(changes).get("columns") or {} if changes else {}).items():
-        description["columns"][name] = {**description["columns"].get(name, {}), **entry}
+        check_entry(name, entry)
+        description["columns"][name] = {**description["columns"].get(name, {}), **(entry or {})}
     schema = RecordSchema.from_dict(description)
     changed = [name for name in {**released.table, **schema.table} if _kept(released, name) != _kept(schema, name)]
     if changed:
@@ -154,7 +173,7 @@ def private_strings(records: Records) -> set[str]:
         column = schema.table.get(name)
         if column and column.is_number:
             continue
-        is_id = name in schema.columns and schema.columns[name].role in ("id", "group")
+        is_id = name not in schema.table and names_a_person(name)
         held = pd.Series(records.groups).groupby(records.raw[name].map(str).to_numpy()).nunique()
         # A plain word of few patients ("normal") stands in any report; what tells a person has a name or a number.
         found |= {

@@ -31,6 +31,11 @@ def protect(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray) -> Re
         A column that too few patients have a value in is left out (role `ignore`), and a warning says so.
     """
     columns = {}
+    if schema.group_column is None:
+        logger.warning(
+            "no column tells patients apart, so every record counts as another patient: if that is not so, give the "
+            "column that does the role `group` in the schema, or the privacy rule and all intervals are wrong"
+        )
     for name, column in schema.columns.items():
         column = dataclasses.replace(column)
         if column.is_released:
@@ -43,6 +48,25 @@ def protected(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray) -> 
     """The schema as it is where it is protected already, as that of a release is; see `protect` otherwise."""
     is_open = any(column.states is None for column in schema.table.values())
     return protect(schema, frame, groups) if is_open else schema
+
+
+def enough_for_correlations(features: np.ndarray, is_answer: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Which correlations rest on enough patients to be told, `(d, d)` bool.
+
+    Of two answers to yes-or-no questions each of the four combinations is given by at least
+    `MIN_PATIENTS_A_COMPONENT` patients, of an answer and a number both answers where the number is there.
+
+    Args:
+        features: numbers, and answers as 0 or 1; NaN where there is none, `(n, d)`.
+        is_answer: which are answers, `(d,)`.
+        groups: the patient of each record, `(n,)`.
+    """
+    _, patient, records = np.unique(groups, return_inverse=True, return_counts=True)
+    known = np.isfinite(features)
+    sides = [(known & (~is_answer | (features == answer))).astype(np.float64) for answer in (0, 1)]
+    weights = 1 / records[patient][:, None]  # a patient counts once at most
+    held = np.min([(one * weights).T @ other for one in sides for other in sides], axis=0)
+    return (held >= MIN_PATIENTS_A_COMPONENT - 1e-9) | np.eye(len(held), dtype=bool)
 
 
 def restrict(schema: RecordSchema, frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,6 @@
-"""The ways a command ends early that are told in one line."""
+"""The ways a command ends early that are told in one line, and checks of options that end so."""
+
+from collections.abc import Callable, Sequence
 
 
 class InputError(ValueError):
@@ -11,3 +13,24 @@ class PushRefused(RuntimeError):
 
 class PushFailed(RuntimeError):
     """A push that passed the gate did not get to its end; who can see the repository has not changed (exit code 1)."""
+
+
+def check_above(options: object, low: float, *names: str) -> None:
+    """Raises InputError for the first of these options that is not above `low`."""
+    _check(options, names, lambda value: value > low, f"above {low:g}")
+
+
+def check_at_least(options: object, low: float, *names: str) -> None:
+    """Raises InputError for the first of these options that is below `low`."""
+    _check(options, names, lambda value: value >= low, f"of at least {low:g}")
+
+
+def check_share(options: object, *names: str) -> None:
+    """Raises InputError for the first of these options that is not from 0 to below 1."""
+    _check(options, names, lambda value: 0 <= value < 1, "from 0 to below 1")
+
+
+def _check(options: object, names: Sequence[str], holds: Callable[[float], bool], words: str) -> None:
+    for name in names:
+        if not holds(getattr(options, name)):
+            raise InputError(f"expected `{name}` {words}, found {getattr(options, name)}")

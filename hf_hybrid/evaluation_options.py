@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hf_hybrid.errors import InputError
+from hf_hybrid.errors import InputError, check_at_least
 from hf_hybrid.limits import LIMITS, PARTS
 
 
@@ -15,8 +15,8 @@ class PrivacyLimits:
             fails; to pass it must surely lie below this: one in twenty, the share that the threshold of a near copy
             lets through by itself.
         membership: AUC of a membership attack above that on a Gaussian copula of the same patients. At 0.1 an
-            attacker who sees one patient learned from and one who was not names the right one 60 times in 100 instead
-            of 50.
+            attacker who sees one patient learned from and one who was not names the right one 10 times in 100 more
+            often than from that.
         attribute_inference: 0.09, as for the two below: the risk of re-identification up to which the European
             Medicines Agency (policy 0070) and Health Canada publish patient data.
         singling_out: see `attribute_inference`.
@@ -65,6 +65,4 @@ class EvaluationOptions:
             raise InputError(f"expected `parts` among {list(PARTS)}, found {self.parts}")
         if self.image_model not in ("linear", "cnn"):
             raise InputError(f"expected `image_model` linear or cnn, found {self.image_model!r}")
-        for name in ("seeds", "bootstraps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"expected `{name}` of at least 1, found {getattr(self, name)}")
+        check_at_least(self, 1, "seeds", "bootstraps")

@@ -272,7 +272,7 @@ def _utility(section: dict) -> Utility:
 
 def _score_table(target: str, metric: str, scores: list[dict]) -> ScoreTable:
     def all_of(key: str, scores: list[dict] = scores) -> str:
-        return ", ".join(dict.fromkeys(f"{score[key]:,}" for score in scores))
+        return ", ".join(dict.fromkeys("too few" if score[key] is None else f"{score[key]:,}" for score in scores))
 
     inputs = [name for name in _INPUTS if any(score["inputs"] == name for score in scores)]
     rows = []

@@ -181,8 +181,7 @@ def _correlations(schema: RecordSchema, synthetic: pd.DataFrame, train: pd.DataF
     """Rank correlations of numbers and of yes-or-no questions; 0 where too few patients have both."""
     sides = [predictors.named_features(schema, one) for one in (synthetic, train)]
     features = [np.stack(list(side.values()), axis=1) for side in sides]
-    known = pd.DataFrame(np.isfinite(features[1])).groupby(groups).max().to_numpy(np.float64)
-    told = known.T @ known >= disclosure.MIN_PATIENTS_A_COMPONENT
+    told = disclosure.enough_for_correlations(features[1], predictors.are_answers(schema, sides[0]), groups)
     found = [(fidelity.rank_correlations(one) * told).round(2).tolist() for one in features]
     return {"names": list(sides[0]), "synthetic": found[0], REFERENCE: found[1]}
 

@@ -7,6 +7,7 @@ whose measurements are known. What is read off synthetic images should go with t
 import numpy as np
 import pandas as pd
 
+from hf_hybrid import disclosure
 from hf_hybrid.comparison import Comparison
 from hf_hybrid.errors import InputError
 from hf_hybrid.metrics import fidelity, predictors
@@ -94,8 +95,14 @@ def score_measurements(comparison: Comparison, train: pd.DataFrame, test: pd.Dat
             *(unseen.num_patients, {"images shuffled": np.abs(unpaired - real).mean()}, meaning),
         )
     ]
-    strongest = np.dstack(np.unravel_index(np.argsort(-np.abs(real), axis=None)[:_SHOWN], real.shape))[0]
+    of_unseen = np.concatenate([measured[1], features[1]], axis=1)
+    count = len(sides)
+    is_answer = np.append(np.zeros(count, bool), predictors.are_answers(comparison.schema, names))
+    told = disclosure.enough_for_correlations(of_unseen, is_answer, unseen.groups)[:count, count:]
+    strongest = np.dstack(np.unravel_index(np.argsort(-np.abs(real) * told, axis=None)[:_SHOWN], real.shape))[0]
     for place, column in strongest:
+        if not told[place, column]:
+            break
         there = place, column
         found.append(
             Score(

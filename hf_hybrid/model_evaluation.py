@@ -13,7 +13,7 @@ import numpy as np
 
 from hf_hybrid import card, gate
 from hf_hybrid.audit import find_leaks
-from hf_hybrid.compared_records import check_apart, check_learned_from, private_strings
+from hf_hybrid.compared_records import check_apart, check_encoded_from, check_learned_from, private_strings
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.folders import write_json
@@ -74,10 +74,7 @@ def evaluate_model(
     check_apart(sides, [one.pixel_values(RESOLUTION) for one in sides])
     if pipeline:
         check_learned_from(sides[0], pipeline.facts["sampler"]["training"])
-    learned = facts["training"].get("num_images") if codec.config.private_images else None
-    if learned not in (None, len(sides[0])):
-        found = f"{learned:,}, found {len(sides[0]):,}"
-        raise InputError(f"expected in `train` the images that the codec learned from, {found}: name those")
+    check_encoded_from(sides[0], facts)
     asked = _of_sampler(pipeline, sides) if pipeline else {}
     if codec.config.private_images:
         asked |= {"codec: reconstruction": [_closeness(codec, one) for one in sides]}

@@ -71,7 +71,7 @@ def _column(target: Target, found: dict[str, Estimate]) -> Score:
 
 def _unscored(target: Target) -> Score:
     reason = target.reason or "the release holds one value only"
-    return Score(target.name, None, None, _HIGHER, (None, 1.0), target.num_patients, reason=reason)
+    return Score(target.name, None, None, _HIGHER, (None, 1.0), target.num_told, reason=reason)
 
 
 def _skills(target: Target, found: dict[str, Estimate]) -> dict[str, Estimate]:

@@ -244,8 +244,11 @@ class _Attacked:
 
     def _is_no_chance(self, hit: np.ndarray) -> bool:
         """Whether so many rows that are equal cannot have come about by chance."""
-        expected = len(self.synthetic) * chance_of_rows(self.synthetic.frame, self.train.frame).sum()
-        return bool(hit.any()) and poisson.sf(hit.sum() - 1, TOGETHER * expected) < FAIL_LEVEL
+        # A patient counts once, and so do her rows that are alike.
+        rows = self.train.frame.map(str).assign(patient=self.train.groups)
+        chance = chance_of_rows(self.synthetic.frame, self.train.frame)[~rows.duplicated().to_numpy()]
+        patients = len(np.unique(self.train.groups[hit]))
+        return bool(patients) and poisson.sf(patients - 1, TOGETHER * len(self.synthetic) * chance.sum()) < FAIL_LEVEL
 
     def membership(self) -> list[Test]:
         """AUC of each attack above that of the same attack on the control."""
@@ -266,7 +269,7 @@ class _Attacked:
                     sides_of = {"release": sides, "Gaussian copula": floor_sides}
                     self.curves.append(roc_curves(f"{attack.replace('_', ' ')} attack: {what}", sides_of))
                 found, floor = (attack_auc(*both, self.options.bootstraps) for both in (sides, floor_sides))
-                self._check_sides(found)
+                self._check_sides(found, floor)
                 reference = {"AUC on the release": found.value, "AUC on a Gaussian copula": floor.value}
                 if point := lowest_false_positives(*sides):
                     reference |= {"false positives": point[0], "true positives": point[1]}
@@ -275,10 +278,11 @@ class _Attacked:
                 tests.append(self._test(f"{attack.replace('_', ' ')} attack: {what}", risk, reference, meaning))
         return tests
 
-    def _check_sides(self, auc: Estimate) -> None:
-        """A release that knows `test` better than `train` was evaluated with the two exchanged."""
-        reverse = EstimatedRisk(Estimate(0.5 - auc.value, 0.5 - auc.replicates), self.unseen.num_patients)
-        if reverse.bounds(float(norm.isf(FAIL_LEVEL)))[0] > 0:
+    def _check_sides(self, auc: Estimate, floor: Estimate) -> None:
+        """A release that knows `test` better than `train`, as no control does, was evaluated with both exchanged."""
+        chance = Estimate(0.5, np.full_like(auc.replicates, 0.5))
+        reverse = [EstimatedRisk(one.minus(auc), self.unseen.num_patients) for one in (chance, floor)]
+        if all(one.bounds(float(norm.isf(FAIL_LEVEL)))[0] > 0 for one in reverse):
             raise InputError(
                 "expected a release that lies nearer to `train`, which it was learned from, found it nearer to `test` "
                 f"(AUC {auc.value:.2f}): exchange them back"
@@ -318,7 +322,7 @@ class _Attacked:
         estimate, rates = singling_out(
             self.synthetic.frame, self.control.frame, *sides, self.schema, self.options.bootstraps
         )
-        risk = EstimatedRisk(estimate, self.unseen.num_patients)
+        risk = EstimatedRisk(estimate, None)  # of the patients learned from alone
         meaning = "a description that fits one synthetic record fits exactly one patient learned from"
         names = ("of the release", "of a Gaussian copula", UNSEEN)
         return [self._test("descriptions", risk, dict(zip(names, rates, strict=True)), meaning)]

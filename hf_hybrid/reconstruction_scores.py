@@ -38,7 +38,7 @@ def score_reconstruction(train: Records, test: Records, codec: AlphaGAN, num_boo
         codec: that made the latents.
         num_bootstraps: patient bootstrap replicates.
     """
-    from sklearn.decomposition import PCA as Components
+    from sklearn.decomposition import PCA
 
     pixels, own = reconstruct(test, codec)
     config = codec.config
@@ -48,7 +48,7 @@ def score_reconstruction(train: Records, test: Records, codec: AlphaGAN, num_boo
     flat, flat_test = (side.reshape(len(side), -1).astype(np.float32) for side in (learned, pixels))
     size = min(config.latent_dim, *flat.shape)
     control = f"PCA of {size} numbers, learned from the patients learned from"
-    pca = Components(size, svd_solver="randomized", random_state=0).fit(flat)
+    pca = PCA(size, svd_solver="randomized", random_state=0).fit(flat)
     linear = (
         pca.inverse_transform(pca.transform(flat_test)).reshape(pixels.shape).clip(0, 255).round().astype(np.uint8)
     )

@@ -111,9 +111,17 @@ class Records:
                 len(self),
             )
 
-    def pixel_values(self, resolution: int, channels: int = 1, fit: str = "crop") -> np.ndarray:
-        """All images as one 8-bit array, `(num_records, resolution, resolution[, 3])`; see `iter_pixels`."""
-        return np.concatenate(list(self.iter_pixels(resolution, channels, fit)))
+    def pixel_values(
+        self, resolution: int, channels: int = 1, fit: str = "crop", by_way_of: int | None = None
+    ) -> np.ndarray:
+        """All images as one 8-bit array, `(num_records, resolution, resolution[, 3])`; see `iter_pixels`.
+
+        `by_way_of` is a resolution to bring them to first: that of other images, which else differ from equal ones.
+        """
+        batches = self.iter_pixels(by_way_of or resolution, channels, fit)
+        if by_way_of:
+            batches = (np.stack([resize(image, resolution) for image in batch]) for batch in batches)
+        return np.concatenate(list(batches))
 
     def check_images(self) -> ImageSummary:
         """Reads every image once.

@@ -52,7 +52,7 @@ def write_release(
 
     Args:
         pipeline: what draws the records.
-        output_dir: the release folder; must not exist.
+        output_dir: the release folder; must not exist, or be empty.
         num_records: how many, at least 1.
         seed: at least 0.
         conditions: see `Sampler.sample`.
@@ -60,7 +60,7 @@ def write_release(
         max_shard_bytes: a shard is closed before it grows beyond this; row groups hold 64 records.
 
     Raises:
-        InputError: `output_dir` exists, or a broken run with another request lies beside it.
+        InputError: `output_dir` holds something, or a broken run with another request lies beside it.
     """
     output_dir = Path(output_dir)
     check_new(output_dir)

@@ -22,14 +22,16 @@ MAX_CATEGORIES = 200
 MIN_PATIENTS = 5
 OTHER = "other"  # where rare categories go, and any that the schema does not know
 _GROUP_NAME = re.compile(
-    r"((.*[\W_])?(patient|subject|person|participant|case)[\W_]*(id|no|nr|number|key)|patient|subject|person|participant)s?",
+    r"((.*[\W_])?(patient|subject|person|participant|case|fall)[\W_]*(id|no|nr|number|nummer|key|code|hash|name)"
+    r"|patient|subject|person|participant|pseudonym|pid|mrn)s?",
     re.IGNORECASE,
 )
 _ID_NAME = re.compile(
-    r"(.*[\W_])?(id|uid|uuid|guid|mrn|accession([\W_]?number)?|ssn|identifier)|(.*_)?(file_?)?(name|path)|filename|"
+    r"(.*[\W_])?(id|uid|uuid|guid|accession([\W_]?number)?|ssn|identifier)|(.*_)?(file_?)?(name|path)|filename|"
     r"unnamed: \d+",  # the row numbers that pandas writes
     re.IGNORECASE,
 )
+_MIN_CODES, _DIGITS = 20, re.compile(r"\d\D*\d")  # so many names that all hold numbers are rarely categories
 _UNIT = re.compile(r".*[\[(]([^\s\])]{1,12})[\])]\s*")
 
 
@@ -216,16 +218,19 @@ class RecordSchema:
                 f"expected columns among {[image_column, *frame]}, found {unknown} in the schema: rename them"
             )
         for name, entry in asked.items():
-            _check_entry(name, entry)
+            check_entry(name, entry)
         schema = cls({image_column: ColumnSchema("image")}, **{k: v for k, v in overrides.items() if k != "columns"})
         spellings = schema.missing_spellings
         roles = {name: (asked.get(name) or {}).get("role") for name in frame}
-        group = next((n for n in frame if roles[n] == "group" or (not roles[n] and _GROUP_NAME.fullmatch(n))), None)
+        group = next((name for name in frame if roles[name] == "group"), None)
+        group = group or next((name for name in frame if not roles[name] and _GROUP_NAME.fullmatch(name)), None)
         for name in frame:
             entry = dict(asked.get(name) or {})
             # A patient's number is an identifier also where it stands in several records.
             once = ~frame[[group or name, name]].astype(str).duplicated() if group else slice(None)
             inferred = _infer_column(name, frame[name][once], spellings, entry)
+            if inferred.role == "group" and roles.get(group) == "group" and name != group:
+                inferred = ColumnSchema("id", note=f"`{group}` tells patients apart")
             column = _column(name, {**{k: v for k, v in asdict(inferred).items() if v is not None}, **entry})
             if (
                 column.is_released
@@ -257,9 +262,8 @@ class RecordSchema:
         if unknown:
             raise InputError(f"expected `targets` among {list(self.table)}, found {unknown}: name released columns")
         description = self.to_dict()
-        for name, column in self.table.items():
+        for name in self.table:
             description["columns"][name]["role"] = "target" if name in targets else "clinical"
-            description["columns"][name]["kind"] = column.kind
         return type(self).from_dict(description)
 
 
@@ -286,14 +290,24 @@ def _check_keys(description: dict, known: list[str], where: str) -> None:
         raise InputError(f"expected the keys {known} in {where}, found {unknown}: correct the spelling")
 
 
-def _check_entry(name: str, entry: dict | None) -> None:
+def names_a_person(column: str) -> bool:
+    """Whether a column is called as those that hold ids, names or files are."""
+    return bool(_GROUP_NAME.fullmatch(column) or _ID_NAME.fullmatch(column))
+
+
+def check_entry(name: str, entry: dict | None) -> None:
+    """Checks what a schema file says of a column.
+
+    Raises:
+        InputError: no mapping, or one with unknown keys.
+    """
     if entry is not None and not isinstance(entry, dict):
         raise InputError(f"expected a mapping such as `kind: numeric` for column `{name}`, found {entry!r}")
     _check_keys(entry or {}, [one.name for one in fields(ColumnSchema)], f"column `{name}`")
 
 
 def _column(name: str, entry: dict) -> ColumnSchema:
-    _check_entry(name, entry)
+    check_entry(name, entry)
     column = ColumnSchema(**{"role": "clinical", **entry})
     for key, value, choices in (("role", column.role, get_args(Role)), ("kind", column.kind, (None, *get_args(Kind)))):
         if value not in choices:
@@ -381,6 +395,8 @@ def _infer_text(values: pd.Series, words: set[str], asked: dict) -> ColumnSchema
     if not listed and (len(words) > MAX_CATEGORIES or (len(words) > 20 and len(words) > 0.5 * len(values))):
         long = np.median([len(str(cell).split()) for cell in values]) > 2
         return ColumnSchema("ignore", note="free text" if long else "looks like an identifier: most cells differ")
+    if not {"kind", "categories"} & set(asked) and len(words) >= _MIN_CODES and all(map(_DIGITS.search, words)):
+        return ColumnSchema("ignore", note="looks like codes of patients: give it the role `group`, or a `kind`")
     return ColumnSchema("clinical", "categorical")
 
 

@@ -119,6 +119,15 @@ def fingerprint(dataset: str) -> str:
     return hashlib.sha256(json.dumps([asked, found]).encode()).hexdigest()
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether two datasets have files in common: the same Hub id, or one folder in the other, whatever the split."""
+    (name, _, path), (other_name, _, other_path) = _locate(one), _locate(other)
+    if path is None or other_path is None:
+        return path is other_path and name == other_name
+    path, other_path = path.resolve(), other_path.resolve()
+    return path.is_relative_to(other_path) or other_path.is_relative_to(path)
+
+
 def to_arrow(column: pd.Series) -> pa.Array:
     """Raw cells with their own type, or as text where they have several."""
     try:

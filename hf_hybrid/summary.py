@@ -28,7 +28,8 @@ def _format_utility(utility: dict) -> str:
         return f"utility: not measured ({utility['reason']})\n"
     lines = []
     for (target, metric), scores in by_target_and_metric(utility["scores"]).items():
-        tested = f"tested on {scores[0]['n_test']} real records of {scores[0]['n_test_patients']} patients"
+        counts = [scores[0][name] or "too few" for name in ("n_test", "n_test_patients")]
+        tested = f"tested on {counts[0]} real records of {counts[1]} patients"
         lines.append(f"{target}: {metric}, {scores[0]['direction']}, {tested}")
         inputs = different("inputs", scores)
         rows = {name: dict.fromkeys(inputs, "") for name in different("trained_on", scores)}

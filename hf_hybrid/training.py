@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from tqdm.auto import tqdm
 
-from hf_hybrid.errors import InputError
+from hf_hybrid.errors import InputError, check_above, check_at_least, check_share
 from hf_hybrid.folders import private_folder, write_atomically
 
 logger = logging.getLogger(__name__)
@@ -66,28 +66,21 @@ class TrainingArguments:
 
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range."""
-        if self.checkpoints_total_limit < 1 or self.learning_rate <= 0 or (self.max_train_minutes or 1) <= 0:
-            raise InputError(
-                "expected `checkpoints_total_limit`, `learning_rate`, `max_train_minutes` above 0, found less"
-            )
-        counts = (
-            "max_train_steps",
-            "train_batch_size",
-            "gradient_accumulation_steps",
-            "checkpointing_steps",
-            "log_steps",
+        check_above(self, 0, "learning_rate")
+        check_at_least(
+            self,
+            1,
+            *("max_train_steps", "train_batch_size", "gradient_accumulation_steps"),
+            *("checkpointing_steps", "checkpoints_total_limit", "log_steps"),
         )
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise InputError(f"expected `{name}` of at least 1, found {getattr(self, name)}")
-        if not 0 <= self.ema_decay < 1:
-            raise InputError(f"expected `ema_decay` from 0 to below 1, found {self.ema_decay}")
+        if self.max_train_minutes is not None:
+            check_above(self, 0, "max_train_minutes")
+        check_share(self, "ema_decay")
         if self.mixed_precision not in (None, "no", "fp16", "bf16"):
             raise InputError(f"expected `mixed_precision` no, fp16 or bf16, found {self.mixed_precision!r}")
         if self.lr_scheduler not in SCHEDULERS:
             raise InputError(f"expected `lr_scheduler` among {list(SCHEDULERS)}, found {self.lr_scheduler!r}")
-        if self.seed < 0:
-            raise InputError(f"expected a `seed` of at least 0, found {self.seed}")
+        check_at_least(self, 0, "seed")
 
     def accelerator(self, logging_dir: Path) -> Accelerator:
         """The Accelerator that these arguments ask for."""

@@ -159,6 +159,7 @@ class Target:
 
         self.scored, self.reason = [], None
         enough = schema.min_patients
+        self.num_told = self.num_patients if self.num_patients >= enough else None  # so few are not counted
         train_values = train_values[train_known]
         if not predictors.varies(train_values):
             self.reason = f"the training records ({REAL}) hold one value only"
@@ -243,8 +244,8 @@ class Target:
                     "inputs": inputs,
                     "trained_on": trained_on,
                     "n_train": round(float(np.mean(result.num_train))),  # seeds draw a few more or fewer known values
-                    "n_test": len(self.test_values),
-                    "n_test_patients": self.num_patients,
+                    "n_test": self.num_told and len(self.test_values),
+                    "n_test_patients": self.num_told,
                     "classes_scored": len(self.scored) if self.num_classes else None,
                     "seeds": len(result.num_train),
                     **_numbers("value", "interval", estimate),

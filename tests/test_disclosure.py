@@ -153,8 +153,22 @@ def test_columns_with_too_few_values_are_left_out_with_a_warning(caplog):
         protected, frame = protect(columns, overrides={"columns": {"word": {"kind": "categorical"}}})
     assert protected.columns["crp"] == ColumnSchema("ignore", note="fewer than 20 patients have a value")
     assert list(protected.table) == ["word", "sex"]
-    assert caplog.messages == ["column `crp` is left out: fewer than 20 patients have a value"]
+    nobody, left_out = caplog.messages
+    assert nobody.startswith("no column tells patients apart, so every record counts as another patient")
+    assert left_out == "column `crp` is left out: fewer than 20 patients have a value"
     assert list(disclosure.restrict(protected, frame)) == ["word", "sex"]
+
+
+def test_correlations_of_few_patients_are_not_told():
+    features = np.zeros((60, 4))  # two numbers, two answers
+    features[:, 0], features[:20, 1], features[20:, 1] = np.arange(60), np.arange(20), np.nan
+    features[:12, 2] = features[3:30, 3] = 1  # 12 and 27 yes; both of 9
+    told = disclosure.enough_for_correlations(features, np.array([False, False, True, True]), np.arange(60))
+    assert told.diagonal().all() and told[0, 1:].all() and not told[2, 3]
+    assert not told[1, 2]  # of the 20 whose number is there, 8 say no
+    assert told[1, 3] == told[3, 1] == False  # noqa: E712 - 3 say no
+    halves = disclosure.enough_for_correlations(features, np.array([False, False, True, True]), np.arange(60) // 2)
+    assert halves[0, 3] and not halves[0, 2]  # two records of each: 6 patients say yes
 
 
 def test_a_column_without_a_common_category_is_left_out():

@@ -107,6 +107,9 @@ def test_moments_are_those_of_the_rows_but_of_a_number_that_few_have():
     assert covariance[sick, sick + 1] == pytest.approx(-covariance[sick, sick], rel=0.02)
     assert covariance[0, sick] == pytest.approx(np.cov(matrix[:, 0], matrix[:, sick])[0, 1], rel=0.1)
 
+    few = np.concatenate([np.flatnonzero(matrix[:, sick] == 0), np.flatnonzero(matrix[:, sick] == 1)[:3]])
+    assert shrunk_moments(transform, matrix[few], few)[0][sick] == pytest.approx(5 / len(few))
+
     has_crp = np.flatnonzero(np.isfinite(table.frame["crp"]))
     kept = np.sort(np.concatenate([np.setdiff1d(everyone, has_crp), has_crp[:9]]))
     mean, covariance = shrunk_moments(transform, matrix[kept], kept)

@@ -9,7 +9,7 @@ from hf_hybrid.comparison import Comparison
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.metrics import contrastive
-from hf_hybrid.privacy_scores import histograms, score_privacy
+from hf_hybrid.privacy_scores import _Attacked, histograms, score_privacy
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = ["copies", "membership", "attribute inference", "singling out", "linkability"]
@@ -92,6 +92,32 @@ def test_train_and_test_cannot_be_exchanged(planted, monkeypatch, plant, message
     release, options = planted.PLANTS[plant](setting), EvaluationOptions(bootstraps=100)
     with pytest.raises(InputError, match=message):
         score_privacy(Comparison(release, setting.unseen, setting.train, setting.schema, options))
+
+
+def test_ordinary_shift_is_no_exchange(planted, monkeypatch):
+    """Training patients that lie farther out than unseen ones are farther from any release, and from the control."""
+    monkeypatch.setattr(contrastive, "NUM_STEPS", 1)
+    setting = planted.Setting(0, num_records=160, multiple=1)
+    middle = setting.train.pixels.mean(axis=0)
+    for one, wide in ((setting.train, 1.6), (setting.unseen, 0.6)):
+        one.pixels = np.clip(middle + wide * (one.pixels - middle), 0, 255).astype(np.uint8)
+    release, options = planted.PLANTS["copula"](setting), EvaluationOptions(bootstraps=100)
+    section, _ = score_privacy(Comparison(release, setting.train, setting.unseen, setting.schema, options))
+    distance = families(section)["membership"]["scores"][0]["reference"]
+    assert distance["AUC on the release"] < 0.35 and distance["AUC on a Gaussian copula"] < 0.35
+
+
+def test_equal_rows_of_one_patient_are_one_coincidence(planted, monkeypatch):
+    setting = planted.Setting(0, num_records=120, multiple=1)
+    options = EvaluationOptions(bootstraps=100)
+    attacked = _Attacked(Comparison(setting.fresh, setting.train, setting.unseen, setting.schema, options))
+    hit = np.zeros(len(setting.train), bool)
+    hit[:12] = True
+    monkeypatch.setattr("hf_hybrid.privacy_scores.chance_of_rows", lambda release, frame: np.full(len(frame), 2e-7))
+    assert attacked._is_no_chance(hit)  # twelve records of several patients
+    attacked.train.groups[:12] = attacked.train.groups[0]
+    attacked.train.frame.iloc[:12] = attacked.train.frame.iloc[0]
+    assert not attacked._is_no_chance(hit)
 
 
 def test_a_bin_of_distances_tells_nothing_of_few_patients():

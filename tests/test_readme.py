@@ -20,7 +20,7 @@ SAMPLER = [f"{key}={value}".replace("[", "[").replace(" ", "") for key, value in
 TINY_OPTIONS = {
     "run": [f"--codec.{one[2:]}" for one in CODEC]
     + [f"--sampler.ctgan.{one}" for one in SAMPLER]
-    + ["--targets", "outcome", "--evaluation.seeds=1", "--evaluation.bootstraps=100"],
+    + ["--evaluation.seeds=1", "--evaluation.bootstraps=100"],
     "train-codec": CODEC,
 }
 

@@ -20,7 +20,7 @@ from hf_hybrid.errors import InputError
 from hf_hybrid.images import read_image, resize
 from hf_hybrid.records import load_records, split_by_patient, write_records
 from hf_hybrid.schema import RecordSchema
-from hf_hybrid.sources import split_names
+from hf_hybrid.sources import overlap, split_names
 
 GREY = np.add.outer(np.arange(6), 10 * np.arange(8)).astype(np.uint8)  # 6 high, 8 wide, 0 to 75
 
@@ -618,6 +618,27 @@ def test_a_schema_file_or_schema_wins(tmp_path):
     assert records.schema is schema and list(records.frame) == ["age"]
     with pytest.raises(InputError, match="expected `targets` among \\['age'\\], found \\['sex'\\]"):
         load_records(folder, schema, targets=["sex"])
+
+
+def test_equal_images_are_equal_whatever_size_they_had(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 300, 300)).astype(np.uint8)
+    for name, images in (("large", noise), ("small", [resize(image, 64) for image in noise])):
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / name / f"{number}.png")
+    large, small = (load_records(str(tmp_path / name)) for name in ("large", "small"))
+    np.testing.assert_array_equal(large.pixel_values(32, by_way_of=64), small.pixel_values(32))
+    assert (large.pixel_values(32) != small.pixel_values(32)).any()
+
+
+def test_datasets_with_files_in_common(tmp_path):
+    for name in ("a/train", "b"):
+        (tmp_path / name).mkdir(parents=True)
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    for other in (a, f"{a}:train", f"{a}/train", f"{b}/../a"):
+        assert overlap(a, other) and overlap(other, a)
+    assert not overlap(a, b) and not overlap(a, "owner/name")
+    assert overlap("owner/name:train", "owner/name") and not overlap("owner/name", "owner/other")
 
 
 def test_select_and_iterate(tmp_path):

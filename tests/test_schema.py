@@ -84,7 +84,8 @@ def test_infers_role_and_kind():
 
 @pytest.mark.parametrize(
     "name",
-    ["patient_id", "PatientID", "Patient ID", "subject-no", "to_patient_id", "case_number", "participant", "patient"],
+    ["patient_id", "PatientID", "Patient ID", "subject-no", "to_patient_id", "case_number", "participant", "patient"]
+    + ["PatientName", "patient_hash", "Fallnummer", "pseudonym", "pid", "MRN"],
 )
 def test_columns_named_like_a_patient_tell_groups(name):
     assert infer({name: ["a", "b"]})[0].group_column == name
@@ -100,6 +101,18 @@ def test_two_group_columns_are_refused():
         infer({"patient_id": [1, 2], "subject_id": [1, 2]})
     schema, _ = infer({"patient_id": [1, 2], "subject_id": [1, 2]}, {"columns": {"subject_id": {"role": "id"}}})
     assert schema.group_column == "patient_id"
+    schema, _ = infer({"mrn": [1, 2], "subject_id": [1, 2]}, {"columns": {"subject_id": {"role": "group"}}})
+    assert roles(schema)["mrn"][0] == "id"
+
+
+def test_codes_of_patients_are_not_taken_for_categories():
+    codes = [f"P-{1000 + row // 6}" for row in range(360)]
+    schema, _ = infer({"Studienkennung": codes, "stage": ["T1a", "T2b"] * 180})
+    assert roles(schema)["Studienkennung"] == ("ignore", None) and roles(schema)["stage"][0] == "clinical"
+    schema, _ = infer({"Studienkennung": codes}, {"columns": {"Studienkennung": {"role": "group"}}})
+    assert schema.group_column == "Studienkennung"
+    schema, _ = infer({"gene": codes}, {"columns": {"gene": {"kind": "categorical"}}})
+    assert len(schema.table["gene"].categories) == 60
 
 
 def test_reads_a_messy_table():

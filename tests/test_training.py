@@ -109,7 +109,7 @@ def test_the_folder_of_checkpoints_is_private(tmp_path):
         ({"max_train_steps": 0}, "expected `max_train_steps` of at least 1, found 0"),
         ({"ema_decay": 1.0}, "expected `ema_decay` from 0 to below 1, found 1.0"),
         ({"mixed_precision": "fp8"}, "expected `mixed_precision` no, fp16 or bf16, found 'fp8'"),
-        ({"seed": -1}, "expected a `seed` of at least 0, found -1"),
+        ({"seed": -1}, "expected `seed` of at least 0, found -1"),
     ],
 )
 def test_arguments_out_of_range_are_refused(options, message):

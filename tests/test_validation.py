@@ -8,8 +8,8 @@ from tiny import tiny_codec, tiny_records
 
 from hf_hybrid.errors import InputError
 from hf_hybrid.latent_table import LatentTable
-from hf_hybrid.samplers import BootstrapSampler, GaussianCopulaSampler, IndependentSampler, LatentRows
-from hf_hybrid.samplers.validation import NUM_RECORDS, Validation, check_share
+from hf_hybrid.samplers import BootstrapSampler, CTGANSampler, GaussianCopulaSampler, IndependentSampler, LatentRows
+from hf_hybrid.samplers.validation import NUM_RECORDS, Validation
 
 
 @pytest.fixture(scope="module")
@@ -73,4 +73,4 @@ def test_no_share_is_no_validation_and_no_warning(table, caplog):
 @pytest.mark.parametrize("share", [-0.1, 0.9])
 def test_shares_that_leave_nobody_are_refused(share):
     with pytest.raises(InputError, match="expected `validation_share` from 0 to below 0.9"):
-        check_share(share)
+        CTGANSampler(validation_share=share)

@@ -20,7 +20,7 @@ from hf_hybrid.commands.stages import (
     make_codec,
     private_records,
 )
-from hf_hybrid.errors import InputError
+from hf_hybrid.errors import InputError, check_above
 from hf_hybrid.folders import write_atomically
 from hf_hybrid.samplers import SAMPLERS
 
@@ -53,12 +53,13 @@ class Options(DataOptions):
     def __post_init__(self) -> None:
         """Raises InputError for what cannot be compared."""
         self.samplers = self.samplers or sorted(SAMPLERS)
-        if self.seeds < 1 or self.bootstraps < 1 or self.multiple <= 0:
-            raise InputError("expected `seeds`, `bootstraps` and `multiple` above 0, found less")
+        check_above(self, 0, "seeds", "bootstraps", "multiple")
 
 
 def main(options: Options) -> int:
     """Runs what is left to do, writes table and page and prints the table."""
+    from datasets import load_from_disk
+
     from hf_hybrid import benchmark, card, charts, provenance
     from hf_hybrid.latent_table import LatentTable
     from hf_hybrid.pipeline import load_codec
@@ -66,7 +67,7 @@ def main(options: Options) -> int:
     from hf_hybrid.samplers import LatentRows
     from hf_hybrid.sources import split_names
 
-    benchmark.check_names(options.samplers, SAMPLERS)
+    benchmark.check_names(options.samplers)
     stages = Stages(Path(options.output_dir))
     dataset, schema = private_records(options, stages)
     if options.tested_on not in split_names(dataset):
@@ -98,7 +99,7 @@ def main(options: Options) -> int:
                 inputs,
                 lambda logs, s=seeded, n=seed, o=sample: _in_a_process(latents, s, num_records, n, o, logs),
             )
-            rows = LatentRows.from_dataset(_load(sample / "sample"), table.schema)
+            rows = LatentRows.from_dataset(load_from_disk(sample / "sample"), table.schema)
             score = stages.logs / "scores" / cell
             stages.run(
                 f"score-{cell}",
@@ -152,9 +153,3 @@ def _in_a_process(latents: Path, sampler, num_records: int, seed: int, output: P
             raise InputError(
                 f"expected {type(sampler).__name__} to be fitted, found its process killed: more memory may be needed"
             ) from None
-
-
-def _load(folder: Path):
-    from datasets import load_from_disk
-
-    return load_from_disk(folder)

@@ -14,10 +14,11 @@ from hf_hybrid.commands.stages import (
     make_codec,
     private_records,
 )
+from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.folders import write_atomically
+from hf_hybrid.provenance import hash_files
 from hf_hybrid.release import ReleaseInfo
-from hf_hybrid.sources import fingerprint
 
 POSITIONAL = ("config",)
 
@@ -56,6 +57,8 @@ def main(options: Options) -> int:
     """Runs what is left to do and prints the scores and the paths made."""
     from hf_hybrid.summary import format_privacy, format_report
 
+    if options.measurements and not Path(options.measurements).is_file():
+        raise InputError(f"expected a CSV file as `measurements`, found none at {options.measurements}: mend the path")
     output_dir = Path(options.output_dir)
     stages = Stages(output_dir)
     dataset, schema = private_records(options, stages)
@@ -145,7 +148,7 @@ def _evaluate(options: Options, stages: Stages, dataset: str, codec: Path | str,
 
     # A copy of the report, written last: the release itself is completed file by file.
     evaluated = stages.logs / "report.json"
-    measurements = options.measurements and fingerprint(options.measurements)
-    inputs = {**asdict(options.evaluation), "measurements": measurements}
+    path = options.measurements and Path(options.measurements)
+    inputs = {**asdict(options.evaluation), "measurements": path and hash_files(path.parent, [path.name])}
     stages.run("evaluation", evaluated, inputs, evaluate)
     return Report(**json.loads(evaluated.read_text(encoding="utf-8")))

@@ -12,7 +12,7 @@ from hf_hybrid import __version__
 from hf_hybrid.commands.train_codec import CodecOptions
 from hf_hybrid.errors import InputError
 from hf_hybrid.folders import private_folder, write_atomically
-from hf_hybrid.sources import fingerprint
+from hf_hybrid.sources import fingerprint, overlap
 
 logger = logging.getLogger(__name__)
 
@@ -160,10 +160,11 @@ def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | di
 
 def check_records(options: DataOptions, dataset: str, schema: str | dict | None) -> None:
     """Finds a mistake in schema, targets or splits before hours of training, not after."""
+    from hf_hybrid.compared_records import check_apart
     from hf_hybrid.records import load_records
 
     records = load_records(f"{dataset}:train", schema, targets=options.targets)
-    load_records(f"{dataset}:test", schema, targets=options.targets)
+    check_apart([records, load_records(f"{dataset}:test", schema, targets=options.targets)])
     for name, words in records.unread.items():
         logger.warning("`%s`: %d words became missing; hf-hybrid inspect lists them", name, len(words))
 
@@ -196,7 +197,7 @@ def make_codec(options: DataOptions, stages: Stages) -> Path | str:
         )
         public = str(folder)
         codec.image_source = codec.image_source or f"{cohort.num_records:,} drawn phantoms of another seed"
-    if options.dataset and not codec.private_images and fingerprint(public) == fingerprint(options.dataset):
+    if options.dataset and not codec.private_images and overlap(public, options.dataset):
         raise InputError(
             "expected a `public_dataset` of other images, found the private ones: if that is meant, set "
             "`codec.private_images`, and name their training split alone"

@@ -16,7 +16,7 @@ class CodecOptions(CodecArguments):
         resolution: height and width in pixels, a power of two from 32 to 512.
         in_channels: 1 (grey) or 3 (RGB).
         latent_dim: length of a latent.
-        base_channels: channels at full resolution, doubled at each halving.
+        base_channels: channels at half the resolution, doubled at each halving.
         max_channels: where the doubling stops.
         layers_per_block: convolutions at each resolution.
         norm: `group` or `none`.

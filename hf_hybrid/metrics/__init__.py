@@ -1,1 +1,1 @@
-"""Scores: utility."""
+"""Scores: utility, fidelity, pairing and privacy."""

@@ -4,7 +4,7 @@ The features are fixed pixels and cells, never a codec's latents, so that scores
 Functions that take a training and a test side learn from the training side alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -85,6 +85,11 @@ def named_features(schema: RecordSchema, frame: pd.DataFrame) -> dict[str, np.nd
             if not is_either or place == 1:
                 found[f"{name}: {one}"] = cells[:, place]
     return found
+
+
+def are_answers(schema: RecordSchema, names: Iterable[str]) -> np.ndarray:
+    """Which of the names of `named_features` are questions and not numbers, bool `(d,)`."""
+    return np.array([not (name in schema.table and schema.table[name].is_number) for name in names], dtype=bool)
 
 
 def scale_table(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

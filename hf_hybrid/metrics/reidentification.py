@@ -86,7 +86,7 @@ def singling_out(
         members: typed cells of the records learned from, and the patient of each.
         unseen: the same of patients that nothing was learned from.
         schema: of the release.
-        num_bootstraps: replicates, drawn over patients.
+        num_bootstraps: replicates, drawn over patients and over predicates.
         seed: of the predicates.
 
     Returns:
@@ -96,21 +96,27 @@ def singling_out(
     rng = np.random.default_rng(seed)
     release, by_chance, *sides = _coded([synthetic, control, members[0], unseen[0]], schema)
     asked = [_predicates(one, rng) for one in (release, by_chance)]
-    own, floor = (_alone(sides[0], members[1], predicates, num_bootstraps) for predicates in asked)
+    own, floor = (
+        _alone(sides[0], members[1], predicates, num_bootstraps, draw) for draw, predicates in enumerate(asked)
+    )
     others, _ = _alone(sides[1], unseen[1], asked[0], num_bootstraps)
     value, replicates = ((one - other) / np.maximum(1 - other, 1e-9) for one, other in zip(own, floor, strict=True))
     return Estimate(float(value), replicates), (own[0], floor[0], others)
 
 
 def _alone(
-    cells: dict[str, np.ndarray], groups: np.ndarray, predicates: list[dict], num_bootstraps: int
+    cells: dict[str, np.ndarray], groups: np.ndarray, predicates: list[dict], num_bootstraps: int, seed: int = 0
 ) -> tuple[float, np.ndarray]:
-    """Share of predicates that exactly one patient meets, and the same in draws of patients."""
+    """Share of predicates that exactly one patient meets, and the same in draws of patients and of predicates.
+
+    The patients drawn are the same for every `seed`, which draws the predicates.
+    """
     if not predicates:
         return 0.0, np.zeros(num_bootstraps)
     met = _by_patient(np.stack([_meets(cells, predicate) for predicate in predicates]), groups)
     drawn = bootstrap_weights(np.arange(met.shape[1]), num_bootstraps, 0) > 0  # one drawn twice is still one
-    return float((met.sum(axis=1) == 1).mean()), (drawn.astype(np.float32) @ met.T == 1).mean(axis=1)
+    weights = bootstrap_weights(np.arange(len(met)), num_bootstraps, seed + 1) / len(met)
+    return float((met.sum(axis=1) == 1).mean()), ((drawn.astype(np.float32) @ met.T == 1) * weights).sum(axis=1)
 
 
 def _by_patient(met: np.ndarray, groups: np.ndarray) -> np.ndarray:

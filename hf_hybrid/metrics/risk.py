@@ -106,11 +106,11 @@ class EstimatedRisk:
 
     Args:
         estimate: 0 where nothing is given away.
-        num_unseen: unseen patients it rests on.
+        num_unseen: unseen patients it rests on; None where they have no say in it.
     """
 
     estimate: Estimate
-    num_unseen: int
+    num_unseen: int | None
 
     @property
     def value(self) -> float:
@@ -119,7 +119,7 @@ class EstimatedRisk:
 
     def bounds(self, z: float) -> tuple[float, float]:
         """Lower and upper end at `z` standard normal deviations."""
-        if self.num_unseen < MIN_PATIENTS or len(self.estimate.replicates) < MIN_REPLICATES:
+        if (self.num_unseen or MIN_PATIENTS) < MIN_PATIENTS or len(self.estimate.replicates) < MIN_REPLICATES:
             return UNKNOWN
         return self.value - z * self._spread, min(self.value + z * self._spread, 1.0)
 
@@ -226,7 +226,7 @@ def _certainty(risk: Risk, limit: float) -> float:
 def _patients_needed(risk: Risk, limit: Limit) -> int | None:
     """With how many unseen patients the interval would leave the limit, if the value stayed and both sides grew."""
     low, high = interval(risk)
-    if (low, high) == UNKNOWN:
+    if (low, high) == UNKNOWN or risk.num_unseen is None:
         return None
     if risk.value < limit.pass_below:
         factor = (high - risk.value) / (limit.pass_below - risk.value)

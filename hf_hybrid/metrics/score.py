@@ -13,7 +13,7 @@ class Score:
         interval: 95 %, over patients; None where there is none.
         direction: which way is better.
         range: lowest and highest value, None where there is no end.
-        n: patients that it rests on.
+        n: patients that it rests on; None where they are too few to be counted.
         reference: the control or controls that it is to be read against, by name.
         meaning: one sentence for a reader who is no statistician.
         reason: why there is no value.
@@ -24,7 +24,7 @@ class Score:
     interval: tuple[float, float] | None
     direction: str
     range: tuple[float | None, float | None]
-    n: int
+    n: int | None
     reference: dict[str, float] = field(default_factory=dict)
     meaning: str = ""
     reason: str | None = None

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from hf_hybrid.errors import InputError
+from hf_hybrid.errors import InputError, check_above, check_at_least, check_share
 from hf_hybrid.folders import private_folder
 from hf_hybrid.models.alphagan import AlphaGAN, principal_components
 from hf_hybrid.models.discriminators import CodeDiscriminator, ImageDiscriminator
@@ -69,14 +69,10 @@ class CodecArguments(TrainingArguments):
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range."""
         super().__post_init__()
-        if self.validation_steps < 1 or not 0 < self.validation_share < 1:
-            found = f"{self.validation_steps} and {self.validation_share}"
-            raise InputError(
-                f"expected `validation_steps` from 1 and `validation_share` between 0 and 1, found {found}"
-            )
-        weights = ("reconstruction_weight", "adversarial_weight", "code_weight", "augmentation")
-        if min(getattr(self, name) for name in weights) < 0 or self.discriminator_learning_rate <= 0:
-            raise InputError(f"expected {', '.join(f'`{name}`' for name in weights)} of at least 0, found less")
+        check_at_least(self, 1, "validation_steps")
+        check_above(self, 0, "validation_share", "discriminator_learning_rate")
+        check_share(self, "validation_share")
+        check_at_least(self, 0, "reconstruction_weight", "adversarial_weight", "code_weight", "augmentation")
 
 
 @dataclass

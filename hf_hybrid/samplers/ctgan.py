@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from ctgan.synthesizers.ctgan import Generator
 
-from hf_hybrid.errors import InputError
+from hf_hybrid.errors import InputError, check_above
 from hf_hybrid.randomness import generator
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows
 from hf_hybrid.samplers.blocks import OneHotBlocks, gumbel
@@ -62,9 +62,7 @@ class CTGANSampler(TrainedSampler):
             raise InputError(
                 f"expected `batch_size` above 1 and a multiple of `pac`, found {self.batch_size} and {self.pac}"
             )
-        for name in ("embedding_dim", "temperature"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"expected `{name}` above 0, found {getattr(self, name)}")
+        check_above(self, 0, "embedding_dim", "temperature")
         for name in ("generator_dim", "discriminator_dim"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise InputError(f"expected `{name}` as widths of at least one layer, found {getattr(self, name)}")

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hf_hybrid.errors import InputError
+from hf_hybrid.errors import InputError, check_above, check_at_least, check_share
 from hf_hybrid.randomness import generator
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, conditions_met, latent_features, latent_names
 from hf_hybrid.samplers.blocks import gumbel
@@ -81,15 +81,9 @@ class DiffusionSampler(TrainedSampler):
             raise InputError(
                 f"expected `num_inference_steps` from 2 to {_LEVELS // 2}, found {self.num_inference_steps}"
             )
-        for name in ("hidden_dim", "num_layers"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"expected `{name}` above 0, found {getattr(self, name)}")
-        for name in ("dropout", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"expected `{name}` from 0 to below 1, found {getattr(self, name)}")
-        for name in ("given_noise", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise InputError(f"expected `{name}` of at least 0, found {getattr(self, name)}")
+        check_above(self, 0, "hidden_dim", "num_layers")
+        check_share(self, "dropout", "ema_decay")
+        check_at_least(self, 0, "given_noise", "weight_decay")
 
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
         """Draws a block; conditions on one value are given, columns with any other are drawn before the rest."""

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from hf_hybrid.disclosure import MIN_PATIENTS_A_COMPONENT
+from hf_hybrid.disclosure import MIN_PATIENTS_A_COMPONENT, count_patients
 from hf_hybrid.samplers.transform import TableTransform
+from hf_hybrid.schema import MIN_PATIENTS
 
 _MIN_EIGENVALUE = 1e-3
 
@@ -104,6 +105,11 @@ def shrunk_moments(transform: TableTransform, matrix: np.ndarray, groups: np.nda
     enough = np.diag(patients)[:s] >= MIN_PATIENTS_A_COMPONENT
     mean, deviation = np.where(enough, mean, 0), np.where(enough, deviation, 1)
     share = yes.mean(axis=0)
+    # Of these patients, who may be a part of all, fewer than five may make a choice, or not make it: told are five.
+    least = min(MIN_PATIENTS / len(np.unique(groups)), 0.5)
+    holders, others = ([count_patients(groups, column) for column in answer.T] for answer in (yes, ~yes))
+    share = np.where(np.less(holders, MIN_PATIENTS), least, share)
+    share = np.where(np.less(others, MIN_PATIENTS), 1 - least, share)
     # The choices of one block exclude each other: that tells nothing beyond their shares.
     sizes = [len(block.choices) for block in transform.blocks_]
     block_of = np.concatenate([np.arange(s), np.repeat(np.arange(s, s + len(sizes)), sizes)])

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from hf_hybrid.errors import InputError
+from hf_hybrid.errors import InputError, check_above
 from hf_hybrid.samplers.base import LatentRows, Sampler
-from hf_hybrid.samplers.validation import Validation, check_share
+from hf_hybrid.samplers.validation import Validation
 from hf_hybrid.training import BestWeights, MovingAverage, TrainingArguments, TrainingRun
 
 CHECKPOINTING_STEPS = 500
@@ -43,10 +43,9 @@ class TrainedSampler(Sampler):
 
     def __post_init__(self) -> None:
         """Raises InputError for options out of range."""
-        for name in ("max_train_steps", "batch_size", "learning_rate", "validation_steps", "patience"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"expected `{name}` above 0, found {getattr(self, name)}")
-        check_share(self.validation_share)
+        check_above(self, 0, "max_train_steps", "batch_size", "learning_rate", "validation_steps", "patience")
+        if not 0 <= self.validation_share < 0.9:
+            raise InputError(f"expected `validation_share` from 0 to below 0.9, found {self.validation_share}")
 
     def learn(self, rows: LatentRows, groups: np.ndarray, logging_dir: Path | None) -> None:
         """Trains the network; see `Sampler.learn`."""
@@ -86,7 +85,10 @@ class TrainedSampler(Sampler):
     def _accelerator(self, arguments: TrainingArguments, logging_dir: Path) -> Accelerator:
         accelerator = arguments.accelerator(logging_dir)
         if accelerator.num_processes > 1:
-            raise InputError(f"expected one process, found {accelerator.num_processes}")
+            raise InputError(
+                f"expected one process to train a sampler, found {accelerator.num_processes}: "
+                "start it without `accelerate launch`"
+            )
         return accelerator
 
     def _steps(

@@ -4,7 +4,6 @@ import logging
 
 import numpy as np
 
-from hf_hybrid.errors import InputError
 from hf_hybrid.metrics.fidelity import energy_distance
 from hf_hybrid.metrics.membership import membership
 from hf_hybrid.metrics.pairing import explained_variance
@@ -105,9 +104,3 @@ def joint_features(transform: TableTransform, rows: LatentRows) -> np.ndarray:
     matrix[:, :latent_dim] /= np.sqrt(latent_dim)
     matrix[:, latent_dim:] /= np.sqrt(max(len(transform.schema.table), 1))
     return matrix
-
-
-def check_share(share: float) -> None:
-    """Raises InputError for a share of patients that leaves none to learn from."""
-    if not 0 <= share < 0.9:
-        raise InputError(f"expected `validation_share` from 0 to below 0.9, found {share}")
