@@ -18,20 +18,21 @@ TRIMMED_SHARE = 0.01
 MIN_PATIENTS_A_COMPONENT = 10  # of a marginal: mixture component or smoothed quantile
 
 
-def protect(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray) -> RecordSchema:
+def protect(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray, warn: bool = True) -> RecordSchema:
     """The schema that may be handed on, learned from a private table.
 
     Args:
         schema: roles and kinds; bounds that it gives are kept as they are.
         frame: typed cells as `RecordSchema.read` returns them.
         groups: the patient of each record, shape `(num_records,)`.
+        warn: whether to log what is left out, and that no patients are known.
 
     Returns:
         A schema whose released columns have bounds, categories, decimals and states that no patient alone decides.
         A column that too few patients have a value in is left out (role `ignore`), and a warning says so.
     """
     columns = {}
-    if schema.group_column is None:
+    if warn and schema.group_column is None:
         logger.warning(
             "no column tells patients apart, so every record counts as another patient: if that is not so, give the "
             "column that does the role `group` in the schema, or the privacy rule and all intervals are wrong"
@@ -39,7 +40,9 @@ def protect(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray) -> Re
     for name, column in schema.columns.items():
         column = dataclasses.replace(column)
         if column.is_released:
-            _protect_column(name, column, frame[name], groups, schema.min_patients)
+            _protect_column(column, frame[name], groups, schema.min_patients)
+            if warn and not column.is_released:
+                logger.warning("column `%s` is left out: %s", name, column.note)
         columns[name] = column
     return RecordSchema(columns, schema.min_patients, schema.missing_values)
 
@@ -102,14 +105,14 @@ def count_patients(groups: np.ndarray, mask: np.ndarray) -> int:
     return len(np.unique(groups[np.asarray(mask, dtype=bool)]))
 
 
-def _protect_column(name: str, column: ColumnSchema, cells: pd.Series, groups: np.ndarray, min_patients: int) -> None:
+def _protect_column(column: ColumnSchema, cells: pd.Series, groups: np.ndarray, min_patients: int) -> None:
     if column.is_number:
         values = cells.to_numpy(np.float64)
         masks = {"missing": np.isnan(values), "-inf": values == -np.inf, "inf": values == np.inf}
         finite = np.isfinite(values)
         needed = 2 * max(MIN_PATIENTS_A_COMPONENT, min_patients)
         if count_patients(groups, finite) < needed:
-            return _leave_out(name, column, f"fewer than {needed} patients have a value")
+            return _leave_out(column, f"fewer than {needed} patients have a value")
         column.decimals = _decimals(column, values)
         beyond = np.abs(values[finite]).max() >= 2**53  # float64, which cells are, does not hold every such integer
         if column.kind == "integer" and (masks["inf"].any() or masks["-inf"].any() or beyond):
@@ -126,7 +129,7 @@ def _protect_column(name: str, column: ColumnSchema, cells: pd.Series, groups: n
         else:
             column.categories = kept = _common_names(column, cells, groups, min_patients)
         if not kept:
-            return _leave_out(name, column, f"no category is held by {min_patients} patients")
+            return _leave_out(column, f"no category is held by {min_patients} patients")
         masks["missing"] |= (
             np.array([_restrict_names(cell, kept) is None for cell in cells])
             if column.kind != "boolean"
@@ -136,8 +139,7 @@ def _protect_column(name: str, column: ColumnSchema, cells: pd.Series, groups: n
     return None
 
 
-def _leave_out(name: str, column: ColumnSchema, why: str) -> None:
-    logger.warning("column `%s` is left out: %s", name, why)
+def _leave_out(column: ColumnSchema, why: str) -> None:
     column.role, column.kind, column.note = "ignore", None, why
     column.bounds = column.categories = column.decimals = column.states = None
 

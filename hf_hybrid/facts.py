@@ -15,7 +15,15 @@ from hf_hybrid.errors import InputError
 from hf_hybrid.limits import PARTS
 from hf_hybrid.provenance import NO_LICENSE, REPORT, read_provenance
 from hf_hybrid.schema import ColumnSchema, RecordSchema
-from hf_hybrid.score_facts import Privacy, Scores, fidelity_facts, pairing_facts, privacy_facts
+from hf_hybrid.score_facts import (
+    Privacy,
+    Scores,
+    by_target_and_metric,
+    different,
+    fidelity_facts,
+    pairing_facts,
+    privacy_facts,
+)
 
 SAMPLES = "assets/samples.png"
 MAX_CATEGORIES_SHOWN = 20
@@ -247,9 +255,7 @@ def _column_facts(name: str, column: ColumnSchema, missing: str | None) -> Colum
 
 def _utility(section: dict) -> Utility:
     """The scores of report.json as one table a target and metric; above them what the most synthetic records keep."""
-    groups: dict[tuple[str, str], list[dict]] = {}
-    for score in section["scores"]:
-        groups.setdefault((score["target"], score["metric"]), []).append(score)
+    groups = by_target_and_metric(section["scores"])
     main_metric = {target: metric for target, metric in reversed(groups)}
     largest = {
         (entry["target"], entry["inputs"]): entry
@@ -276,7 +282,7 @@ def _score_table(target: str, metric: str, scores: list[dict]) -> ScoreTable:
 
     inputs = [name for name in _INPUTS if any(score["inputs"] == name for score in scores)]
     rows = []
-    for trained_on in dict.fromkeys(score["trained_on"] for score in scores):
+    for trained_on in different("trained_on", scores):
         found = {score["inputs"]: score for score in scores if score["trained_on"] == trained_on}
         rows.append(
             {

@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -74,7 +75,7 @@ class HybridPipeline(ModelHubMixin):
         codec, codec_facts = load_codec(codec) if isinstance(codec, str | Path) else (codec, _codec_facts(codec))
         table = records if isinstance(records, LatentTable) else LatentTable.encode(records, codec)
         sampler.fit(table.dataset, table.schema, table.groups, logging_dir)
-        configuration = {key: value for key, value in vars(sampler).items() if not key.endswith("_")}
+        configuration = asdict(sampler)
         # A sampler in closed form has none of these.
         steps = (
             {
@@ -152,7 +153,7 @@ class HybridPipeline(ModelHubMixin):
         self.sampler.save_pretrained(save_directory / "sampler")
         self.schema.save(save_directory / "schema.json")
         config = {"_class_name": type(self).__name__, "_hf_hybrid_version": __version__}
-        (save_directory / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_json(save_directory / "config.json", config)
         (save_directory / "assets").mkdir(exist_ok=True)
         (save_directory / "assets" / "samples.png").write_bytes(self.sample_grid())
         names = ["config.json", "schema.json", "assets/samples.png"]

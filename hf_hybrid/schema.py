@@ -1,6 +1,5 @@
 """RecordSchema: role and kind of every column, to and from `datasets.Features` and YAML or JSON."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import yaml
 
 from hf_hybrid import cells
 from hf_hybrid.errors import InputError
+from hf_hybrid.folders import write_json
 
 Role = Literal["image", "clinical", "target", "group", "id", "ignore"]
 Kind = Literal["numeric", "integer", "categorical", "boolean", "multi-label"]
@@ -186,7 +186,7 @@ class RecordSchema:
 
     def save(self, path: str | Path) -> None:
         """Writes JSON, the form that pipelines and releases carry."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(Path(path), self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from hf_hybrid import inspection
 from hf_hybrid.commands import inspect, split
 from hf_hybrid.errors import InputError
 from hf_hybrid.records import load_records
@@ -25,7 +26,7 @@ def make_folder(folder, columns):
 
 
 def problems(folder, columns, **options):
-    return inspect.find_problems(load_records(make_folder(folder, columns), **options))
+    return inspection.find_problems(load_records(make_folder(folder, columns), **options))
 
 
 def about(found, name):

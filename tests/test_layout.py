@@ -37,6 +37,7 @@ FLOORS = (
         "samplers",
     ),
     (
+        "inspection",
         "latent_table",
         "pipeline",
         "evaluation_options",

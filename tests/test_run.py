@@ -250,6 +250,7 @@ def test_a_release_that_was_deleted_is_drawn_and_evaluated_again(whole, tmp_path
         (["--targets", "outcom"], "expected `targets` among"),
         (["--sampler.ctgan.temperature", "0"], "expected `temperature` above 0, found 0"),
         (["--codec.lr_scheduler", "cosin"], "expected `lr_scheduler` among"),
+        (["--measurements", "no.csv"], "expected a CSV file as `measurements`, found none at no.csv"),
     ],
 )
 def test_a_mistake_is_found_before_anything_is_trained(tmp_path, capsys, options, message):
@@ -258,9 +259,10 @@ def test_a_mistake_is_found_before_anything_is_trained(tmp_path, capsys, options
     assert not (tmp_path / "run" / "logs" / "codec").exists()
 
 
-def test_private_images_as_public_ones_must_be_meant(tmp_path, whole, capsys):
+@pytest.mark.parametrize("spelling", ["", ":train", "/data"])
+def test_private_images_as_public_ones_must_be_meant(tmp_path, whole, capsys, spelling):
     records = str(whole / "logs" / "records")
-    config = write_config(tmp_path, dataset=records, public_dataset=records)
+    config = write_config(tmp_path, dataset=records, public_dataset=records + spelling)
 
     assert run(config, tmp_path / "run") == 2
     assert "expected a `public_dataset` of other images, found the private ones" in capsys.readouterr().err
@@ -286,6 +288,8 @@ def test_no_targets_is_not_measured(tmp_path, whole):
         tmp_path,
         dataset=str(whole / "logs" / "cohort-images"),
         schema=schema,
+        measurements=str(whole / "logs" / "cohort-images" / "truth.csv"),
+        evaluation={**TINY["evaluation"], "parts": ["utility", "pairing"]},
         pretrained_codec=str(whole / "codec"),
         public_dataset=None,
     )
@@ -293,6 +297,7 @@ def test_no_targets_is_not_measured(tmp_path, whole):
     assert run(config, tmp_path / "run") == 0
     report = json.loads((tmp_path / "run" / "release" / "report.json").read_text())
     assert report["utility"]["status"] == "not measured"
+    assert report["pairing"]["measurements"][0]["name"] == "trends with measurements"
     assert not (tmp_path / "run" / "codec").exists()
 
 

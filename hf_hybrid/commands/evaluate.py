@@ -58,8 +58,15 @@ def main(options: Options) -> int:
         return 0
     private_dir = private_folder_of(options.release)
     report = evaluate_release(
-        *(options.release, options.train, options.test, how, options.schema, options.targets),
-        *(options.codec, options.measurements, private_dir),
+        options.release,
+        options.train,
+        options.test,
+        how,
+        schema=options.schema,
+        targets=options.targets,
+        codec=options.codec,
+        measurements=options.measurements,
+        private_dir=private_dir,
     )
     write_evidence(options.release, report)
     sys.stdout.write(format_report(report))

@@ -25,7 +25,7 @@ def nearest_distances(records: np.ndarray, synthetic: np.ndarray, neighbour: int
     """Euclidean distance of each record `(n, d)` to the nearest synthetic one `(m, d)`, or a later one, `(n,)`."""
     squares, place = (synthetic**2).sum(axis=1), min(neighbour, len(synthetic)) - 1
     found = []
-    for block in np.array_split(records, -(-len(records) * len(synthetic) // _BLOCK_CELLS)):
+    for block in np.array_split(records, max(1, -(-len(records) * len(synthetic) // _BLOCK_CELLS))):
         distances = squares - 2 * block @ synthetic.T
         nearest = np.partition(distances, place, axis=1)[:, place] if place else distances.min(axis=1)
         found.append(nearest + (block**2).sum(axis=1))

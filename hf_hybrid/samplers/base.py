@@ -14,6 +14,7 @@ import pyarrow as pa
 import torch
 
 from hf_hybrid.errors import InputError
+from hf_hybrid.folders import write_json
 from hf_hybrid.randomness import generator
 from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.schema import ColumnSchema, RecordSchema
@@ -201,7 +202,7 @@ class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes tha
             **asdict(self),
             "learned": {"transform": self.transform_.to_dict(), **facts},
         }
-        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / "config.json", config)
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
 
     @classmethod
