@@ -18,6 +18,7 @@ from hf_hybrid.schema import ColumnSchema, RecordSchema
 TOLERANCE = 0.05  # of a number's bounds: a guess within it is right
 NUM_LINKED = 5  # how many neighbours a link may be found among
 NUM_PREDICATES, COLUMNS_A_PREDICATE = 500, 4
+_TRIES = 40  # for each
 _BLOCK_CELLS = 4_000_000  # distances held at once
 
 
@@ -145,7 +146,7 @@ def _predicates(release: dict[str, np.ndarray], rng: np.random.Generator) -> lis
     names, found = list(release), []
     finite = {name: values[np.isfinite(values)] for name, values in release.items() if values.dtype == np.float64}
     medians = {name: np.median(values) if len(values) else 0.0 for name, values in finite.items()}
-    for _ in range(4 * NUM_PREDICATES):
+    for _ in range(_TRIES * NUM_PREDICATES):  # of few columns, few combinations are met by one record only
         row = int(rng.integers(len(release[names[0]])))
         predicate = {}
         for place in rng.permutation(len(names))[:COLUMNS_A_PREDICATE]:
