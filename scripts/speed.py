@@ -300,11 +300,11 @@ def codec_steps(resolution: int, batch_size: int) -> dict[str, Callable[[], obje
         trainer = AlphaGANTrainer(model, pixels, arguments, Path(tempfile.mkdtemp()))
         if plain:
             trainer.codec.to(memory_format=torch.contiguous_format)
-            trainer.critics.to(memory_format=torch.contiguous_format)
+            trainer.discriminators.to(memory_format=torch.contiguous_format)
         if compiled:
             trainer.codec.encoder.compile()
             trainer.codec.generator.compile()
-            trainer.critics["image"].compile()
+            trainer.discriminators["image"].compile()
         batches = trainer.batches(1)
         return lambda: trainer.train_step(batches)
 

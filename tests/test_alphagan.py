@@ -133,7 +133,7 @@ def weights(module):
 
 def test_every_weight_of_every_network_moves(tmp_path):
     training = trainer(tmp_path)
-    parts = {"codec": training.codec, "critics": training.critics}
+    parts = {"codec": training.codec, "discriminators": training.discriminators}
     before = {name: weights(part) for name, part in parts.items()}
     for step in range(1, 4):
         training.train_step(training.batches(step))
@@ -151,16 +151,16 @@ def forward(training, batch):
 
 def test_each_network_learns_by_its_own_loss_only(tmp_path):
     training = trainer(tmp_path)
-    training.critics_optimizer.step = lambda: None
+    training.discriminators_optimizer.step = lambda: None
     training.codec_optimizer.step = lambda: None
     training.train_step(training.batches(1))
     (batch,) = training.batches(1)
     codes, fakes = (part.detach() for part in forward(training, batch))
     alone = torch.autograd.grad(
-        sum(training.critics_loss(batch, codes, fakes).values()), list(training.critics.parameters())
+        sum(training.discriminators_loss(batch, codes, fakes).values()), list(training.discriminators.parameters())
     )
 
-    for expected, parameter in zip(alone, training.critics.parameters(), strict=True):
+    for expected, parameter in zip(alone, training.discriminators.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, expected)  # nothing of the codec's loss in it
 
 
@@ -172,10 +172,10 @@ def test_the_code_discriminator_learns_that_prior_codes_are_the_real_ones(tmp_pa
         training.codec.encoder.layers[-1].bias += 3  # encoded codes far off the prior
     codes, fakes = (part.detach() for part in forward(training, batch))
     for _ in range(30):
-        training.critics_optimizer.zero_grad()
-        training.critics_loss(batch, codes, fakes)["code_discriminator"].backward()
-        training.critics_optimizer.step()
-    judge = training.critics["code"]
+        training.discriminators_optimizer.zero_grad()
+        training.discriminators_loss(batch, codes, fakes)["code_discriminator"].backward()
+        training.discriminators_optimizer.step()
+    judge = training.discriminators["code"]
 
     assert judge(batch.noise).mean() > 1 > -1 > judge(codes).mean()
 
@@ -223,8 +223,8 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
     assert resumed.run.step == 6
     for name, value in weights(whole.codec).items():
         assert torch.equal(value, weights(resumed.codec)[name]), name
-    for name, value in weights(whole.critics).items():
-        assert torch.equal(value, weights(resumed.critics)[name]), name
+    for name, value in weights(whole.discriminators).items():
+        assert torch.equal(value, weights(resumed.discriminators)[name]), name
 
 
 def test_accumulated_micro_batches_give_the_gradients_of_one_batch(tmp_path):
@@ -235,7 +235,7 @@ def test_accumulated_micro_batches_give_the_gradients_of_one_batch(tmp_path):
         for accumulation in (1, 2)
     )
     for training in (whole, parts):
-        training.codec_optimizer.step = training.critics_optimizer.step = lambda: None
+        training.codec_optimizer.step = training.discriminators_optimizer.step = lambda: None
         training.train_step(training.batches(3))
 
     for one, other in zip(whole.codec.parameters(), parts.codec.parameters(), strict=True):
@@ -249,10 +249,10 @@ def _gradients_of_one_step(path):
     processes = int(os.environ.get("WORLD_SIZE", 1))
     training = trainer(f"{path}/{processes}", train_batch_size=8 // processes)
     assert training.accelerator.num_processes == processes
-    training.codec_optimizer.step = training.critics_optimizer.step = lambda: None
+    training.codec_optimizer.step = training.discriminators_optimizer.step = lambda: None
     training.train_step(training.batches(1))
     if training.accelerator.is_main_process:
-        modules = {"codec": training.codec, "critics": training.critics}
+        modules = {"codec": training.codec, "discriminators": training.discriminators}
         found = {
             f"{part} {name}": parameter.grad.numpy()
             for part, module in modules.items()
@@ -362,7 +362,7 @@ def test_a_blurred_reconstruction_is_not_sharp():
     assert score["sharpness"] < 0.6
 
 
-def test_training_writes_a_codec_folder_without_its_critics(tmp_path):
+def test_training_writes_a_codec_folder_without_its_discriminators(tmp_path):
     class Images:
         def __len__(self):
             return 40

@@ -1,4 +1,4 @@
-"""The two critics of an alphaGAN; they stay in the training checkpoint and are never handed on."""
+"""The two discriminators of an alphaGAN; they stay in the training checkpoint and are never handed on."""
 
 import torch
 from torch import nn

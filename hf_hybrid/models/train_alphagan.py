@@ -104,7 +104,7 @@ class AlphaGANTrainer:
         config = codec.config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(arguments.seed)
-            critics = nn.ModuleDict(
+            discriminators = nn.ModuleDict(
                 {
                     "image": ImageDiscriminator(
                         config.resolution, config.in_channels, config.base_channels, config.max_channels
@@ -115,15 +115,15 @@ class AlphaGANTrainer:
         codec.initialise_linear_path(self._pca_images())
         # Evaluation mode: placed and saved by Accelerate, gradients averaged by us (see `average_gradients`).
         # Channels last: faster on CPU (scripts/speed.py), and what tensor cores want.
-        self.codec, self.critics = (
+        self.codec, self.discriminators = (
             self.accelerator.prepare_model(module.to(memory_format=torch.channels_last), evaluation_mode=True)
-            for module in (codec, critics)
+            for module in (codec, discriminators)
         )
         self.codec_optimizer, codec_scheduler = self._optimizer(self.codec, arguments.learning_rate)
-        self.critics_optimizer, critics_scheduler = self._optimizer(
-            self.critics, arguments.discriminator_learning_rate
+        self.discriminators_optimizer, discriminators_scheduler = self._optimizer(
+            self.discriminators, arguments.discriminator_learning_rate
         )
-        self.schedulers = (codec_scheduler, critics_scheduler)
+        self.schedulers = (codec_scheduler, discriminators_scheduler)
         self.average = MovingAverage(self.accelerator, self.codec, arguments.ema_decay)
         # Every score loads these weights; a checkpoint that killed training left may be older than them, never newer.
         self.best_dir = self.logging_dir / "best"
@@ -187,7 +187,7 @@ class AlphaGANTrainer:
             The losses of the last micro-batch.
         """
         self.codec_optimizer.zero_grad()
-        self.critics.requires_grad_(False)
+        self.discriminators.requires_grad_(False)
         drawn = []
         for batch in batches:
             with self.accelerator.autocast():
@@ -199,14 +199,14 @@ class AlphaGANTrainer:
         average_gradients(self.accelerator, self.codec)
         self.codec_optimizer.step()
 
-        self.critics_optimizer.zero_grad()
-        self.critics.requires_grad_(True)
+        self.discriminators_optimizer.zero_grad()
+        self.discriminators.requires_grad_(True)
         for batch, codes, fakes in drawn:
             with self.accelerator.autocast():
-                judged = self.critics_loss(batch, codes, fakes)
+                judged = self.discriminators_loss(batch, codes, fakes)
             self.accelerator.backward(sum(judged.values()) / len(batches))
-        average_gradients(self.accelerator, self.critics)
-        self.critics_optimizer.step()
+        average_gradients(self.accelerator, self.discriminators)
+        self.discriminators_optimizer.step()
         return {name: loss.detach() for name, loss in (losses | judged).items()}
 
     def codec_loss(self, batch: Batch, codes: torch.Tensor, fakes: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -222,13 +222,13 @@ class AlphaGANTrainer:
         return {
             "reconstruction": arguments.reconstruction_weight * reconstruction,
             # Twice the mean over both kinds of fake = the sum of the two terms of the loss.
-            "adversarial": arguments.adversarial_weight * 2 * _says(self.critics["image"](fakes), True),
-            "code": arguments.code_weight * _says(self.critics["code"](codes), True),
+            "adversarial": arguments.adversarial_weight * 2 * _says(self.discriminators["image"](fakes), True),
+            "code": arguments.code_weight * _says(self.discriminators["code"](codes), True),
         }
 
-    def critics_loss(self, batch: Batch, codes: torch.Tensor, fakes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def discriminators_loss(self, batch: Batch, codes: torch.Tensor, fakes: torch.Tensor) -> dict[str, torch.Tensor]:
         """Losses of the image and the code discriminator; arguments as of `codec_loss`, detached."""
-        judge, judge_code = self.critics["image"], self.critics["code"]
+        judge, judge_code = self.discriminators["image"], self.discriminators["code"]
         return {
             "image_discriminator": _says(judge(batch.pixel_values), True) + _says(judge(fakes), False),
             "code_discriminator": _says(judge_code(batch.noise), True) + _says(judge_code(codes), False),
