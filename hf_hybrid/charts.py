@@ -221,7 +221,8 @@ def _fidelity(section: dict, colours: Colours) -> Iterator[tuple["Figure", str]]
             axis.set_xticks(shown, [names[place] for place in shown], rotation=30 if len(names) > 2 else 0)
     for axis in panels[len(marginals) :]:
         axis.remove()
-    figure.supxlabel(f"filled: synthetic; outline: {REFERENCE}", fontsize=9, color=colours.ink)
+    caption = f"filled: synthetic; outline: {REFERENCE}, without bins of too few of them"
+    figure.supxlabel(caption, fontsize=9, color=colours.ink)
     yield figure, f"Distribution of each column among synthetic records and {REFERENCE}"
 
     names, found = section["correlations"]["names"], section["correlations"]
@@ -237,6 +238,7 @@ def _fidelity(section: dict, colours: Colours) -> Iterator[tuple["Figure", str]]
     bar = figure.colorbar(image, ax=panels, fraction=0.03)
     bar.ax.tick_params(colors=colours.ink, labelsize=8)
     bar.outline.set_visible(False)
+    figure.supxlabel("0 also where a pair rests on too few patients", fontsize=9, color=colours.ink)
     difference = np.abs(np.subtract(found["synthetic"], found[REFERENCE])).max()
     alt = f"Two heat maps of rank correlations, synthetic and {REFERENCE}; they differ by at most {difference:.2f}"
     yield figure, alt
