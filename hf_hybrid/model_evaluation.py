@@ -33,6 +33,7 @@ from hf_hybrid.records import Records, load_records
 from hf_hybrid.samplers import GaussianCopulaSampler
 
 _LOWER = "lower is better"
+_SAME_MEAN = 0.01  # of latents, in their standard deviations: rounding on another machine
 _CONTROL = "AUC by the likelihood of a Gaussian copula"
 
 
@@ -103,6 +104,12 @@ def evaluate_model(
 
 def _of_sampler(pipeline: HybridPipeline, sides: list[Records]) -> dict[str, list[np.ndarray]]:
     rows = [encode_rows(one, pipeline.schema, pipeline.codec) for one in sides]
+    learned = pipeline.sampler.transform_
+    # As many records of as many patients may be those of another split.
+    if np.abs((rows[0].latents.mean(axis=0) - learned.latents_mean_) / learned.latents_std_).max() > _SAME_MEAN:
+        raise InputError(
+            "expected in `train` the records that the pipeline was learned from, found others: name those"
+        )
     found = [pipeline.sampler.familiarity(one) for one in rows]
     copula = GaussianCopulaSampler().fit(rows[0].to_dataset(pipeline.schema), pipeline.schema, sides[0].groups)
     control = [copula.familiarity(one)["likelihood"] for one in rows]

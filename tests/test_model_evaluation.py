@@ -194,6 +194,9 @@ def test_what_does_not_fit_is_refused(pipeline, real, tmp_path, capsys):
         evaluate_model(folder, real[1], real[0], FAST)
     with pytest.raises(InputError, match="expected other patients in `test` than in `train`"):
         evaluate_model(folder, real[0], real[0], FAST)
+    others = write_image_folder(tmp_path / "others", messy_table(160), seed=9)  # as many, of as many patients
+    with pytest.raises(InputError, match="that the pipeline was learned from, found others"):
+        evaluate_model(folder, others, real[1], FAST)
     words = ["evaluate", str(folder), f"--train={real[0]}", f"--test={real[1]}"]
     assert cli.main([*words, "--image_model=cnn", "--codec=a"]) == 2
     assert "expected `codec`, `image_model` for a release only: leave it out" in capsys.readouterr().err
