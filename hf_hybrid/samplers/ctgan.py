@@ -102,10 +102,14 @@ class CTGANSampler(TrainedSampler):
             return apart - (held * self.blocks_.log_softmax(choices)).sum(dim=1)
 
         rng = generator(0, 0)
-        starts = torch.randn(_ATTACK_STARTS, len(matrix), self.embedding_dim, generator=rng)
-        with torch.no_grad():
-            best = torch.stack([distance(one) for one in starts]).argmin(dim=0)
-        noise = starts[best, torch.arange(len(matrix))].clone().requires_grad_(True)
+        noise, nearest = torch.zeros(len(matrix), self.embedding_dim), torch.full((len(matrix),), torch.inf)
+        for _ in range(_ATTACK_STARTS):
+            start = torch.randn(noise.shape, generator=rng)
+            with torch.no_grad():
+                found = distance(start)
+            noise = torch.where((found < nearest)[:, None], start, noise)
+            nearest = torch.minimum(found, nearest)
+        noise.requires_grad_(True)
         optimizer = torch.optim.Adam([noise], lr=0.05)
         for _ in range(_ATTACK_STEPS):
             optimizer.zero_grad()
