@@ -1,5 +1,9 @@
 """ctgan.CTGAN and CTGANSampler behind the same calls, and the table that both learn: what `speed.py` compares."""
 
+import contextlib
+import io
+import re
+
 import numpy as np
 import pandas as pd
 import torch
@@ -13,10 +17,17 @@ BATCH_SIZE = 500  # this and all other settings of both are ctgan's defaults
 
 
 class Stock:
-    """ctgan.CTGAN behind the calls that are compared."""
+    """ctgan.CTGAN behind the calls that are compared.
+
+    Args:
+        updates: of the generator.
+
+    Attributes:
+        loop_seconds: of `fit`, what its progress bar says that all updates took; whole seconds.
+    """
 
     def __init__(self, updates: int) -> None:
-        self.updates = updates
+        self.updates, self.loop_seconds = updates, 0.0
 
     def prepare(self, rows: LatentRows, schema: RecordSchema) -> None:
         """Writes rows as a table that ctgan takes: states and labels in columns of their own, nothing missing."""
@@ -37,11 +48,15 @@ class Stock:
                 self.discrete.append(name)
         self.table = pd.DataFrame(columns)
         epochs = round(self.updates / max(len(rows) // BATCH_SIZE, 1))
-        self.model = CTGAN(epochs=epochs, batch_size=BATCH_SIZE, enable_gpu=torch.cuda.is_available())
+        gpu = torch.cuda.is_available()
+        self.model = CTGAN(epochs=epochs, batch_size=BATCH_SIZE, enable_gpu=gpu, verbose=True)
 
     def fit(self) -> None:
         """Learns the table."""
-        self.model.fit(self.table, self.discrete)
+        with contextlib.redirect_stderr(io.StringIO()) as shown:
+            self.model.fit(self.table, self.discrete)
+        elapsed = re.findall(r"\[([\d:]+)<", shown.getvalue())[-1]
+        self.loop_seconds = sum(60**place * int(part) for place, part in enumerate(reversed(elapsed.split(":"))))
 
     def sample(self, count: int) -> LatentRows:
         """Samples and reads the table back."""
