@@ -18,6 +18,7 @@ from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.folders import write_json
 from hf_hybrid.latent_table import encode_rows
+from hf_hybrid.metrics.curves import roc_curves
 from hf_hybrid.metrics.membership import attack_auc, lowest_false_positives
 from hf_hybrid.metrics.predictors import RESOLUTION
 from hf_hybrid.metrics.reidentification import mean_by_patient
@@ -26,7 +27,7 @@ from hf_hybrid.metrics.score import Score
 from hf_hybrid.metrics.utility import Estimate
 from hf_hybrid.models import AlphaGAN
 from hf_hybrid.pipeline import HybridPipeline, load_codec
-from hf_hybrid.privacy_scores import Test, family_of, files_family, overall, roc_curves
+from hf_hybrid.privacy_scores import Test, family_of, files_family, overall
 from hf_hybrid.provenance import REPORT, hash_files, read_provenance, versions, write_provenance
 from hf_hybrid.reconstruction_scores import reconstruct
 from hf_hybrid.records import Records, load_records

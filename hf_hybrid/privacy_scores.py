@@ -4,7 +4,6 @@ An attacker holds the release and what he knows of some person; nothing here use
 laid out by the release itself, so that patients learned from have no part in them that unseen ones have not.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +25,7 @@ from hf_hybrid.metrics.copies import (
     near_thresholds,
     nearest,
 )
+from hf_hybrid.metrics.curves import MEMBERS, UNSEEN, histograms, roc_curves
 from hf_hybrid.metrics.membership import (
     ATTACKS,
     attack_auc,
@@ -49,10 +49,8 @@ from hf_hybrid.samplers import GaussianCopulaSampler, LatentRows
 from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.samplers.validation import joint_features
 
-MEMBERS, UNSEEN = "patients learned from", "unseen patients"
 TOGETHER = 100  # times as likely as if columns had nothing to do with each other may an equal row be
 PAIRS_SHOWN = 8  # of images and of rows
-_NUM_BINS = 20
 _LOWER, _HIGHER = "lower is better", "higher is better"
 _ADVICE = {
     "copies": "use a sampler that copies less (fewer steps, the copula), or train on more patients",
@@ -367,58 +365,6 @@ class _Attacked:
     def _test(self, name: str, risk: Risk, reference: dict[str, float], meaning: str) -> Test:
         n = self.train.num_patients + self.unseen.num_patients
         return Test(risk, Score(name, risk.value, interval(risk), _LOWER, (None, 1.0), n, reference, meaning))
-
-
-def histograms(
-    name: str, members: np.ndarray, unseen: np.ndarray, groups: Iterable[np.ndarray], min_patients: int
-) -> dict:
-    """Shares of patients in bins of their smallest distance; the ends lie where a hundredth of both is cut off.
-
-    A bin holds nobody of a side or at least `min_patients`.
-    """
-    sides = [-by_patient(-side, one) for side, one in zip((members, unseen), groups, strict=True)]
-    low, high = np.quantile(np.concatenate(sides), [0.01, 0.99])
-    edges = np.linspace(low, max(high, low + 0.01), _NUM_BINS + 1)
-    counts = np.stack([np.histogram(side.clip(edges[0], edges[-1]), edges)[0] for side in sides])
-    starts, counts = _coarsened(counts, min_patients)
-    edges, shares = edges[[*starts, _NUM_BINS]], [row / len(side) for row, side in zip(counts, sides, strict=True)]
-    return {
-        "kind": "histogram",
-        "name": name,
-        "edges": [round(float(edge), 4) for edge in edges],
-        "shares": {
-            side: [round(float(one), 3) for one in share]
-            for side, share in zip((MEMBERS, UNSEEN), shares, strict=True)
-        },
-    }
-
-
-def _coarsened(counts: np.ndarray, min_patients: int) -> tuple[list[int], np.ndarray]:
-    """Joins neighbouring bins `(sides, bins)` that hold too few; returns which of them now begin one, and counts."""
-    bins = []
-    for place, count in enumerate(counts.T):
-        if bins and _tells_few(bins[-1][1], min_patients):
-            bins[-1][1][:] += count
-        else:
-            bins.append((place, count.copy()))
-    while len(bins) > 1 and _tells_few(bins[-1][1], min_patients):
-        _, count = bins.pop()
-        bins[-1][1][:] += count
-    return [start for start, _ in bins], np.stack([count for _, count in bins], axis=1)
-
-
-def _tells_few(count: np.ndarray, min_patients: int) -> bool:
-    return bool(((count > 0) & (count < min_patients)).any())
-
-
-def roc_curves(name: str, attacks: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict:
-    """True positives of attacks at false positives from 0 to 1 in steps of a twentieth."""
-    grid = np.linspace(0, 1, _NUM_BINS + 1)
-    curves = {}
-    for attack, (members, unseen) in attacks.items():
-        thresholds = np.quantile(unseen, 1 - grid[1:-1])
-        curves[attack] = [0.0, *((members >= limit).mean().round(3).item() for limit in thresholds), 1.0]
-    return {"kind": "roc", "name": name, "false_positives": grid.round(2).tolist(), "curves": curves}
 
 
 def _rate_test(name: str, rates: RateRisk, meaning: str, risk: Risk | None = None, is_detail: bool = False) -> Test:

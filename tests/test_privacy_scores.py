@@ -9,7 +9,8 @@ from hf_hybrid.comparison import Comparison
 from hf_hybrid.errors import InputError
 from hf_hybrid.evaluation_options import EvaluationOptions
 from hf_hybrid.metrics import contrastive
-from hf_hybrid.privacy_scores import _Attacked, histograms, score_privacy
+from hf_hybrid.metrics.curves import histograms
+from hf_hybrid.privacy_scores import _Attacked, score_privacy
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = ["copies", "membership", "attribute inference", "singling out", "linkability"]
