@@ -13,17 +13,20 @@ import numpy as np
 import pandas as pd
 from jsonargparse import auto_cli
 
-from hf_hybrid import disclosure, provenance
 from hf_hybrid.commands.cli import guarded
-from hf_hybrid.comparison import Comparison, EvaluationSet
-from hf_hybrid.drawing import ImageParameters, draw_phantom
-from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.core import provenance
+from hf_hybrid.data import privacy_rule
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.data.splits import split_by_patient
+from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
+from hf_hybrid.evaluation.options import EvaluationOptions
+from hf_hybrid.evaluation.privacy import score_privacy
 from hf_hybrid.metrics import predictors
-from hf_hybrid.phantom import phantom_schema, sample_cohort
-from hf_hybrid.privacy_scores import score_privacy
-from hf_hybrid.records import split_by_patient
-from hf_hybrid.samplers import GaussianCopulaSampler, LatentRows, Sampler, SmoteSampler
-from hf_hybrid.schema import RecordSchema
+from hf_hybrid.phantom.cohort import phantom_schema, sample_cohort
+from hf_hybrid.phantom.drawing import ImageParameters, draw_phantom
+from hf_hybrid.samplers.base import LatentRows, Sampler
+from hf_hybrid.samplers.controls import SmoteSampler
+from hf_hybrid.samplers.copula import GaussianCopulaSampler
 
 NUM_COMPONENTS = 40
 
@@ -74,7 +77,7 @@ class Setting:
             EvaluationSet(pixels[rows], frame.iloc[rows].reset_index(drop=True), groups[rows])
             for rows in (parts["train"], parts["test"])
         )
-        self.schema = disclosure.protect(schema, self.train.frame, self.train.groups)
+        self.schema = privacy_rule.protect(schema, self.train.frame, self.train.groups)
         self.schema.columns = {
             name: column for name, column in self.schema.columns.items() if column.role not in ("id", "ignore")
         }
@@ -86,7 +89,7 @@ class Setting:
 
     def release(self, pixels: np.ndarray, frame: pd.DataFrame) -> EvaluationSet:
         """Records of nobody, with what the schema lets out."""
-        frame = disclosure.restrict(self.schema, frame.reset_index(drop=True))
+        frame = privacy_rule.restrict(self.schema, frame.reset_index(drop=True))
         return EvaluationSet(np.clip(pixels, 0, 255).astype(np.uint8), frame, np.arange(len(frame)))
 
     def score(self, plant: str) -> dict:
@@ -136,7 +139,7 @@ def _sampled(sampler: Sampler) -> Callable[[Setting], EvaluationSet]:
         train, schema = setting.train, setting.schema
         flat = train.pixels.reshape(len(train), -1).astype(np.float32)
         pca = PCA(min(NUM_COMPONENTS, len(flat) // 2), random_state=0).fit(flat)
-        rows = LatentRows(pca.transform(flat), disclosure.restrict(schema, train.frame))
+        rows = LatentRows(pca.transform(flat), privacy_rule.restrict(schema, train.frame))
         sampler.fit(rows.to_dataset(schema), schema, train.groups)
         drawn = LatentRows.from_dataset(sampler.sample(setting.count, seed=0), schema)
         pixels = pca.inverse_transform(drawn.latents).reshape(-1, *train.pixels.shape[1:])

@@ -16,9 +16,9 @@ from jsonargparse import auto_cli
 from PIL import Image
 
 from hf_hybrid.commands.cli import guarded
-from hf_hybrid.errors import InputError
-from hf_hybrid.folders import new_folder
-from hf_hybrid.images import read_image, resize
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.files import new_folder
+from hf_hybrid.data.images import read_image, resize
 
 COLUMNS = {
     "patientid": "patient_id",

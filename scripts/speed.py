@@ -23,10 +23,10 @@ import torch
 from jsonargparse import auto_cli
 from speed_samplers import BATCH_SIZE, Stock, draw_table, ours
 
-from hf_hybrid import provenance
 from hf_hybrid.commands.cli import guarded
-from hf_hybrid.memory import peak_memory
-from hf_hybrid.samplers import LatentRows
+from hf_hybrid.core import provenance
+from hf_hybrid.core.memory import peak_memory
+from hf_hybrid.samplers.base import LatentRows
 
 ARMS = ("ctgan", "hf_hybrid")
 MEASURED = ("fit_seconds", "sample_seconds", "forward_seconds", "memory_mb")
@@ -176,10 +176,10 @@ def quality(
         updates: of the generator.
         seeds: fits and samples of each.
     """
-    from hf_hybrid import benchmark
-    from hf_hybrid.latent_table import LatentTable
-    from hf_hybrid.pipeline import load_codec
-    from hf_hybrid.records import load_records
+    from hf_hybrid.data.records import load_records
+    from hf_hybrid.studies import benchmark
+    from hf_hybrid.synthesis.latent_table import LatentTable
+    from hf_hybrid.synthesis.pipeline import load_codec
 
     latents = LatentTable.load(cohort / "logs" / "latent-table")
     learned = LatentRows.from_dataset(latents.dataset, latents.schema)
@@ -308,7 +308,7 @@ def compare(candidates: dict[str, Callable[[], object]], repetitions: int) -> di
 
 def codec_steps(resolution: int, batch_size: int) -> dict[str, Callable[[], object]]:
     """One training step: plain memory format, channels last; on a GPU in bf16 and compiled as well."""
-    from hf_hybrid.models import AlphaGAN
+    from hf_hybrid.models.alphagan import AlphaGAN
     from hf_hybrid.models.train_alphagan import AlphaGANTrainer, CodecArguments
 
     pixels = np.random.default_rng(0).integers(0, 256, (2 * batch_size + 40, *[resolution] * 2), np.uint8)

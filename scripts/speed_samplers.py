@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hf_hybrid import disclosure
-from hf_hybrid.samplers import CTGANSampler, LatentRows
-from hf_hybrid.samplers.base import BLOCK, check_request, conditions_met, latent_names
-from hf_hybrid.schema import RecordSchema
+from hf_hybrid.data import privacy_rule
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.samplers.base import BLOCK, LatentRows, check_request, conditions_met, latent_names
+from hf_hybrid.samplers.ctgan import CTGANSampler
 
 BATCH_SIZE = 500  # this and all other settings of both are ctgan's defaults
 
@@ -138,9 +138,9 @@ def draw_table(rows: int, latent_dim: int) -> tuple[LatentRows, RecordSchema]:
     for index in range(7):
         columns[f"category_{index}"] = pd.Series(rng.choice(list("abcdef")[: 2 + index % 4], rows), dtype=object)
     frame = pd.DataFrame(columns)
-    schema = disclosure.protect(RecordSchema.infer(frame, "image"), frame, np.arange(rows))
+    schema = privacy_rule.protect(RecordSchema.infer(frame, "image"), frame, np.arange(rows))
     latents = rng.normal(size=(rows, latent_dim)).astype(np.float32)
-    return LatentRows(latents, disclosure.restrict(schema, frame)), schema
+    return LatentRows(latents, privacy_rule.restrict(schema, frame)), schema
 
 
 def _state(cell: float) -> str:

@@ -128,10 +128,11 @@ def repo_id() -> str:
 @pytest.fixture
 def small_evidence(monkeypatch):
     """Evidence with few trees and steps, where a test is about something else than their power."""
-    from hf_hybrid import fidelity_scores
-    from hf_hybrid.metrics import contrastive, membership, pairing
+    from hf_hybrid.evaluation import fidelity
+    from hf_hybrid.metrics import membership
+    from hf_hybrid.models import image_encoder, pair_encoder
 
-    monkeypatch.setattr(contrastive, "NUM_STEPS", 5)
-    monkeypatch.setattr(pairing, "NUM_STEPS", 20)
-    monkeypatch.setattr(fidelity_scores, "NUM_TREES", 8)
+    monkeypatch.setattr(image_encoder, "NUM_STEPS", 5)
+    monkeypatch.setattr(pair_encoder, "NUM_STEPS", 20)
+    monkeypatch.setattr(fidelity, "NUM_TREES", 8)
     monkeypatch.setattr(membership, "NUM_TREES", 8)

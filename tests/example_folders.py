@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from hf_hybrid import gate, provenance
-from hf_hybrid.limits import FAMILIES
-from hf_hybrid.schema import ColumnSchema, RecordSchema
+from hf_hybrid.core import provenance
+from hf_hybrid.core.verdicts import FAMILIES
+from hf_hybrid.data.columns import ColumnSchema
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.hub import gate
 
 NUM_RECORDS = 12
 SCHEMA = RecordSchema(

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from tiny import tiny_codec, tiny_records
 
-from hf_hybrid.errors import InputError
-from hf_hybrid.latent_table import LatentTable
-from hf_hybrid.samplers import LatentRows, load_sampler
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.samplers.base import LatentRows
+from hf_hybrid.samplers.registry import load_sampler
+from hf_hybrid.synthesis.latent_table import LatentTable
 
 
 def rows(dataset, schema):

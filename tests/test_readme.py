@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_reader_study import answers
-from test_run import TINY
+from reader_answers import answers
 from tiny import RESOLUTION, messy_table, write_image_folder
+from tiny_run import TINY
 
 from hf_hybrid.commands import cli
 
@@ -47,7 +47,7 @@ def run_bash(block):
 @pytest.mark.usefixtures("small_evidence")
 def test_the_code_of_the_readme_runs(hub, tmp_path, monkeypatch):
     write_image_folder(tmp_path / "records", messy_table(160).replace({"only-one-patient-has-this": "deceased"}))
-    from hf_hybrid.phantom import write_phantom
+    from hf_hybrid.phantom.cohort import write_phantom
 
     write_phantom(tmp_path / "public_images", num_records=40, resolution=RESOLUTION, images_only=True)
     (tmp_path / "scripts").symlink_to(ROOT / "scripts")
@@ -70,7 +70,7 @@ def test_the_schema_of_the_readme_is_read():
     import pandas as pd
     import yaml
 
-    from hf_hybrid.schema import RecordSchema
+    from hf_hybrid.data.schema import RecordSchema
 
     (block,) = (block for language, block in BLOCKS if language == "yaml")
     raw = pd.DataFrame({"outcome": ["discharged", "not visible"], "age": ["30", "40"], "ward": ["a", "b"]})

@@ -82,7 +82,7 @@ def make_clone(folder):
 
 
 def test_a_clone_becomes_an_image_folder(tmp_path):
-    from hf_hybrid.records import load_records
+    from hf_hybrid.data.records import load_records
 
     clone = make_clone(tmp_path / "clone")
     script = ROOT / "scripts" / "prepare_covid_cxr.py"

@@ -9,12 +9,15 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from hf_hybrid import disclosure
-from hf_hybrid.models import AlphaGAN
-from hf_hybrid.pipeline import HybridPipeline
-from hf_hybrid.records import Records, load_records
-from hf_hybrid.samplers import SAMPLERS, CTGANSampler, DiffusionSampler, LatentRows, Sampler
-from hf_hybrid.schema import RecordSchema
+from hf_hybrid.data import privacy_rule
+from hf_hybrid.data.records import Records, load_records
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.samplers.base import LatentRows, Sampler
+from hf_hybrid.samplers.ctgan import CTGANSampler
+from hf_hybrid.samplers.diffusion import DiffusionSampler
+from hf_hybrid.samplers.registry import SAMPLERS, sampler_class
+from hf_hybrid.synthesis.pipeline import HybridPipeline
 
 CANARY_TEXT = "Zyxwvut^Canary"
 CANARY_NUMBER = 98765.4321
@@ -94,10 +97,10 @@ def made_up_rows(num_records: int = 400, latent_dim: int = 3, seed: int = 0) -> 
     frame = pd.DataFrame(
         {"crp": crp, "group": np.where(sick, "sick", "well"), "age": rng.integers(20, 90, num_records)}
     )
-    schema = disclosure.protect(RecordSchema.infer(frame, "image"), frame, np.arange(num_records))
+    schema = privacy_rule.protect(RecordSchema.infer(frame, "image"), frame, np.arange(num_records))
     latents = rng.normal(0, 0.7, (num_records, latent_dim)) + np.where(sick, 2.5, 0)[:, None] * np.eye(latent_dim)[0]
     typed, _ = schema.read(frame)
-    return LatentRows(latents.astype(np.float32), disclosure.restrict(schema, typed)), schema
+    return LatentRows(latents.astype(np.float32), privacy_rule.restrict(schema, typed)), schema
 
 
 def tiny_sampler(**options) -> CTGANSampler:
@@ -109,7 +112,7 @@ def tiny_sampler(**options) -> CTGANSampler:
 def tiny_samplers() -> dict[str, Sampler]:
     """Every sampler by its name, small where it can be."""
     tiny = {"ctgan": tiny_sampler(), "diffusion": DiffusionSampler(max_train_steps=20, hidden_dim=32, num_layers=1)}
-    return {name: tiny.get(name) or one() for name, one in SAMPLERS.items()}
+    return {name: tiny.get(name) or sampler_class(name)() for name in SAMPLERS}
 
 
 def tiny_pipeline(folder: Path) -> HybridPipeline:

@@ -20,9 +20,9 @@ from hf_hybrid.commands.stages import (
     make_codec,
     private_records,
 )
-from hf_hybrid.errors import InputError, check_above
-from hf_hybrid.folders import write_atomically
-from hf_hybrid.samplers import SAMPLERS
+from hf_hybrid.core.errors import InputError, check_above
+from hf_hybrid.core.files import write_atomically
+from hf_hybrid.samplers.registry import SAMPLERS
 
 POSITIONAL = ("config",)
 logger = logging.getLogger(__name__)
@@ -60,12 +60,14 @@ def main(options: Options) -> int:
     """Runs what is left to do, writes table and page and prints the table."""
     from datasets import load_from_disk
 
-    from hf_hybrid import benchmark, card, charts, provenance
-    from hf_hybrid.latent_table import LatentTable
-    from hf_hybrid.pipeline import load_codec
-    from hf_hybrid.records import load_records
-    from hf_hybrid.samplers import LatentRows
-    from hf_hybrid.sources import split_names
+    from hf_hybrid.core import provenance
+    from hf_hybrid.data.records import load_records
+    from hf_hybrid.data.sources import split_names
+    from hf_hybrid.reports import cards, charts
+    from hf_hybrid.samplers.base import LatentRows
+    from hf_hybrid.studies import benchmark
+    from hf_hybrid.synthesis.latent_table import LatentTable
+    from hf_hybrid.synthesis.pipeline import load_codec
 
     benchmark.check_names(options.samplers)
     stages = Stages(Path(options.output_dir))
@@ -126,9 +128,9 @@ def main(options: Options) -> int:
     output_dir = Path(options.output_dir)
     write_atomically(output_dir / "benchmark.json", json.dumps(result, indent=2) + "\n")
     charts.draw_benchmark(result, output_dir / "benchmark.png")
-    markdown = card.benchmark_table(result)
+    markdown = cards.benchmark_table(result)
     write_atomically(output_dir / "benchmark.md", markdown)
-    write_atomically(output_dir / "benchmark.html", card.benchmark_html(result, output_dir / "benchmark.png"))
+    write_atomically(output_dir / "benchmark.html", cards.benchmark_html(result, output_dir / "benchmark.png"))
     sys.stdout.write(f"{markdown}\npage: {output_dir / 'benchmark.html'}\n")
     return 0
 
@@ -141,8 +143,8 @@ def _in_a_process(latents: Path, sampler, num_records: int, seed: int, output: P
     """Calls `benchmark.fit_and_sample` where nothing else has held memory before."""
     import torch
 
-    from hf_hybrid.benchmark import fit_and_sample
-    from hf_hybrid.folders import private_folder
+    from hf_hybrid.core.files import private_folder
+    from hf_hybrid.studies.benchmark import fit_and_sample
 
     private_folder(output.parent)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:

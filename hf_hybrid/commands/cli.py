@@ -16,7 +16,7 @@ from typing import get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from hf_hybrid.errors import InputError, PushFailed, PushRefused
+from hf_hybrid.core.errors import InputError, PushFailed, PushRefused
 
 COMMANDS = {
     "inspect": "show the schema of a dataset and warn of what spoils a release",

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass, fields
 
-from hf_hybrid.evaluation_options import EvaluationOptions
+from hf_hybrid.evaluation.options import EvaluationOptions
 
 POSITIONAL = ("release",)
 # What has no say in attacks on the files of a model.
@@ -40,15 +40,15 @@ class Options(EvaluationOptions):
 
 def main(options: Options) -> int:
     """Writes `report.json`, `report.html`, `assets/utility_*.png` and the card; prints the scores."""
-    from hf_hybrid import gate
-    from hf_hybrid.evaluation import evaluate_release
-    from hf_hybrid.publisher import private_folder_of, write_evidence
-    from hf_hybrid.summary import format_privacy, format_report
+    from hf_hybrid.evaluation.publication import private_folder_of, write_evidence
+    from hf_hybrid.evaluation.release_evaluation import evaluate_release
+    from hf_hybrid.hub import gate
+    from hf_hybrid.reports.terminal import format_privacy, format_report
 
     how = EvaluationOptions(**{entry.name: getattr(options, entry.name) for entry in fields(EvaluationOptions)})
     if gate.kind_of(options.release) is not gate.RELEASE:
-        from hf_hybrid.errors import InputError
-        from hf_hybrid.model_evaluation import evaluate_model
+        from hf_hybrid.core.errors import InputError
+        from hf_hybrid.evaluation.model_evaluation import evaluate_model
 
         defaults = Options(release=options.release, train=options.train, test=options.test)
         if given := [name for name in _OF_RELEASES if getattr(options, name) != getattr(defaults, name)]:

@@ -6,15 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hf_hybrid.samplers import (
-    SAMPLERS,
-    CTGANSampler,
-    DiffusionSampler,
-    GaussianCopulaSampler,
-    IndependentSampler,
-    Sampler,
-    SmoteSampler,
-)
+from hf_hybrid.samplers.base import Sampler
+from hf_hybrid.samplers.controls import SmoteSampler
+from hf_hybrid.samplers.copula import GaussianCopulaSampler, IndependentSampler
+from hf_hybrid.samplers.ctgan import CTGANSampler
+from hf_hybrid.samplers.diffusion import DiffusionSampler
+from hf_hybrid.samplers.registry import sampler_class
 
 
 @dataclass(kw_only=True)
@@ -37,7 +34,7 @@ class SamplerSettings:
         """The sampler of that name, unfitted, with its options."""
         if name == "independent":  # the copula but for the pairing
             return IndependentSampler(**asdict(self.copula))
-        return getattr(self, name) if hasattr(self, name) else SAMPLERS[name]()
+        return getattr(self, name) if hasattr(self, name) else sampler_class(name)()
 
 
 @dataclass(kw_only=True)
@@ -77,9 +74,9 @@ class Options(SamplerOptions):
 
 def main(options: Options) -> int:
     """Fits and says where the pipeline is."""
-    from hf_hybrid.folders import new_folder
-    from hf_hybrid.pipeline import HybridPipeline
-    from hf_hybrid.records import load_records
+    from hf_hybrid.core.files import new_folder
+    from hf_hybrid.data.records import load_records
+    from hf_hybrid.synthesis.pipeline import HybridPipeline
 
     output_dir = Path(options.output_dir)
     logs = output_dir.with_name(output_dir.name + ".logs")

@@ -3,8 +3,8 @@
 import sys
 from dataclasses import dataclass
 
-from hf_hybrid.errors import InputError
-from hf_hybrid.release import ReleaseInfo
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.synthesis.release import ReleaseInfo
 
 
 @dataclass(kw_only=True)
@@ -28,8 +28,8 @@ class Options(ReleaseInfo):
 
 def main(options: Options) -> int:
     """Draws and says where."""
-    from hf_hybrid.pipeline import HybridPipeline
-    from hf_hybrid.release import write_release
+    from hf_hybrid.synthesis.pipeline import HybridPipeline
+    from hf_hybrid.synthesis.release import write_release
 
     pipeline = HybridPipeline.from_pretrained(options.pipeline)
     info = ReleaseInfo(options.pretty_name, options.license, options.source_name)
@@ -45,7 +45,7 @@ def parse_conditions(text: str, schema) -> dict:
     Raises:
         InputError: a part is not `column=value`, or the column is unknown.
     """
-    from hf_hybrid.cells import to_boolean, to_number
+    from hf_hybrid.data.cells import to_boolean, to_number
 
     conditions = {}
     for part in text.split(","):

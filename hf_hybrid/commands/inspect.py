@@ -23,8 +23,8 @@ class Options:
 
 def main(options: Options) -> int:
     """Prints the schema and the warnings; 0 whatever they are."""
-    from hf_hybrid.inspection import describe_records, find_problems
-    from hf_hybrid.records import load_records
+    from hf_hybrid.data.records import load_records
+    from hf_hybrid.evaluation.inspection import describe_records, find_problems
 
     records = load_records(options.dataset, options.schema, targets=options.targets)
     images = records.check_images()

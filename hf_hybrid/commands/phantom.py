@@ -27,7 +27,7 @@ class Options:
 
 def main(options: Options) -> int:
     """Draws and says where."""
-    from hf_hybrid.phantom import write_phantom
+    from hf_hybrid.phantom.cohort import write_phantom
 
     write_phantom(options.output_dir, options.num_records, options.resolution, options.seed, options.images_only)
     sys.stdout.write(f"{options.num_records} records in {options.output_dir}\n")

@@ -34,10 +34,10 @@ class Options:
 
 def main(options: Options) -> int:
     """Pushes and prints what was sent."""
-    from hf_hybrid.hub import push
+    from hf_hybrid.hub.upload import push
 
     if not options.dry_run and (options.license or options.accept_risk):
-        from hf_hybrid.publisher import state  # with all that makes cards
+        from hf_hybrid.evaluation.publication import state  # with all that makes cards
 
         state(options.folder, options.license, options.accept_risk)
     result = push(

@@ -14,11 +14,11 @@ from hf_hybrid.commands.stages import (
     make_codec,
     private_records,
 )
-from hf_hybrid.errors import InputError
-from hf_hybrid.evaluation_options import EvaluationOptions
-from hf_hybrid.folders import write_atomically
-from hf_hybrid.provenance import hash_files
-from hf_hybrid.release import ReleaseInfo
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.files import write_atomically
+from hf_hybrid.core.provenance import hash_files
+from hf_hybrid.evaluation.options import EvaluationOptions
+from hf_hybrid.synthesis.release import ReleaseInfo
 
 POSITIONAL = ("config",)
 
@@ -55,7 +55,7 @@ class Options(DataOptions):
 
 def main(options: Options) -> int:
     """Runs what is left to do and prints the scores and the paths made."""
-    from hf_hybrid.summary import format_privacy, format_report
+    from hf_hybrid.reports.terminal import format_privacy, format_report
 
     if options.measurements and not Path(options.measurements).is_file():
         raise InputError(f"expected a CSV file as `measurements`, found none at {options.measurements}: mend the path")
@@ -84,9 +84,9 @@ def main(options: Options) -> int:
 
 
 def _pipeline(options: Options, stages: Stages, latents: Path, codec: Path | str) -> Path:
-    from hf_hybrid.folders import new_folder
-    from hf_hybrid.latent_table import LatentTable
-    from hf_hybrid.pipeline import HybridPipeline
+    from hf_hybrid.core.files import new_folder
+    from hf_hybrid.synthesis.latent_table import LatentTable
+    from hf_hybrid.synthesis.pipeline import HybridPipeline
 
     def fit(logs: Path) -> None:
         fitted = HybridPipeline.fit(LatentTable.load(latents), codec, options.sampler.chosen, logs)
@@ -98,8 +98,8 @@ def _pipeline(options: Options, stages: Stages, latents: Path, codec: Path | str
 
 
 def _release(options: Options, stages: Stages, pipeline: Path) -> Path:
-    from hf_hybrid.pipeline import HybridPipeline
-    from hf_hybrid.release import write_release
+    from hf_hybrid.synthesis.pipeline import HybridPipeline
+    from hf_hybrid.synthesis.release import write_release
 
     wanted = options.release
     info = ReleaseInfo(wanted.pretty_name, wanted.license, wanted.source_name)
@@ -116,8 +116,8 @@ def _release(options: Options, stages: Stages, pipeline: Path) -> Path:
 
 def _attack_model(options: Options, stages: Stages, dataset: str, pipeline: Path) -> dict:
     """The part `privacy` of the report on the pipeline's files."""
-    from hf_hybrid.model_evaluation import evaluate_model
-    from hf_hybrid.provenance import REPORT
+    from hf_hybrid.core.provenance import REPORT
+    from hf_hybrid.evaluation.model_evaluation import evaluate_model
 
     def evaluate(_: Path) -> None:
         report = evaluate_model(pipeline, f"{dataset}:train", f"{dataset}:test", options.evaluation)
@@ -130,8 +130,8 @@ def _attack_model(options: Options, stages: Stages, dataset: str, pipeline: Path
 
 
 def _evaluate(options: Options, stages: Stages, dataset: str, codec: Path | str, release: Path):
-    from hf_hybrid.evaluation import Report, evaluate_release
-    from hf_hybrid.publisher import private_folder_of, write_evidence
+    from hf_hybrid.evaluation.publication import private_folder_of, write_evidence
+    from hf_hybrid.evaluation.release_evaluation import Report, evaluate_release
 
     def evaluate(_: Path) -> None:
         # Of the built-in cohort the numbers behind every image are known.

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_hybrid.records import load_records, split_by_patient, write_records
+from hf_hybrid.data.records import load_records, write_records
+from hf_hybrid.data.splits import split_by_patient
 
 POSITIONAL = ("dataset", "output_dir")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from hf_hybrid import __version__
 from hf_hybrid.commands.train_codec import CodecOptions
-from hf_hybrid.errors import InputError
-from hf_hybrid.folders import private_folder, write_atomically
-from hf_hybrid.sources import fingerprint, overlap
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.files import private_folder, write_atomically
+from hf_hybrid.data.sources import fingerprint, overlap
 
 logger = logging.getLogger(__name__)
 
@@ -129,9 +129,10 @@ class Stages:
 
 def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | dict | None]:
     """The private dataset with its splits, and the schema to read it with."""
-    from hf_hybrid.phantom import phantom_schema, write_phantom
-    from hf_hybrid.records import load_records, split_by_patient, write_records
-    from hf_hybrid.sources import split_names
+    from hf_hybrid.data.records import load_records, write_records
+    from hf_hybrid.data.sources import split_names
+    from hf_hybrid.data.splits import split_by_patient
+    from hf_hybrid.phantom.cohort import phantom_schema, write_phantom
 
     dataset, schema = options.dataset, options.schema
     if dataset is None:
@@ -160,8 +161,8 @@ def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | di
 
 def check_records(options: DataOptions, dataset: str, schema: str | dict | None) -> None:
     """Finds a mistake in schema, targets or splits before hours of training, not after."""
-    from hf_hybrid.compared_records import check_apart
-    from hf_hybrid.records import load_records
+    from hf_hybrid.data.records import load_records
+    from hf_hybrid.evaluation.records import check_apart
 
     records = load_records(f"{dataset}:train", schema, targets=options.targets)
     check_apart([records, load_records(f"{dataset}:test", schema, targets=options.targets)])
@@ -171,7 +172,7 @@ def check_records(options: DataOptions, dataset: str, schema: str | dict | None)
 
 def make_codec(options: DataOptions, stages: Stages) -> Path | str:
     """The codec named, or one trained on the public images in `codec/`."""
-    from hf_hybrid.phantom import write_phantom
+    from hf_hybrid.phantom.cohort import write_phantom
 
     if options.pretrained_codec:
         stages.done["codec"] = fingerprint(options.pretrained_codec)
@@ -215,10 +216,10 @@ def encode_records(
     options: DataOptions, stages: Stages, dataset: str, schema: str | dict | None, codec: Path | str
 ) -> Path:
     """The latent table of the training records, in the private folder `logs/latent-table`."""
-    from hf_hybrid.folders import new_folder
-    from hf_hybrid.latent_table import LatentTable
-    from hf_hybrid.pipeline import load_codec
-    from hf_hybrid.records import load_records
+    from hf_hybrid.core.files import new_folder
+    from hf_hybrid.data.records import load_records
+    from hf_hybrid.synthesis.latent_table import LatentTable
+    from hf_hybrid.synthesis.pipeline import load_codec
 
     latents = stages.logs / "latent-table"
 

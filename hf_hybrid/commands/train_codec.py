@@ -41,9 +41,9 @@ class CodecOptions(CodecArguments):
         self, dataset: str, output_dir: str | Path, logging_dir: Path | None = None
     ) -> dict[str, dict[str, float]]:
         """Trains and writes the codec's folder; see `train_codec`."""
+        from hf_hybrid.data.records import load_records
+        from hf_hybrid.data.sources import fingerprint
         from hf_hybrid.models.train_alphagan import train_codec
-        from hf_hybrid.records import load_records
-        from hf_hybrid.sources import fingerprint
 
         arguments = {entry.name for entry in fields(CodecArguments)}
         shape = {entry.name for entry in fields(CodecOptions)} - arguments - {"image_source"}

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
 
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.data.tables import codes_of
 from hf_hybrid.metrics.predictors import target_values
-from hf_hybrid.schema import RecordSchema
-from hf_hybrid.tables import codes_of
 
 NEAR_SHARE = 0.05
 EXACT_IMAGE, EXACT_ROW = 1e-6, 1e-9  # distances up to here are rounding

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from hf_hybrid.core.report import MEMBERS, UNSEEN
 from hf_hybrid.metrics.membership import by_patient
 
-MEMBERS, UNSEEN = "patients learned from", "unseen patients"
 _NUM_BINS = 20
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from hf_hybrid.schema import RecordSchema
+from hf_hybrid.data.schema import RecordSchema
 
 MIN_RECORDS = 40
 EXPLAINED = 0.999  # R2 of a number by others

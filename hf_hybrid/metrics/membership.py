@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hf_hybrid.metrics.utility import Estimate, auc, bootstrap_weights
+from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
+from hf_hybrid.metrics.predictions import auc
 
 ATTACKS = ("distance", "density_ratio", "classifier")
 MIN_FALSE_POSITIVES = 10  # unseen patients that an operating point of an attack rests on

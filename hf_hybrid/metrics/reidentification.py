@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
 
+from hf_hybrid.data.columns import ColumnSchema
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
 from hf_hybrid.metrics.predictors import target_values
-from hf_hybrid.metrics.utility import Estimate, bootstrap_weights
-from hf_hybrid.schema import ColumnSchema, RecordSchema
 
 TOLERANCE = 0.05  # of a number's bounds: a guess within it is right
 NUM_LINKED = 5  # how many neighbours a link may be found among

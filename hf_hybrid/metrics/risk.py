@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from scipy.stats import norm
 
-from hf_hybrid.metrics.utility import Estimate, bootstrap_weights
+from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
 
 LEVEL = 0.025  # one-sided: the ends of a 95 % interval
 # A failed release cannot be pushed, whatever is said for it: one honest one in a thousand, not one in forty.

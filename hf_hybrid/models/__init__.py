@@ -1,5 +1,5 @@
-"""Codecs: images to latents and back."""
+"""Networks and their training: the codec, its discriminators, and the small networks that scores are measured with.
 
-from hf_hybrid.models.alphagan import AlphaGAN, DecoderOutput, EncoderOutput
-
-__all__ = ["AlphaGAN", "DecoderOutput", "EncoderOutput"]
+Floor 3: imports the floors below. Offers `alphagan.AlphaGAN`, `train_alphagan.train_codec`, and `image_features`,
+`image_encoder`, `image_predictor`, `pair_encoder`.
+"""

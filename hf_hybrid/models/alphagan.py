@@ -14,11 +14,12 @@ from diffusers.utils import BaseOutput
 from torch import nn
 from torch.nn import functional
 
-from hf_hybrid import card, hub
-from hf_hybrid.errors import InputError
-from hf_hybrid.pixels import encode_png, image_grid, to_uint8
-from hf_hybrid.provenance import hash_files, versions, write_provenance
-from hf_hybrid.randomness import generator
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.provenance import hash_files, versions, write_provenance
+from hf_hybrid.core.randomness import generator
+from hf_hybrid.data.pixels import encode_png, image_grid, to_uint8
+from hf_hybrid.hub import upload
+from hf_hybrid.reports import cards
 
 RESOLUTIONS = (32, 64, 128, 256, 512)
 NOT_STATED = {"images": "images that are not stated", "steps": 0, "seed": 0, "scores": {}}
@@ -183,7 +184,7 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         names = ("config.json", "diffusion_pytorch_model.safetensors", "assets/samples.png")
         said = {"license": license} if license else {}
         write_provenance(folder, {"versions": versions(), "codec": facts, **said, "files": hash_files(folder, names)})
-        card.codec_card(folder).save(folder / "README.md")
+        cards.codec_card(folder).save(folder / "README.md")
 
     def push_to_hub(
         self,
@@ -200,7 +201,7 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         """
         with tempfile.TemporaryDirectory(prefix="hf_hybrid-") as folder:
             self.save_with_card(folder, license=license)
-            return hub.push(folder, repo_id, public=public, gated=gated, token=token).url
+            return upload.push(folder, repo_id, public=public, gated=gated, token=token).url
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> Self:

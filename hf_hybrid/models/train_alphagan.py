@@ -22,16 +22,18 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from hf_hybrid.errors import InputError, check_above, check_at_least, check_share
-from hf_hybrid.folders import private_folder
+from hf_hybrid.core.errors import InputError, check_above, check_at_least, check_share
+from hf_hybrid.core.files import private_folder
+from hf_hybrid.core.provenance import refuse_paths
+from hf_hybrid.core.randomness import generator
+from hf_hybrid.data.pixels import image_grid, to_tensor, to_uint8
+from hf_hybrid.data.records import Records
 from hf_hybrid.models.alphagan import AlphaGAN, principal_components
+from hf_hybrid.models.codec_scores import held_out_score
 from hf_hybrid.models.discriminators import CodeDiscriminator, ImageDiscriminator
-from hf_hybrid.models.scores import held_out_score
-from hf_hybrid.pixels import image_grid, to_tensor, to_uint8
-from hf_hybrid.provenance import refuse_paths
-from hf_hybrid.randomness import generator
-from hf_hybrid.records import Records
-from hf_hybrid.training import MovingAverage, TrainingArguments, TrainingRun, average_gradients
+from hf_hybrid.training.arguments import TrainingArguments
+from hf_hybrid.training.run import TrainingRun
+from hf_hybrid.training.weights import MovingAverage, average_gradients
 
 logger = logging.getLogger(__name__)
 

@@ -13,12 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from hf_hybrid.errors import InputError
-from hf_hybrid.folders import write_json
-from hf_hybrid.randomness import generator
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.files import write_json
+from hf_hybrid.core.randomness import generator
+from hf_hybrid.data.columns import ColumnSchema
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.data.tables import codes_of, from_arrow, to_arrow
 from hf_hybrid.samplers.transform import TableTransform
-from hf_hybrid.schema import ColumnSchema, RecordSchema
-from hf_hybrid.tables import codes_of, from_arrow, to_arrow
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from hf_hybrid.errors import InputError
+from hf_hybrid.core.errors import InputError
 from hf_hybrid.metrics.membership import nearest_distances
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
 from hf_hybrid.samplers.validation import joint_features

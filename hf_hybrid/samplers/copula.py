@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.special import ndtr, ndtri
 
-from hf_hybrid.errors import InputError
+from hf_hybrid.core.errors import InputError
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
 from hf_hybrid.samplers.moments import correlations, shrink
 from hf_hybrid.samplers.transform import Block

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from ctgan.synthesizers.ctgan import Generator
 
-from hf_hybrid.errors import InputError, check_above
-from hf_hybrid.randomness import generator
+from hf_hybrid.core.errors import InputError, check_above
+from hf_hybrid.core.randomness import generator
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows
 from hf_hybrid.samplers.blocks import OneHotBlocks, gumbel
 from hf_hybrid.samplers.critic import Critic

@@ -15,15 +15,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hf_hybrid.errors import InputError, check_above, check_at_least, check_share
-from hf_hybrid.randomness import generator
+from hf_hybrid.core.errors import InputError, check_above, check_at_least, check_share
+from hf_hybrid.core.randomness import generator
+from hf_hybrid.data.tables import from_arrow
 from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, conditions_met, latent_features, latent_names
 from hf_hybrid.samplers.blocks import gumbel
 from hf_hybrid.samplers.denoiser import Denoiser
 from hf_hybrid.samplers.moments import shrunk_moments
 from hf_hybrid.samplers.trained import TrainedSampler
 from hf_hybrid.samplers.validation import Validation
-from hf_hybrid.tables import from_arrow
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from scipy.special import ndtri
 
-from hf_hybrid.disclosure import MIN_PATIENTS_A_COMPONENT
+from hf_hybrid.data.privacy_rule import MIN_PATIENTS_A_COMPONENT
 
 MAX_QUANTILES = 32
 _TAIL, _END = 3.2, 4.0  # scores to which the outermost slope is continued, and at which the bounds lie

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from hf_hybrid.disclosure import MIN_PATIENTS_A_COMPONENT, count_patients
+from hf_hybrid.data.columns import MIN_PATIENTS
+from hf_hybrid.data.privacy_rule import MIN_PATIENTS_A_COMPONENT, count_patients
 from hf_hybrid.samplers.transform import TableTransform
-from hf_hybrid.schema import MIN_PATIENTS
 
 _MIN_EIGENVALUE = 1e-3
 

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from hf_hybrid.errors import InputError, check_above
+from hf_hybrid.core.errors import InputError, check_above
 from hf_hybrid.samplers.base import LatentRows, Sampler
 from hf_hybrid.samplers.validation import Validation
-from hf_hybrid.training import BestWeights, MovingAverage, TrainingArguments, TrainingRun
+from hf_hybrid.training.arguments import TrainingArguments
+from hf_hybrid.training.run import TrainingRun
+from hf_hybrid.training.weights import BestWeights, MovingAverage
 
 CHECKPOINTING_STEPS = 500
 

@@ -11,10 +11,10 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from hf_hybrid.errors import InputError
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.data.tables import codes_of
 from hf_hybrid.samplers.marginals import Quantiles
-from hf_hybrid.schema import RecordSchema
-from hf_hybrid.tables import codes_of
 
 _VALUE = "value"
 

@@ -4,15 +4,16 @@ import logging
 
 import numpy as np
 
+from hf_hybrid.core.randomness import generator
+from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.metrics.fidelity import energy_distance
 from hf_hybrid.metrics.membership import membership
 from hf_hybrid.metrics.pairing import explained_variance
-from hf_hybrid.randomness import generator
 from hf_hybrid.samplers.base import BLOCK, LatentRows, Sampler
 from hf_hybrid.samplers.copula import GaussianCopulaSampler
 from hf_hybrid.samplers.transform import TableTransform
-from hf_hybrid.schema import RecordSchema
-from hf_hybrid.training import BestWeights, TrainingRun
+from hf_hybrid.training.run import TrainingRun
+from hf_hybrid.training.weights import BestWeights
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,73 @@
+"""Folders and files that are either whole or not there, and private ones that only their owner reads."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from hf_hybrid.core.errors import InputError
+
+
+def private_folder(path: str | Path) -> Path:
+    """The folder with mode 0700, made if it is not there."""
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.chmod(0o700)
+    return path
+
+
+def check_new(path: str | Path, argument: str = "output_dir") -> Path:
+    """The path, if nothing is there or an empty folder.
+
+    Raises:
+        InputError: there is a file, or a folder with something in it.
+    """
+    path = Path(path)
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise InputError(f"expected a new or empty folder as `{argument}`, found files at {path}: name another one")
+    return path
+
+
+@contextlib.contextmanager
+def new_folder(path: str | Path, argument: str = "output_dir", mode: int = 0o755) -> Iterator[Path]:
+    """A folder to fill beside `path`; it takes that name when the block ends well, and is removed when it does not.
+
+    Raises:
+        InputError: something is at `path` already.
+    """
+    path = check_new(path, argument)
+    temporary = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
+    temporary.mkdir(parents=True, mode=mode)
+    try:
+        yield temporary
+        if path.exists():
+            path.rmdir()
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, facts: dict) -> None:
+    """Writes facts as people read them; NaN is refused."""
+    text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file that is never seen half written."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+FILE_SUFFIXES = (".parquet", ".csv", ".jsonl", ".json", ".zip")
+
+
+def looks_local(name: str) -> bool:
+    """Whether a name that is no folder was meant as one: the Hub is not told of a mistyped path."""
+    path = Path(name)
+    is_path = path.is_absolute() or path.suffix in FILE_SUFFIXES or name.startswith((".", "~"))
+    return is_path or name.count("/") > 1 or ("/" in name and path.parent.exists())

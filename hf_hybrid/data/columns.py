@@ -1,0 +1,158 @@
+"""What one column of a table is: its role and kind, and how both are inferred from its name and cells."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from hf_hybrid.data import cells
+
+Role = Literal["image", "clinical", "target", "group", "id", "ignore"]
+
+
+Kind = Literal["numeric", "integer", "categorical", "boolean", "multi-label"]
+
+
+MAX_CATEGORIES = 200
+
+
+MIN_PATIENTS = 5
+
+
+OTHER = "other"  # where rare categories go, and any that the schema does not know
+
+
+GROUP_NAME = re.compile(
+    r"((.*[\W_])?(patient|subject|person|participant|case|fall)[\W_]*(id|no|nr|number|nummer|key|code|hash|name)"
+    r"|patient|subject|person|participant|pseudonym|pid|mrn)s?",
+    re.IGNORECASE,
+)
+
+
+_ID_NAME = re.compile(
+    r"(.*[\W_])?(id|uid|uuid|guid|accession([\W_]?number)?|ssn|identifier)|(.*_)?(file_?)?(name|path)|filename|"
+    r"unnamed: \d+",  # the row numbers that pandas writes
+    re.IGNORECASE,
+)
+
+
+_MIN_CODES, _DIGITS = 20, re.compile(r"\d\D*\d")  # so many names that all hold numbers are rarely categories
+
+
+_UNIT = re.compile(r".*[\[(]([^\s\])]{1,12})[\])]\s*")
+
+
+@dataclass
+class ColumnSchema:
+    """What one column is.
+
+    Args:
+        role: `image`, `clinical` (synthesised), `target` (synthesised, and predicted by the utility scores), `group`
+            (the patient), `id` or `ignore` (both left out).
+        kind: how cells are read; None for the image and for columns left out.
+        unit: the unit of a number, for the card.
+        bounds: lowest and highest value that a release may hold, in the column's unit.
+        categories: names of the categories, or of the labels of a multi-label column.
+        decimals: decimals of a number in a release.
+        states: which of "missing", "-inf", "inf" the column may hold beside values; None until a private table was
+            read under the privacy rule (`hf_hybrid.data.privacy_rule`).
+        note: why a column is left out.
+    """
+
+    role: Role
+    kind: Kind | None = None
+    unit: str | None = None
+    bounds: tuple[float, float] | None = None
+    categories: list[str] | None = None
+    decimals: int | None = None
+    states: list[str] | None = None
+    note: str | None = None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether cells are numbers (kind numeric or integer)."""
+        return self.kind in ("numeric", "integer")
+
+    @property
+    def is_released(self) -> bool:
+        """Whether the column is learned and stands in a release."""
+        return self.role in ("clinical", "target")
+
+
+def names_a_person(column: str) -> bool:
+    """Whether a column is called as those that hold ids, names or files are."""
+    return bool(GROUP_NAME.fullmatch(column) or _ID_NAME.fullmatch(column))
+
+
+def _values(raw: pd.Series, spellings: set[str]) -> pd.Series:
+    """The cells that hold something."""
+    return raw[[not cells.is_missing(cell, spellings) for cell in raw]]
+
+
+def category_names(raw: pd.Series, kind: Kind, spellings: set[str]) -> list[str]:
+    """The names in a column, each in its most frequent spelling: "Male" and "male" are one category."""
+    values = _values(raw, spellings)
+    found = [label for cell in values for label in cells.to_labels(cell)] if kind == "multi-label" else values
+    counts = Counter(cells.to_category(cell) for cell in found)
+    by_lower = {}
+    for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        by_lower.setdefault(name.lower(), name)
+    return sorted(by_lower.values())
+
+
+def infer_column(name: str, raw: pd.Series, spellings: set[str], asked: dict) -> ColumnSchema:
+    """Role and kind from the column's name and cells; `asked` is what the user says of it."""
+    if GROUP_NAME.fullmatch(name):
+        return ColumnSchema("group")
+    if _ID_NAME.fullmatch(name):
+        return ColumnSchema("id", note="named like an identifier")
+    values = _values(raw, spellings)
+    if values.empty:
+        return ColumnSchema("ignore", note="all cells are missing")
+    if any(isinstance(cell, list | tuple | np.ndarray) for cell in values):
+        return ColumnSchema("clinical", "multi-label")
+    if np.mean([cells.is_date(cell) for cell in values]) > 0.5:
+        return ColumnSchema("ignore", note="dates identify a person: give the days since an event instead")
+    words = {cells.to_category(cell).lower() for cell in values}
+    for pair in map(set, cells.TRUE_FALSE_PAIRS):
+        if not words & pair or not pair <= words | {"true", "false"}:  # cells of type bool may all be the same
+            continue
+        strange = [cell for cell in values if cells.to_category(cell).lower() not in pair]
+        if len(strange) <= 0.1 * len(values) and all(cells.to_number(cell) is None for cell in strange):
+            return ColumnSchema("clinical", "boolean")
+    numbers = np.array([cells.to_number(cell) for cell in values], dtype=np.float64)  # NaN: a word
+    of_number = ~np.isnan(numbers)
+    strange = {cells.to_category(cell).lower() for cell in values[~of_number]}
+    # Up to a fifth of words, or up to half of a few words that come again and again, such as "pending".
+    if of_number.mean() >= 0.8 or (of_number.mean() >= 0.5 and len(strange) <= 5 and len(np.unique(numbers)) > 10):
+        return _infer_number(name, numbers[of_number])
+    return _infer_text(values, words, asked)
+
+
+def _infer_number(name: str, numbers: np.ndarray) -> ColumnSchema:
+    finite = numbers[np.isfinite(numbers)]
+    places = cells.decimals(numbers)
+    whole = places == 0 and finite.size == numbers.size
+    if whole and finite.size >= 50 and np.unique(finite).size == finite.size:
+        # Measurements of this range would have met several times (birthday problem), and are not that long.
+        if finite.size**2 > 10 * np.ptp(finite) or finite.min() >= 100_000:
+            return ColumnSchema("id", note="a different whole number in every record looks like an identifier")
+    unit = _UNIT.fullmatch(name)
+    return ColumnSchema("clinical", "integer" if whole else "numeric", unit[1] if unit else None, decimals=places)
+
+
+def _infer_text(values: pd.Series, words: set[str], asked: dict) -> ColumnSchema:
+    separated = [len(cells.to_labels(cell)) > 1 for cell in values]
+    labels = {label for cell in values for label in cells.to_labels(cell)}
+    if any(separated) and len(labels) <= len(words) and len(labels) <= MAX_CATEGORIES:
+        return ColumnSchema("clinical", "multi-label")
+    listed = "categories" in asked
+    if not listed and (len(words) > MAX_CATEGORIES or (len(words) > 20 and len(words) > 0.5 * len(values))):
+        long = np.median([len(str(cell).split()) for cell in values]) > 2
+        return ColumnSchema("ignore", note="free text" if long else "looks like an identifier: most cells differ")
+    if not {"kind", "categories"} & set(asked) and len(words) >= _MIN_CODES and all(map(_DIGITS.search, words)):
+        return ColumnSchema("ignore", note="looks like codes of patients: give it the role `group`, or a `kind`")
+    return ColumnSchema("clinical", "categorical")

@@ -1,0 +1,258 @@
+"""Records: images with their table rows, loaded through `datasets`, checked, split by patient and written."""
+
+import dataclasses
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.files import new_folder
+from hf_hybrid.data import cells
+from hf_hybrid.data.images import DecodedImage, UnreadableImage, decode_image, image_bytes, resize
+from hf_hybrid.data.schema import RecordSchema, load_description
+from hf_hybrid.data.sources import TemporaryFolder, listed, open_source, to_arrow
+
+logger = logging.getLogger(__name__)
+
+MAX_ROW_GROUP = (100, 64 * 2**20)  # rows, bytes of images
+
+
+@dataclasses.dataclass
+class ImageSummary:
+    """What the image files of some records are.
+
+    Args:
+        sizes: how many images have each `(width, height)`.
+        modes: how many images are stored in each mode ("L", "RGB", "I;16", "MONOCHROME1", ...).
+        burned_in: how many DICOM headers say that text is burned into the pixels.
+    """
+
+    sizes: Counter
+    modes: Counter
+    burned_in: int
+
+
+@dataclasses.dataclass
+class Records:
+    """Images and the table rows that belong to them.
+
+    Args:
+        images: raw image cells `{"bytes": ..., "path": ...}`, a column of a `datasets.Dataset` or a list.
+        frame: typed cells as `RecordSchema.read` returns them, without the image.
+        groups: code of the patient of each record, int64 `(num_records,)`.
+        schema: role and kind of every column.
+        unread: per column the words that could not be read and became missing.
+        raw: cells as given; its index is the row in the dataset that was loaded.
+        cache: keeps the folder of temporary files alive, if there is one.
+    """
+
+    images: Sequence[dict]
+    frame: pd.DataFrame
+    groups: np.ndarray
+    schema: RecordSchema
+    unread: dict[str, list[str]]
+    raw: pd.DataFrame
+    cache: TemporaryFolder | None = dataclasses.field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self.images)
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> Self:
+        """The records at `indices`, in that order; patients keep their codes."""
+        from datasets import Column
+
+        indices = np.asarray(indices, dtype=np.int64)
+        if isinstance(self.images, Column):
+            images = self.images.source.select(indices)[self.images.column_name]
+        else:
+            images = [self.images[index] for index in indices]
+        frame = self.frame.iloc[indices].reset_index(drop=True)
+        return dataclasses.replace(
+            self, images=images, frame=frame, groups=self.groups[indices], raw=self.raw.iloc[indices]
+        )
+
+    def iter_pixels(
+        self, resolution: int, channels: int = 1, fit: str = "crop", batch_size: int = 64
+    ) -> Iterator[np.ndarray]:
+        """Batches of square 8-bit images, `(batch, resolution, resolution[, 3])`, in the order of the records.
+
+        Args:
+            resolution: side in pixels.
+            channels: 1 (grey) or 3 (colour).
+            fit: "crop" (the middle of the image) or "pad" (all of it, on black).
+            batch_size: images a batch; the last one may be smaller.
+
+        Raises:
+            InputError: images cannot be read; the message names all of them.
+        """
+
+        def to_square(image: DecodedImage) -> DecodedImage:
+            return dataclasses.replace(image, pixels=resize(image.pixels, resolution, fit))
+
+        burned_in = 0
+        for batch in self._map_images(to_square, channels, batch_size):
+            burned_in += sum(image.burned_in for image in batch)
+            yield np.stack([image.pixels for image in batch])
+        if burned_in:
+            logger.warning(
+                "%d of %d DICOM headers say that text is burned into the image (BurnedInAnnotation): it may name the "
+                "patient, and a codec may learn it; mask it first",
+                burned_in,
+                len(self),
+            )
+
+    def pixel_values(
+        self, resolution: int, channels: int = 1, fit: str = "crop", by_way_of: int | None = None
+    ) -> np.ndarray:
+        """All images as one 8-bit array, `(num_records, resolution, resolution[, 3])`; see `iter_pixels`.
+
+        `by_way_of` is a resolution to bring them to first: that of other images, which else differ from equal ones.
+        """
+        batches = self.iter_pixels(by_way_of or resolution, channels, fit)
+        if by_way_of:
+            batches = (np.stack([resize(image, resolution) for image in batch]) for batch in batches)
+        return np.concatenate(list(batches))
+
+    def check_images(self) -> ImageSummary:
+        """Reads every image once.
+
+        Raises:
+            InputError: images cannot be read; the message names all of them.
+        """
+        summary = ImageSummary(Counter(), Counter(), 0)
+
+        def without_pixels(image: DecodedImage) -> DecodedImage:
+            summary.sizes[image.pixels.shape[1::-1]] += 1
+            return dataclasses.replace(image, pixels=None)
+
+        for batch in self._map_images(without_pixels, channels=1, batch_size=64):
+            summary.modes.update(image.mode for image in batch)
+            summary.burned_in += sum(image.burned_in for image in batch)
+        return summary
+
+    def _map_images(
+        self, function: Callable[[DecodedImage], DecodedImage], channels: int, batch_size: int
+    ) -> Iterator[list[DecodedImage]]:
+        """Batches of `function`'s results; after an unreadable image no more, but the rest is looked through too."""
+
+        def read(index: int) -> DecodedImage | UnreadableImage:
+            try:
+                return function(decode_image(self.images[index], channels))
+            except UnreadableImage as error:
+                return error
+
+        unreadable = []
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            for start in range(0, len(self), batch_size):
+                batch = list(pool.map(read, range(start, min(start + batch_size, len(self)))))
+                for index, result in enumerate(batch, start):
+                    if isinstance(result, UnreadableImage):
+                        path = (self.images[index] or {}).get("path")
+                        name = f" `{Path(path).name}`" if path else ""
+                        unreadable.append(f"row {self.raw.index[index]}{name}: {result}")
+                if not unreadable:
+                    yield batch
+        if unreadable:
+            raise InputError(
+                f"expected {len(self)} readable images, found {len(unreadable)} that are not ({listed(unreadable)}): "
+                "mend or remove these records"
+            )
+
+
+def load_records(
+    dataset: str | Path,
+    schema: str | Path | dict | RecordSchema | None = None,
+    split: str | None = "train",
+    targets: Sequence[str] | None = None,
+    cache_dir: str | Path | None = None,
+) -> Records:
+    """Loads images and their table.
+
+    Args:
+        dataset: an image folder (with `metadata.csv`, `.jsonl` or `.parquet` in it or in its split folders; images may
+            be DICOM), a parquet file, a folder of parquet files, a folder that `save_to_disk` wrote, or a Hub id;
+            `name:split` picks a split.
+        schema: a schema file, or what would stand in it, that overrides what is inferred; or the schema to read with.
+        split: the split to take when there are several and `dataset` names none.
+        targets: columns that the utility scores predict.
+        cache_dir: where parquet is unpacked to, made with mode 0700; by default a private temporary folder that goes
+            with the records, and for a Hub id the usual cache.
+
+    Raises:
+        InputError: there is no such dataset or split, or it is no set of records.
+    """
+    source = open_source(str(dataset), split, cache_dir)
+    raw = source.raw
+    if not isinstance(schema, RecordSchema):
+        overrides = schema if schema is None or isinstance(schema, dict) else load_description(schema)
+        schema = RecordSchema.infer(raw, source.image_column, overrides)
+    schema = schema.with_targets(targets)
+    frame, unread = schema.read(raw)
+    groups = np.arange(len(raw))
+    if schema.group_column in raw:
+        # A cell that names no patient must not join all such records into one.
+        names = [
+            ("no name", row) if cells.is_missing(cell, schema.missing_spellings) else ("name", cells.to_category(cell))
+            for row, cell in enumerate(raw[schema.group_column])
+        ]
+        groups = pd.factorize(pd.Series(names, dtype=object))[0]
+    return Records(source.images, frame, groups.astype(np.int64), schema, unread, raw, source.cache)
+
+
+def write_records(
+    records: Records, output_dir: str | Path, splits: Mapping[str, Sequence[int] | np.ndarray] | None = None
+) -> None:
+    """Writes `data/{split}-00000-of-00001.parquet`: image files as they are, cells as given; private like the source.
+
+    The folder has mode 0700 and appears when everything in it is written.
+
+    Args:
+        records: what to write.
+        output_dir: a folder that does not exist yet or is empty.
+        splits: record indices of each split; by default all records are "train".
+
+    Raises:
+        InputError: `output_dir` holds something.
+    """
+    from datasets import Features, Image
+
+    columns = {name: to_arrow(records.raw[name]) for name in records.raw}
+    types = Features.from_arrow_schema(pa.schema([(name, column.type) for name, column in columns.items()]))
+    schema = Features({records.schema.image_column: Image(), **types}).arrow_schema
+    with new_folder(output_dir, mode=0o700) as folder:
+        (folder / "data").mkdir()
+        for split, indices in (splits or {"train": range(len(records))}).items():
+            with pq.ParquetWriter(folder / "data" / f"{split}-00000-of-00001.parquet", schema) as writer:
+                for rows, images in _row_groups(records, indices):
+                    images = pa.array(images, type=schema.field(records.schema.image_column).type)
+                    writer.write_table(
+                        pa.Table.from_arrays(
+                            [images, *(column.take(rows) for column in columns.values())], schema=schema
+                        )
+                    )
+
+
+def _row_groups(records: Records, indices: Sequence[int] | np.ndarray) -> Iterator[tuple[pa.Array, list[dict]]]:
+    """Row numbers and embedded images, a bounded amount at a time."""
+    rows, images, size = [], [], 0
+    for index in indices:
+        cell = records.images[int(index)]
+        data = image_bytes(cell)
+        rows.append(int(index))
+        images.append({"bytes": data, "path": Path(cell["path"]).name if cell["path"] else None})
+        size += len(data)
+        if len(rows) >= MAX_ROW_GROUP[0] or size >= MAX_ROW_GROUP[1]:
+            yield pa.array(rows), images
+            rows, images, size = [], [], 0
+    if rows:
+        yield pa.array(rows), images

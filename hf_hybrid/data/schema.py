@@ -1,0 +1,310 @@
+"""RecordSchema: role and kind of every column, to and from `datasets.Features` and YAML or JSON."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Self, get_args
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.files import write_json
+from hf_hybrid.data import cells
+from hf_hybrid.data.columns import (
+    GROUP_NAME,
+    MIN_PATIENTS,
+    OTHER,
+    ColumnSchema,
+    Kind,
+    Role,
+    category_names,
+    infer_column,
+)
+
+
+@dataclass
+class RecordSchema:
+    """Role and kind of every column of a set of records.
+
+    Args:
+        columns: one entry a column, in the order of the table.
+        min_patients: a category or state held by fewer patients than this never leaves the private table.
+        missing_values: further spellings of missing, beside the usual ones.
+    """
+
+    columns: dict[str, ColumnSchema]
+    min_patients: int = MIN_PATIENTS
+    missing_values: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a privacy rule that would be none."""
+        if not isinstance(self.min_patients, int) or self.min_patients < MIN_PATIENTS:
+            raise InputError(
+                f"expected `min_patients` as a whole number from {MIN_PATIENTS}, found {self.min_patients!r}"
+            )
+
+    @property
+    def image_column(self) -> str:
+        """Name of the image column."""
+        return next(name for name, column in self.columns.items() if column.role == "image")
+
+    @property
+    def group_column(self) -> str | None:
+        """Name of the column that tells patients apart, None when every record is its own patient."""
+        return next((name for name, column in self.columns.items() if column.role == "group"), None)
+
+    @property
+    def table(self) -> dict[str, ColumnSchema]:
+        """The columns that are learned and released, the image left out."""
+        return {name: column for name, column in self.columns.items() if column.is_released}
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of the columns that the utility scores predict."""
+        return [name for name, column in self.columns.items() if column.role == "target"]
+
+    @property
+    def missing_spellings(self) -> set[str]:
+        """`missing_values` as `cells.is_missing` compares them."""
+        return {str(spelling).strip().lower() for spelling in self.missing_values}
+
+    # --- reading cells ---------------------------------------------------------------------------------------------
+
+    def read(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+        """Reads raw cells as this schema says.
+
+        Args:
+            frame: raw cells, one row a record; must hold every clinical and target column.
+
+        Returns:
+            The typed table (numbers: float64 with NaN and ±inf; categories: str or None; booleans: True, False or
+            None; multi-label: sorted lists or None), and per column the words that could not be read and became
+            missing.
+
+        Raises:
+            InputError: a column of the schema is not in `frame`.
+        """
+        absent = [name for name in self.table if name not in frame]
+        if absent:
+            raise InputError(
+                f"expected the columns {list(self.table)}, found none named {absent}: "
+                "give the table that the schema describes, or a schema for this table"
+            )
+        spellings = self.missing_spellings
+        typed, unread = {}, {}
+        for name, column in self.table.items():
+            typed[name], words = _read_column(frame[name], column, spellings)
+            if words:
+                unread[name] = words
+        return pd.DataFrame(typed, index=frame.index), unread
+
+    def to_features(self, with_image: bool = True):
+        """The `datasets.Features` of a release: `Image`, `ClassLabel`, `Value`, `List(ClassLabel)`."""
+        from datasets import ClassLabel, Features, Image, List, Value
+
+        types = {"numeric": Value("float64"), "integer": Value("int64"), "boolean": Value("bool")}
+        features = {self.image_column: Image()} if with_image else {}
+        for name, column in self.table.items():
+            if column.kind == "categorical":
+                features[name] = ClassLabel(names=column.categories)
+            elif column.kind == "multi-label":
+                features[name] = List(ClassLabel(names=column.categories))
+            else:
+                features[name] = types[column.kind]
+        return Features(features)
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict:
+        """JSON-able form; entries that are not set are left out."""
+        columns = {
+            name: {key: value for key, value in asdict(column).items() if value is not None}
+            for name, column in self.columns.items()
+        }
+        return {"columns": columns, "min_patients": self.min_patients, "missing_values": self.missing_values}
+
+    @classmethod
+    def from_dict(cls, description: dict) -> Self:
+        """The schema that `to_dict` described.
+
+        Raises:
+            InputError: an entry is unknown or has a value that does not fit.
+        """
+        _check_keys(description, [entry.name for entry in fields(cls)], "a schema")
+        columns = {name: _column(name, entry) for name, entry in description.get("columns", {}).items()}
+        return cls(**{**description, "columns": columns})
+
+    def save(self, path: str | Path) -> None:
+        """Writes JSON, the form that pipelines and releases carry."""
+        write_json(Path(path), self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads JSON or YAML."""
+        return cls.from_dict(load_description(path))
+
+    @classmethod
+    def infer(cls, frame: pd.DataFrame, image_column: str, overrides: dict | None = None) -> Self:
+        """Infers role and kind of every column from raw cells.
+
+        Args:
+            frame: raw cells, one row a record, without the image.
+            image_column: name of the image column.
+            overrides: a description as in a schema file; what it says of a column wins over what is inferred.
+
+        Raises:
+            InputError: two columns have one name, or the overrides name a column that does not exist or ask for one
+                that cannot be released.
+        """
+        overrides = overrides or {}
+        if not frame.columns.is_unique:
+            twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+            raise InputError(f"expected different column names, found {twice} more than once: rename them")
+        _check_keys(overrides, [entry.name for entry in fields(cls)], "a schema")
+        asked = overrides.get("columns") or {}
+        unknown = [name for name in asked if name not in frame and name != image_column]
+        if unknown:
+            raise InputError(
+                f"expected columns among {[image_column, *frame]}, found {unknown} in the schema: rename them"
+            )
+        for name, entry in asked.items():
+            check_entry(name, entry)
+        schema = cls({image_column: ColumnSchema("image")}, **{k: v for k, v in overrides.items() if k != "columns"})
+        spellings = schema.missing_spellings
+        roles = {name: (asked.get(name) or {}).get("role") for name in frame}
+        group = next((name for name in frame if roles[name] == "group"), None)
+        group = group or next((name for name in frame if not roles[name] and GROUP_NAME.fullmatch(name)), None)
+        for name in frame:
+            entry = dict(asked.get(name) or {})
+            # A patient's number is an identifier also where it stands in several records.
+            once = ~frame[[group or name, name]].astype(str).duplicated() if group else slice(None)
+            inferred = infer_column(name, frame[name][once], spellings, entry)
+            if inferred.role == "group" and roles.get(group) == "group" and name != group:
+                inferred = ColumnSchema("id", note=f"`{group}` tells patients apart")
+            column = _column(name, {**{k: v for k, v in asdict(inferred).items() if v is not None}, **entry})
+            if (
+                column.is_released
+                and inferred.role == "ignore"
+                and (column.kind is None or "all cells" in inferred.note)
+            ):
+                raise InputError(f"expected a column that can be released, found `{name}`: {inferred.note}")
+            if column.is_released and column.kind is None:
+                raise InputError(f"expected a `kind` for `{name}` among {list(get_args(Kind))}, found none: add it")
+            if column.kind in ("categorical", "multi-label") and column.is_released and column.categories is None:
+                column.categories = category_names(frame[name], column.kind, spellings)
+            if column.role == "image":
+                raise InputError(f"expected one image column, `{image_column}`, found `{name}` with that role too")
+            schema.columns[name] = column
+        if len([column for column in schema.columns.values() if column.role == "group"]) > 1:
+            groups = [name for name, column in schema.columns.items() if column.role == "group"]
+            raise InputError(f"expected one group column, found {groups}: give all but one the role `id`")
+        return schema
+
+    def with_targets(self, targets: Sequence[str] | None) -> Self:
+        """The same schema with `targets` as the columns that utility predicts (None: as they are).
+
+        Raises:
+            InputError: a target is not a column of the table.
+        """
+        if targets is None:
+            return self
+        unknown = [name for name in targets if name not in self.table]
+        if unknown:
+            raise InputError(f"expected `targets` among {list(self.table)}, found {unknown}: name released columns")
+        description = self.to_dict()
+        for name in self.table:
+            description["columns"][name]["role"] = "target" if name in targets else "clinical"
+        return type(self).from_dict(description)
+
+
+def load_description(path: str | Path | dict) -> dict:
+    """The mapping in a YAML or JSON file; a mapping is given back as it is.
+
+    Raises:
+        InputError: no such file, or no mapping in it.
+    """
+    if isinstance(path, dict):
+        return path
+    try:
+        description = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"expected a readable YAML or JSON file, found {path}: {type(error).__name__}") from None
+    if not isinstance(description, dict):
+        raise InputError(f"expected a mapping such as `columns: ...`, found {type(description).__name__} in {path}")
+    return description
+
+
+def _check_keys(description: dict, known: list[str], where: str) -> None:
+    unknown = [key for key in description if key not in known]
+    if unknown:
+        raise InputError(f"expected the keys {known} in {where}, found {unknown}: correct the spelling")
+
+
+def check_entry(name: str, entry: dict | None) -> None:
+    """Checks what a schema file says of a column.
+
+    Raises:
+        InputError: no mapping, or one with unknown keys.
+    """
+    if entry is not None and not isinstance(entry, dict):
+        raise InputError(f"expected a mapping such as `kind: numeric` for column `{name}`, found {entry!r}")
+    _check_keys(entry or {}, [one.name for one in fields(ColumnSchema)], f"column `{name}`")
+
+
+def _column(name: str, entry: dict) -> ColumnSchema:
+    check_entry(name, entry)
+    column = ColumnSchema(**{"role": "clinical", **entry})
+    for key, value, choices in (("role", column.role, get_args(Role)), ("kind", column.kind, (None, *get_args(Kind)))):
+        if value not in choices:
+            raise InputError(f"expected `{key}` of column `{name}` among {list(choices)}, found {value!r}")
+    if column.bounds is not None:
+        try:
+            low, high = column.bounds = tuple(float(bound) for bound in column.bounds)
+            is_range = low <= high
+        except (TypeError, ValueError):
+            is_range = False
+        if not is_range:
+            raise InputError(f"expected `bounds` of column `{name}` as [low, high], found {entry['bounds']!r}")
+    if column.categories is not None:
+        if truths := [category for category in column.categories if isinstance(category, bool)]:
+            raise InputError(f"expected text in `categories` of column `{name}`, found {truths[0]}: quote it")
+        column.categories = [cells.to_category(category) for category in column.categories]
+        if len(set(column.categories)) < len(column.categories):
+            raise InputError(f"expected different `categories` in column `{name}`, found one twice: remove it")
+    return column
+
+
+def _read_column(raw: pd.Series, column: ColumnSchema, spellings: set[str]) -> tuple[list | np.ndarray, list[str]]:
+    """The typed cells of one column, and the words in it that could not be read."""
+    names = {name.lower(): name for name in column.categories or ()}
+    typed, words = [], {}
+    for cell in raw:
+        is_listed = isinstance(cell, str) and cell.strip().lower() in names
+        if not is_listed and cells.is_missing(cell, spellings):
+            typed.append(None)
+            continue
+        value = _READERS[column.kind](cell)
+        if column.kind == "categorical":
+            value = names.get(value.lower(), names.get(OTHER))
+        elif column.kind == "multi-label":
+            labels = {names.get(label.lower(), names.get(OTHER)) for label in value}
+            value = sorted(labels - {None})
+            if None in labels and not value:
+                value = None
+        if value is None:
+            words[str(cell)] = None
+        typed.append(value)
+    if column.is_number:
+        return np.array([np.nan if value is None else value for value in typed], dtype=np.float64), list(words)
+    return pd.Series(typed, index=raw.index, dtype=object), list(words)
+
+
+_READERS = {
+    "numeric": cells.to_number,
+    "integer": cells.to_number,
+    "boolean": cells.to_boolean,
+    "categorical": cells.to_category,
+    "multi-label": cells.to_labels,
+}

@@ -1,0 +1,72 @@
+"""What every part of a report compares: a release, the records that it was learned from, and those of others."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.evaluation.options import EvaluationOptions
+
+_BATCH = 256  # images
+
+
+@dataclass
+class EvaluationSet:
+    """Records as the scores need them.
+
+    Args:
+        pixels: uint8 `(n, 32, 32)`.
+        frame: typed cells as `RecordSchema.read` returns them.
+        groups: the patient of each record, int `(n,)`.
+        read_images: takes positions of records, gives batches of their images as large as the release's, uint8
+            `(batch, side, side)`; None where `pixels` are all there is.
+    """
+
+    pixels: np.ndarray
+    frame: pd.DataFrame
+    groups: np.ndarray
+    read_images: Callable[[np.ndarray], Iterator[np.ndarray]] | None = None
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self.groups)
+
+    @property
+    def num_patients(self) -> int:
+        """Number of patients."""
+        return len(np.unique(self.groups))
+
+    def take(self, rows: np.ndarray) -> "EvaluationSet":
+        """The records at `rows`."""
+        read = self.read_images and (lambda places: self.read_images(rows[places]))
+        return EvaluationSet(self.pixels[rows], self.frame.iloc[rows].reset_index(drop=True), self.groups[rows], read)
+
+    def iter_images(self) -> Iterator[np.ndarray]:
+        """Batches of all images, as large as the release's."""
+        if self.read_images:
+            yield from self.read_images(np.arange(len(self)))
+        else:
+            yield from np.array_split(self.pixels, -(-len(self) // _BATCH))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A release beside real records.
+
+    Args:
+        synthetic: the release.
+        train: real records that it was learned from.
+        test: real records of other patients.
+        schema: of the release.
+        options: how to score.
+        tell: takes a word on what is being done.
+    """
+
+    synthetic: EvaluationSet
+    train: EvaluationSet
+    test: EvaluationSet
+    schema: RecordSchema
+    options: EvaluationOptions
+    tell: Callable[[str], None] = lambda _: None

@@ -1,0 +1,68 @@
+"""How a release is scored; apart from `evaluation`, so that commands know these options without its imports."""
+
+from dataclasses import dataclass, field
+
+from hf_hybrid.core.errors import InputError, check_at_least
+from hf_hybrid.core.verdicts import LIMITS, PARTS
+
+
+@dataclass(kw_only=True)
+class PrivacyLimits:
+    """Which risks a release may bear; each is what an attack does better on patients learned from than on others.
+
+    Args:
+        copies: share of the patients learned from who are copied beyond the share of unseen ones. Any surely above 0
+            fails; to pass it must surely lie below this: one in twenty, the share that the threshold of a near copy
+            lets through by itself.
+        membership: AUC of a membership attack above that on a Gaussian copula of the same patients. At 0.1 an
+            attacker who sees one patient learned from and one who was not names the right one 10 times in 100 more
+            often than from that.
+        attribute_inference: 0.09, as for the two below: the risk of re-identification up to which the European
+            Medicines Agency (policy 0070) and Health Canada publish patient data.
+        singling_out: see `attribute_inference`.
+        linkability: see `attribute_inference`.
+
+    With a limit above its default a release passes, and is yet pushed as one whose privacy is not settled.
+    """
+
+    copies: float = LIMITS["copies"]
+    membership: float = LIMITS["membership"]
+    attribute_inference: float = LIMITS["attribute inference"]
+    singling_out: float = LIMITS["singling out"]
+    linkability: float = LIMITS["linkability"]
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        for name, limit in vars(self).items():
+            if not 0 < limit < 1:
+                raise InputError(f"expected the privacy limit `{name}` above 0 and below 1, found {limit}")
+
+
+@dataclass(kw_only=True)
+class EvaluationOptions:
+    """How a release is scored.
+
+    Args:
+        seeds: repetitions that every score is the mean of (choice of synthetic records, components, network).
+        bootstraps: patient bootstrap replicates behind every interval.
+        image_model: "linear" (principal components of 32 px images) or "cnn" (a small convolutional network).
+        extractor: of the image features that fidelity is measured in: "random" (a random convolutional network, no
+            download), or a model of the Hub that `transformers` loads, such as a chest radiograph encoder.
+        parts: what to measure; a release without privacy cannot be pushed.
+        privacy: which risks the release may bear.
+    """
+
+    seeds: int = 3
+    bootstraps: int = 500
+    image_model: str = "linear"
+    extractor: str = "random"
+    parts: list[str] = field(default_factory=lambda: list(PARTS))
+    privacy: PrivacyLimits = field(default_factory=PrivacyLimits)
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        if not set(self.parts) <= set(PARTS):
+            raise InputError(f"expected `parts` among {list(PARTS)}, found {self.parts}")
+        if self.image_model not in ("linear", "cnn"):
+            raise InputError(f"expected `image_model` linear or cnn, found {self.image_model!r}")
+        check_at_least(self, 1, "seeds", "bootstraps")

@@ -1,0 +1,200 @@
+"""The three sets of records of an evaluation, loaded and checked: they fit together, and nobody is in two of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.provenance import read_provenance
+from hf_hybrid.data.cells import is_missing, to_category
+from hf_hybrid.data.columns import names_a_person
+from hf_hybrid.data.records import Records, load_records
+from hf_hybrid.data.schema import RecordSchema, check_entry, load_description
+from hf_hybrid.evaluation.comparison import EvaluationSet
+from hf_hybrid.metrics import predictors
+
+_SPLITS = ("train", "train", "test")  # unless another is named
+_ADVICE = "divide the records with `hf-hybrid split` first"
+
+
+@dataclass
+class ComparedRecords:
+    """Release, records learned from and records of others.
+
+    Args:
+        records: of the three, in that order.
+        sets: the same as scores need them.
+        schema: that all were read with.
+        codec: what the release says of the codec that it was made with.
+    """
+
+    records: list[Records]
+    sets: list[EvaluationSet]
+    schema: RecordSchema
+    codec: dict
+
+    @property
+    def private_strings(self) -> set[str]:
+        """Names of files, ids, patients, and texts that few patients have: they tell who it is."""
+        return set().union(*map(private_strings, self.records[1:]))
+
+
+def load_compared(
+    release: str | Path,
+    train: str | Path,
+    test: str | Path,
+    schema: str | Path | None = None,
+    targets: list[str] | None = None,
+) -> ComparedRecords:
+    """Loads a release beside real records.
+
+    Args:
+        release: see `evaluation.evaluate_release`, as the others.
+        train: likewise.
+        test: likewise.
+        schema: likewise.
+        targets: likewise.
+
+    Raises:
+        InputError: a dataset cannot be read, train is not what the release was learned from, or train and test share
+            patients or images.
+    """
+    schema = _read_schema(release, schema).with_targets(targets)
+    provenance = read_provenance(release)
+    codec = provenance["codec"]["config"]
+    resize_mode = codec.get("resize_mode", "crop")  # as the codec saw them
+    every = [
+        load_records(one, schema=schema, split=split)
+        for one, split in zip((release, train, test), _SPLITS, strict=True)
+    ]
+    sets = [
+        EvaluationSet(
+            one.pixel_values(predictors.RESOLUTION, fit=resize_mode, by_way_of=codec["resolution"]),
+            one.frame,
+            one.groups,
+            lambda rows, one=one: one.select(rows).iter_pixels(codec["resolution"], fit=resize_mode),
+        )
+        for one in every
+    ]
+    check_apart(every[1:], [one.pixels for one in sets[1:]])
+    check_learned_from(every[1], provenance["sampler"]["training"])
+    check_encoded_from(every[1], provenance["codec"])
+    return ComparedRecords(every, sets, schema, provenance["codec"])
+
+
+def check_apart(sides: list[Records], pixels: Sequence[np.ndarray] = ()) -> None:
+    """Checks that patients are known, and that neither a patient nor an image is in both.
+
+    Args:
+        sides: train and test.
+        pixels: their images, `(n, side, side)` each; not compared if not given.
+
+    Raises:
+        InputError: they are not, or some are.
+    """
+    patients = []
+    for records, split in zip(sides, ("train", "test"), strict=True):
+        name = records.schema.group_column
+        cells = records.raw[name] if name in records.raw else ()
+        patients.append(
+            {to_category(cell) for cell in cells if not is_missing(cell, records.schema.missing_spellings)}
+        )
+        if name and not patients[-1]:
+            raise InputError(
+                f"expected the patients of {split} in a column `{name}`, found none: without it images "
+                "of one patient would count as several"
+            )
+    if shared := patients[0] & patients[1]:
+        found = f"{len(shared)} of {len(patients[1])} in both"
+        raise InputError(f"expected other patients in `test` than in `train`, found {found}: {_ADVICE}")
+    if not len(pixels):
+        return
+    # A blank image is nobody's.
+    images = [{image.tobytes() for image in one if image.min() < image.max()} for one in pixels]
+    if shared := images[0] & images[1]:
+        found = f"{len(shared)} of {len(images[1])} in both"
+        raise InputError(f"expected other images in `test` than in `train`, found {found}: {_ADVICE}")
+
+
+def check_learned_from(train: Records, training: dict) -> None:
+    """Checks that there are as many records and patients as a sampler's training names.
+
+    Raises:
+        InputError: there are not.
+    """
+    found = {"num_records": len(train), "num_patients": len(np.unique(train.groups))}
+    expected = {name: training[name] for name in found}
+    if found != expected:
+        raise InputError(
+            f"expected in `train` the records that the release was learned from, {expected}, found {found}: name those"
+        )
+
+
+def check_encoded_from(train: Records, codec: dict) -> None:
+    """Checks that a codec of private images has seen as many as there are records, so that others are unseen by it.
+
+    Raises:
+        InputError: it has not.
+    """
+    learned = codec["training"].get("num_images") if codec["config"].get("private_images") else None
+    if learned not in (None, len(train)):
+        found = f"{learned:,}, found {len(train):,}"
+        raise InputError(f"expected in `train` the images that the codec learned from, {found}: name those")
+
+
+def _read_schema(release: str | Path, changes: str | Path | None) -> RecordSchema:
+    """The schema of the release, with changes to what is not released."""
+    released = RecordSchema.load(Path(release) / "schema.json")
+    description = released.to_dict()
+    for name, entry in (load_description(changes).get("columns") or {} if changes else {}).items():
+        check_entry(name, entry)
+        description["columns"][name] = {**description["columns"].get(name, {}), **(entry or {})}
+    schema = RecordSchema.from_dict(description)
+    changed = [name for name in {**released.table, **schema.table} if _kept(released, name) != _kept(schema, name)]
+    if changed:
+        raise InputError(
+            f"expected `schema` to leave released columns as they are, found other kinds, bounds or categories of "
+            f"{changed}: change only how private records are read, or generate the release again"
+        )
+    return schema
+
+
+def _kept(schema: RecordSchema, name: str) -> tuple | None:
+    column = schema.table.get(name)
+    return column and (column.kind, column.bounds, column.categories, column.decimals, column.states)
+
+
+def private_strings(records: Records) -> set[str]:
+    """Names of files, ids, patients, and texts that few patients have: they tell who it is."""
+    schema, found = records.schema, set()
+    for name in records.raw:
+        column = schema.table.get(name)
+        if column and column.is_number:
+            continue
+        is_id = name not in schema.table and names_a_person(name)
+        held = pd.Series(records.groups).groupby(records.raw[name].map(str).to_numpy()).nunique()
+        # A plain word of few patients ("normal") stands in any report; what tells a person has a name or a number.
+        found |= {
+            text
+            for text, patients in held.items()
+            if is_id or (patients < schema.min_patients and not (text.isalpha() and text.islower()))
+        }
+    paths = [Path(cell["path"]) if cell and cell.get("path") else None for cell in records.images]
+    for part in ("name", "stem"):
+        names = pd.Series([getattr(path, part, "") for path in paths])
+        held = pd.Series(records.groups).groupby(names.to_numpy()).nunique()
+        found |= {text for text, patients in held.items() if patients < schema.min_patients}
+    public = {name for column in schema.table.values() for name in column.categories or ()} | set(schema.columns)
+    return {text for text in found - public if not _is_common_number(text)}
+
+
+def _is_common_number(text: str) -> bool:
+    """A number stands somewhere by chance, unless it is a long whole one."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return not (text.isdigit() and len(text) >= 7)

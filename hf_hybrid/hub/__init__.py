@@ -1,0 +1,4 @@
+"""To and from the Hugging Face Hub: the gate, the audit of files, the one safe upload, downloads.
+
+Floor 1: imports `core`. Offers `gate.check`, `audit.find_leaks`, `upload.push` and `download.local_folder`.
+"""

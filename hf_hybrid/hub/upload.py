@@ -1,0 +1,318 @@
+"""The one safe upload: listed files only, private first, retried, verified, and public only at the very end.
+
+What `push` promises:
+- Nothing is sent before the gate has passed (`gate.py`), and nothing that is not on the list of names of its kind.
+- A new repository is private. One that exists must be private too and hold nothing but an earlier push. It stays
+  private until every checksum agrees and (for a release) every record that loads back is the one in the folder.
+- A public repository is written to only by a public push, in one commit, and only after a private twin beside it
+  (`<name>-twin`, which stays) has been filled and verified in the same way. Pushing again what it already holds only
+  verifies it.
+- A push that broke off is continued by pushing again: files that have arrived are not sent twice.
+"""
+
+import contextlib
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx2
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_session, get_token
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import validate_repo_id
+
+from hf_hybrid.core import provenance
+from hf_hybrid.core.errors import InputError, PushFailed
+from hf_hybrid.hub import gate
+
+RETRY_PAUSES = (2.0, 10.0, 30.0)  # seconds between attempts, beside the retries within the client
+SILENCE_LIMIT = 600.0  # seconds without a byte; the client itself would wait for ever
+BATCH_RECORDS = 64
+_TWIN = "-twin"
+_OF_THE_HUB = ".gitattributes"  # in every repository from its first commit on
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """What a push did.
+
+    Args:
+        kind: `codec`, `pipeline` or `release`.
+        repo_id: name of the repository.
+        repo_type: `model` or `dataset`.
+        url: its page.
+        files: what the repository holds of the folder (after a dry run: would hold).
+        left_out: files of the folder that are not on the list of names, and were not sent.
+        public: whether everyone can see the repository.
+        uploaded: False after a dry run.
+    """
+
+    kind: str
+    repo_id: str
+    repo_type: str
+    url: str
+    files: list[str]
+    left_out: list[str]
+    public: bool
+    uploaded: bool
+
+
+def push(
+    folder: str | Path,
+    repo_id: str,
+    public: bool = False,
+    gated: bool | None = None,
+    dry_run: bool = False,
+    token: str | None = None,
+    license: str | None = None,
+    accept_risk: str | None = None,
+) -> PushResult:
+    """Uploads a codec, a pipeline or a release, recognised by its files.
+
+    Args:
+        folder: what to upload.
+        repo_id: `namespace/name`.
+        public: make the repository public once all is verified.
+        gated: readers ask for access, and the owner grants it by hand (`gated="manual"`); to be decided for what is
+            public.
+        dry_run: the gate only; needs neither token nor network.
+        token: of the Hub; the one of the environment or of `hf auth login` by default.
+        license: for a dry run, see `gate.check`; before any other `publisher.state` writes it into the card.
+        accept_risk: likewise.
+
+    Raises:
+        InputError: the folder, the name, the token or the state of the repository is not fit for a push, or it is to
+            be public and `gated` was not decided.
+        PushRefused: the gate says no; there is no override.
+        PushFailed: the Hub did not answer as it should, or does not hold what was sent.
+    """
+    try:
+        validate_repo_id(repo_id)
+        is_full = "/" in repo_id
+    except HFValidationError:
+        is_full = False
+    if not is_full:
+        raise InputError(f"expected `repo_id` as namespace/name, found {repo_id!r}: give both")
+    if public and gated is None:
+        raise InputError(
+            "expected `--gated true` (readers ask, you decide) or `--gated false` (everyone at once) beside "
+            "`--public`, found neither: what was once downloaded cannot be called back"
+        )
+    parcel = gate.check(folder, public, *((license, accept_risk) if dry_run else ()))
+    api = HfApi(token=token)
+    upload = _Upload(api, parcel, {"repo_id": repo_id, "repo_type": parcel.kind.repo_type})
+    if not dry_run:
+        if constants.is_offline_mode():
+            raise InputError("expected a connection to the Hub, found `HF_HUB_OFFLINE` set: unset it")
+        if not (token or get_token()):
+            raise InputError("expected a token of the Hub, found none: run `hf auth login` or set `HF_TOKEN`")
+        with _one_line_errors(repo_id):
+            was_private = upload.open(public)
+            if was_private:
+                upload.send()
+            else:
+                seen = _retried(api.repo_info, **upload.repo).sha
+                if not upload.is_there():
+                    twin = replace(upload, repo={**upload.repo, "repo_id": f"{repo_id}{_TWIN}"})
+                    twin.open(public=False)
+                    twin.send()
+                    twin.verify()
+                    upload.update(seen, gated)
+            revision = upload.verify()
+            upload.settle(revision, public, was_private, gated)
+    return PushResult(
+        kind=parcel.kind.name,
+        **upload.repo,
+        url=f"{api.endpoint}/{'datasets/' if parcel.kind.repo_type == 'dataset' else ''}{repo_id}",
+        files=parcel.files,
+        left_out=parcel.left_out,
+        public=public and not dry_run,
+        uploaded=not dry_run,
+    )
+
+
+@dataclass(frozen=True)
+class _Upload:
+    """One parcel on its way to one repository; `repo` holds the arguments `repo_id` and `repo_type`."""
+
+    api: HfApi
+    parcel: gate.Parcel
+    repo: dict
+
+    def open(self, public: bool) -> bool:
+        """Makes a private repository or checks the one there; False if it is public and may be."""
+        repo_id, kind = self.repo["repo_id"], self.parcel.kind
+        try:
+            info = _retried(self.api.repo_info, **self.repo)
+        except RepositoryNotFoundError:
+            _retried(self.api.create_repo, **self.repo, private=True, exist_ok=True)
+            info = _retried(self.api.repo_info, **self.repo)
+        names = {sibling.rfilename for sibling in info.siblings} - {_OF_THE_HUB}
+        if info.private is not True and not public:
+            raise InputError(
+                f"expected `{repo_id}` to be private or not there yet, found it public: add `--public` to update it, "
+                "or choose another `repo_id`"
+            )
+        foreign = sorted(name for name in names if not kind.allowed.fullmatch(name))
+        if foreign or (names and provenance.FILE_NAME not in names):
+            raise InputError(
+                f"expected `{repo_id}` to be empty or to hold an earlier {kind.name}, found "
+                f"{', '.join(foreign) or f'files but no {provenance.FILE_NAME}'}: choose another `repo_id`"
+            )
+        if info.private is not True and not names:
+            raise InputError(
+                f"expected `{repo_id}` to be private or to hold an earlier {kind.name}, found it public and empty: "
+                "choose another `repo_id`, or make it private on its settings page"
+            )
+        return info.private is True
+
+    def is_there(self) -> bool:
+        """Whether the Hub holds the files of the folder and no others, byte for byte."""
+        found = _retried(self.api.verify_repo_checksums, **self.repo, local_dir=self.parcel.folder)
+        names = set(_retried(self.api.list_repo_files, **self.repo)) - {_OF_THE_HUB}
+        return names == set(self.parcel.files) and not found.mismatches
+
+    def update(self, seen: str, gated: bool) -> None:
+        """Replaces what is public at `seen` in one commit: readers see the earlier release or this one."""
+        if gated:  # before there is something new to read
+            _retried(self.api.update_repo_settings, **self.repo, gated="manual")
+        try:
+            _retried(self._commit, message="Update", names=self.parcel.files, parent=seen)
+        except HfHubHTTPError as error:
+            # Somebody else's push came between, unless this one's own answer was lost.
+            if _status(error) != 412 or not self.is_there():
+                raise
+
+    def send(self) -> None:
+        """Data or weights first, then what describes them, the card last of all."""
+        # Provenance comes with the data: it is how the next push knows the repository for one of ours.
+        first = [n for n in self.parcel.files if n.endswith((".parquet", ".safetensors")) or n == provenance.FILE_NAME]
+        then = [name for name in self.parcel.files if name not in first]
+        _retried(self._commit, message="Add data", names=first)
+        _retried(self._commit, message="Add card", names=sorted(then, key=lambda name: name == "README.md"))
+
+    def _commit(self, message: str, names: list[str], parent: str | None = None) -> None:
+        # The client writes into the operations: an attempt after a failed one needs new ones.
+        operations = [CommitOperationAdd(name, self.parcel.folder / name) for name in names]
+        for name in self.api.list_repo_files(**self.repo):
+            if self.parcel.kind.allowed.fullmatch(name) and name not in self.parcel.files:
+                operations.append(CommitOperationDelete(name))  # of an earlier push, such as its last shards
+        self.api.create_commit(**self.repo, operations=operations, commit_message=message, parent_commit=parent)
+
+    def verify(self) -> str:
+        """Checks that the Hub holds the folder's files, byte for byte, and returns the revision that does."""
+        revision = _retried(self.api.repo_info, **self.repo).sha
+        found = _retried(self.api.verify_repo_checksums, **self.repo, revision=revision, local_dir=self.parcel.folder)
+        wrong = {mismatch["path"] for mismatch in found.mismatches}
+        wrong |= set(found.extra_paths) & set(self.parcel.files)
+        wrong |= set(found.missing_paths) - {_OF_THE_HUB}
+        if wrong:
+            self._fail(f"does not hold the files of {self.parcel.folder}: {', '.join(sorted(wrong))} differ")
+        if self.parcel.kind is gate.RELEASE:
+            self._compare_records(revision)
+        return revision
+
+    def _compare_records(self, revision: str) -> None:
+        """Streams the release from the Hub and from the folder side by side; memory does not grow with its size."""
+        from datasets import load_dataset
+
+        with tempfile.TemporaryDirectory() as cache:  # made with mode 0700
+            options = {"split": "train", "streaming": True, "cache_dir": cache}
+            try:
+                here = load_dataset(str(self.parcel.folder), **options)
+                there = load_dataset(self.repo["repo_id"], revision=revision, token=self.api.token, **options)
+                same = here.features == there.features
+                num_records = 0
+                batches = [data.with_format("arrow").iter(BATCH_RECORDS) for data in (here, there)]
+                for one, other in itertools.zip_longest(*batches):
+                    same = same and one is not None and other is not None and one.equals(other)
+                    num_records += len(one or ())
+                same = same and num_records == here.info.splits["train"].num_examples
+            except Exception as error:  # whatever a damaged file makes a reader raise
+                self._fail(f"could not be loaded back ({type(error).__name__})")
+        if not same:
+            self._fail(f"loads other records than {self.parcel.folder} and its card describe")
+
+    def settle(self, revision: str, public: bool, was_private: bool, gated: bool) -> None:
+        """Sets gate and visibility in one request, if `revision` still is all that the repository holds."""
+        settings = {"gated": "manual"} if gated else {}
+        if public and was_private:
+            if _retried(self.api.repo_info, **self.repo).sha != revision:
+                self._fail("was changed by somebody else during the push")
+            self._check_history(revision)
+            settings["private"] = False
+        if settings:
+            _retried(self.api.update_repo_settings, **self.repo, **settings)
+        if _retried(self.api.repo_info, **self.repo).private is public:
+            self._fail("does not have the visibility that was asked for, see its settings page")
+
+    def _check_history(self, revision: str) -> None:
+        """A public repository shows its history too: it may hold nothing but the files of `revision`."""
+        refs = _retried(self.api.list_repo_refs, **self.repo, include_pull_requests=True)
+        heads = {ref.target_commit for ref in (*refs.branches, *refs.tags, *(refs.pull_requests or ()))}
+        histories = [_retried(self.api.list_repo_commits, **self.repo, revision=head) for head in heads]
+        published = self._files_at(revision)
+        commits = {commit.commit_id for history in histories for commit in history}
+        earlier = sorted({path for commit in commits for path, _ in self._files_at(commit) - published})
+        if earlier:
+            raise InputError(
+                f"expected a history of `{self.repo['repo_id']}` with this {self.parcel.kind.name} only, found other "
+                f"versions of {', '.join(earlier)} that would become public: delete the repository and push again"
+            )
+
+    def _files_at(self, revision: str) -> set[tuple[str, str]]:
+        tree = _retried(lambda: list(self.api.list_repo_tree(**self.repo, revision=revision, recursive=True)))
+        return {(file.path, file.blob_id) for file in tree if isinstance(file, RepoFile) and file.path != _OF_THE_HUB}
+
+    def _fail(self, what: str) -> None:
+        raise PushFailed(f"`{self.repo['repo_id']}` {what}: this push did not make it public; push again")
+
+
+def _retried(call: Callable, **arguments: object) -> object:
+    """Calls the Hub, again after faults that pass; every call here can be repeated without doing anything twice."""
+    for pause in (*RETRY_PAUSES, None):
+        session = get_session()
+        before, session.timeout = session.timeout, SILENCE_LIMIT
+        try:
+            return call(**arguments)
+        except (httpx2.TransportError, ConnectionError, HfHubHTTPError, RuntimeError) as error:
+            status = _status(error)
+            if pause is None or not (status is None or status in (408, 409, 412, 429) or status >= 500):
+                raise
+        finally:
+            session.timeout = before
+        time.sleep(pause)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The Hub's answer behind an error; that of a failed upload is the cause of another error."""
+    while error is not None:
+        if isinstance(error, HfHubHTTPError):
+            return error.response.status_code
+        error = error.__cause__
+    return None
+
+
+@contextlib.contextmanager
+def _one_line_errors(repo_id: str) -> Iterator[None]:
+    """Turns what the clients raise into one line; their own messages may hold addresses and headers."""
+    try:
+        yield
+    except (InputError, PushFailed):
+        raise
+    except (httpx2.HTTPError, OSError, RuntimeError, ValueError) as error:
+        status = _status(error)
+        said = getattr(error, "server_message", None) or (str(error) if isinstance(error, ValueError) else "")
+        answer = " ".join(f"{status or type(error).__name__} {said}".split())
+        if status in (401, 403):
+            raise InputError(
+                f"expected a token that may write to `{repo_id}`, found the answer {answer}: run `hf auth login` or "
+                "set `HF_TOKEN`"
+            ) from None
+        raise PushFailed(
+            f"the push to `{repo_id}` broke off with {answer}: push again, what has arrived is not sent twice"
+        ) from None

@@ -1,0 +1,203 @@
+"""A reader study: can people inside the hospital tell synthetic images from real ones.
+
+The page shows real and synthetic images in one shuffled order and holds nothing that tells which is which; the key
+lies beside it. Both stay in the private folder: half of the images are patients'.
+"""
+
+import csv
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.files import private_folder, write_atomically
+from hf_hybrid.core.provenance import read_provenance
+from hf_hybrid.data.pixels import encode_png
+from hf_hybrid.data.records import Records, load_records
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.metrics.estimates import bootstrap_weights
+from hf_hybrid.metrics.predictions import auc
+from hf_hybrid.reports import cards
+
+PAGE, KEY = "reader-study.html", "reader-study-key.json"
+COLUMNS = ("study", "reader", "image", "answer", "confidence", "seconds")
+_BOOTSTRAPS = 2000
+
+
+@dataclass(frozen=True)
+class ReaderScore:
+    """How one reader did; intervals are at 95 %.
+
+    Args:
+        reader: the name given on the page.
+        num_images: answered.
+        accuracy: share of right answers, 0 to 1; 0.5 is guessing.
+        accuracy_interval: exact binomial (Clopper and Pearson 1934).
+        synthetic_called_real: share of the synthetic images, 0 to 1.
+        auc: of answers graded by confidence, 0 to 1; 0.5 is guessing.
+        auc_interval: from resampling images.
+        median_seconds: for an image.
+    """
+
+    reader: str
+    num_images: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    synthetic_called_real: float
+    auc: float
+    auc_interval: tuple[float, float]
+    median_seconds: float
+
+
+@dataclass(frozen=True)
+class StudyScore:
+    """What a study found.
+
+    Args:
+        readers: one score each.
+        agreement: mean over pairs of readers of Cohen's kappa on the images that both answered, from -1 to 1 (0:
+            chance); None with one reader.
+    """
+
+    readers: list[ReaderScore]
+    agreement: float | None
+
+
+def write_study(release: str | Path, real: str, output_dir: str | Path, num_images: int = 60, seed: int = 0) -> Path:
+    """Writes the page and its key into a private folder.
+
+    Args:
+        release: folder of a release.
+        real: `DATASET[:split]` of real images; split "test" if not said.
+        output_dir: made with mode 0700.
+        num_images: half of them real, each of another patient.
+        seed: which images, and their order.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: too few images, an odd number, a dataset that cannot be read, or a study that is there already.
+    """
+    if num_images < 2 or num_images % 2:
+        raise InputError(f"expected an even `num_images` of at least 2, found {num_images}")
+    if (Path(output_dir) / KEY).exists():
+        raise InputError(
+            f"expected no study in {output_dir}, found one whose readers may still be answering: score it, or move "
+            f"{PAGE} and {KEY} away"
+        )
+    config = read_provenance(release)["codec"]["config"]
+    schema = RecordSchema.load(Path(release) / "schema.json")  # which knows the patients
+    rng = np.random.default_rng(seed)
+    sides = [
+        _chosen(load_records(one, schema=schema, split=split), num_images // 2, rng)
+        for one, split in ((release, "train"), (real, "test"))
+    ]
+    look = config["resolution"], config.get("in_channels", 1), config.get("resize_mode", "crop")
+    pixels = np.concatenate([one.pixel_values(*look) for one in sides])
+    # Of these very images, so that the key of one study is not that of another.
+    digest = hashlib.sha256(pixels.tobytes() + str(seed).encode())
+    order = np.random.default_rng(list(digest.digest())).permutation(num_images)
+    study = hashlib.sha256(digest.digest() + order.tobytes()).hexdigest()[:8]
+    images = [cards.data_uri(encode_png(pixels[place])) for place in order]
+    folder = private_folder(output_dir)
+    key = {"study": study, "synthetic": [bool(place < num_images // 2) for place in order]}
+    write_atomically(folder / KEY, json.dumps(key) + "\n")
+    write_atomically(folder / PAGE, cards.render("reader_study.html.jinja", study=study, images=images))
+    return folder / PAGE
+
+
+def score_study(key: str | Path, answers: list[str | Path]) -> StudyScore:
+    """Scores the files that readers downloaded from the page.
+
+    Args:
+        key: that `write_study` left beside the page.
+        answers: one CSV file a reader.
+
+    Raises:
+        InputError: a file that cannot be read, of another study, with answers that the page does not give, or two of
+            one reader.
+    """
+    known = _read_key(key)
+    is_synthetic = np.array(known["synthetic"])
+    tables = {}
+    for path in answers:
+        table = _read_answers(path, known["study"], len(is_synthetic))
+        reader = table["reader"].iloc[0]
+        if reader in tables:
+            raise InputError(f"expected one file a reader, found two of {reader!r}: leave one out")
+        tables[reader] = table.set_index("image")
+    kappas = []
+    for number, one in enumerate(tables.values()):
+        for other in list(tables.values())[number + 1 :]:
+            both = one.index.intersection(other.index)
+            kappas.append(_kappa(one.loc[both, "answer"].to_numpy(), other.loc[both, "answer"].to_numpy()))
+    readers = [_score(name, one, is_synthetic[one.index]) for name, one in tables.items()]
+    kappas = [one for one in kappas if np.isfinite(one)]  # of two who gave one answer throughout there is none
+    return StudyScore(readers, float(np.mean(kappas)) if kappas else None)
+
+
+def _chosen(records: Records, count: int, rng: np.random.Generator) -> Records:
+    """Images of as many patients, drawn."""
+    order = rng.permutation(len(records))
+    _, first = np.unique(records.groups[order], return_index=True)
+    if len(first) < count:
+        raise InputError(f"expected images of at least {count} patients, found {len(first)}: lower `num_images`")
+    return records.select(order[np.sort(first)[:count]])
+
+
+def _read_key(path: str | Path) -> dict:
+    try:
+        key = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {"study": key["study"], "synthetic": key["synthetic"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"expected the {KEY} beside the page as `key`, found none: {type(error).__name__}") from None
+
+
+def _read_answers(path: str | Path, study: str, num_images: int) -> pd.DataFrame:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            table = pd.DataFrame(list(csv.DictReader(file)))
+        table = table[list(COLUMNS)].astype({"image": int, "confidence": int, "seconds": float})
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        found = type(error).__name__
+        raise InputError(f"expected the file that the page downloads, found another at {path}: {found}") from None
+    if set(table["study"]) != {study}:
+        raise InputError(f"expected answers to the study {study}, found another in {path}: name its own key")
+    is_good = table["answer"].isin(["real", "synthetic"]) & table["confidence"].between(1, 5)
+    is_good &= table["image"].between(0, num_images - 1) & ~table["image"].duplicated()
+    if not is_good.all() or table["reader"].nunique() != 1:
+        raise InputError(f"expected each image once, real or synthetic, confidence 1 to 5, found others in {path}")
+    return table
+
+
+def _score(reader: str, table: pd.DataFrame, is_synthetic: np.ndarray) -> ReaderScore:
+    from scipy.stats import binomtest
+
+    said = (table["answer"] == "synthetic").to_numpy()
+    right = said == is_synthetic
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="exact")
+    graded = np.where(said, 1, -1) * table["confidence"].to_numpy()
+    weights = bootstrap_weights(np.arange(len(right)), _BOOTSTRAPS, seed=0)
+    areas = auc(is_synthetic.astype(int), graded, weights)
+    area = auc(is_synthetic.astype(int), graded, np.ones((1, len(right))))[0]
+    return ReaderScore(
+        reader=reader,
+        num_images=len(table),
+        accuracy=float(right.mean()),
+        accuracy_interval=(float(interval.low), float(interval.high)),
+        synthetic_called_real=float((~said[is_synthetic]).mean()) if is_synthetic.any() else float("nan"),
+        auc=float(area),
+        auc_interval=tuple(np.nanpercentile(areas, [2.5, 97.5]).tolist()),
+        median_seconds=float(table["seconds"].median()),
+    )
+
+
+def _kappa(one: np.ndarray, other: np.ndarray) -> float:
+    from sklearn.metrics import cohen_kappa_score
+
+    return float(cohen_kappa_score(one, other, labels=["real", "synthetic"]))

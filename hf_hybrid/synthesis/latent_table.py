@@ -1,0 +1,94 @@
+"""Records to the latent table: latents beside the clinical columns, protected and without any identifier."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.files import private_folder
+from hf_hybrid.data import privacy_rule
+from hf_hybrid.data.pixels import to_tensor
+from hf_hybrid.data.records import Records
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.samplers.base import LatentRows
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_ENCODED = 64  # images encoded at once
+
+
+@dataclass
+class LatentTable:
+    """What a sampler learns.
+
+    Args:
+        dataset: `z_000`, `z_001`, ... and the clinical columns; no id, no group.
+        schema: the protected schema, which may be handed on.
+        groups: an arbitrary number per patient, shape `(num_records,)`; it counts patients and is never handed on.
+    """
+
+    dataset: "Dataset"
+    schema: RecordSchema
+    groups: np.ndarray
+
+    @classmethod
+    def encode(cls, records: Records, codec: AlphaGAN) -> Self:
+        """Step I: images through the codec's encoder, cells through the privacy rule.
+
+        Args:
+            records: the private records.
+            codec: its device is used; images are resized to its resolution.
+
+        Raises:
+            InputError: no clinical column, or too few patients to learn from.
+        """
+        patients = len(np.unique(records.groups))
+        if patients < 2 * records.schema.min_patients:
+            raise InputError(
+                f"expected at least {2 * records.schema.min_patients} patients, found {patients}: add records"
+            )
+        schema = privacy_rule.protect(records.schema, records.frame, records.groups)
+        # What is left out is not even named in what is handed on; the group column tells patients apart in evaluation.
+        schema.columns = {
+            name: column for name, column in schema.columns.items() if column.role not in ("id", "ignore")
+        }
+        if not schema.table:
+            raise InputError(
+                "expected at least one clinical column that can be released, found none: "
+                "look at `hf-hybrid inspect` and give a schema"
+            )
+        clash = [name for name in schema.table if re.fullmatch(r"z_\d+", name)]
+        if clash:
+            raise InputError(f"expected no column named like a latent, found {clash}: rename it")
+        return cls(encode_rows(records, schema, codec).to_dataset(schema), schema, records.groups)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a private folder (mode 0700): a saved `datasets` folder, the schema and the patient numbers."""
+        folder = private_folder(folder)
+        self.dataset.save_to_disk(folder / "table")
+        self.schema.save(folder / "schema.json")
+        np.save(folder / "groups.npy", self.groups)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Reads what `save` wrote."""
+        from datasets import load_from_disk
+
+        folder = Path(folder)
+        schema = RecordSchema.load(folder / "schema.json")
+        return cls(load_from_disk(folder / "table"), schema, np.load(folder / "groups.npy"))
+
+
+@torch.inference_mode()
+def encode_rows(records: Records, schema: RecordSchema, codec: AlphaGAN) -> LatentRows:
+    """Latents of the images and cells brought into what a protected schema allows."""
+    config = codec.config
+    batches = records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, _ENCODED)
+    latents = [codec.encode(to_tensor(batch).to(codec.device)).latents.cpu() for batch in batches]
+    return LatentRows(torch.cat(latents).numpy(), privacy_rule.restrict(schema, records.frame))

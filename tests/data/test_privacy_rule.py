@@ -1,0 +1,216 @@
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.data import privacy_rule
+from hf_hybrid.data.columns import ColumnSchema
+from hf_hybrid.data.schema import RecordSchema
+
+
+def read(columns, overrides=None):
+    raw = pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in columns.items()})
+    schema = RecordSchema.infer(raw, "image", overrides)
+    return schema, schema.read(raw)[0]
+
+
+def protect(columns, groups=None, overrides=None):
+    schema, frame = read(columns, overrides)
+    groups = np.arange(len(frame)) if groups is None else np.asarray(groups)
+    return privacy_rule.protect(schema, frame, groups), frame
+
+
+def test_patients_are_counted_once():
+    groups = np.array([0, 0, 1, 2])
+    assert privacy_rule.count_patients(groups, [True, True, False, True]) == 2
+    assert privacy_rule.count_patients(groups, pd.Series([False] * 4)) == 0
+
+
+def test_bounds_hide_the_extremes():
+    rng = np.random.default_rng(0)
+    values = rng.normal(100, 10, 400).round(2)
+    values[0], values[1] = 987.65, -654.32
+    protected, frame = protect({"crp": values})
+    low, high = protected.columns["crp"].bounds
+    assert 60 <= low <= np.sort(values)[4] and np.sort(values)[-5] <= high <= 140
+    assert low not in values and high not in values
+    restricted = privacy_rule.restrict(protected, frame)["crp"]
+    assert restricted.min() == low and restricted.max() == high
+
+
+def test_one_patient_with_many_images_decides_no_bound():
+    values = np.r_[np.full(50, 9000.0), np.linspace(1, 9, 60)]
+    groups = np.r_[np.zeros(50, dtype=int), np.arange(1, 61)]
+    assert protect({"crp": values}, groups)[0].columns["crp"].bounds[1] <= 10
+
+
+def test_bounds_of_the_schema_are_kept():
+    overrides = {"columns": {"age": {"bounds": [18, 90]}}}
+    protected, frame = protect({"age": np.arange(100) % 80 + 15}, overrides=overrides)
+    assert protected.columns["age"].bounds == (18, 90)
+    assert set(privacy_rule.restrict(protected, frame)["age"]) == set(range(18, 91))
+
+
+def test_rare_categories_are_merged():
+    cells = ["a"] * 40 + ["b"] * 30 + ["rare one"] * 3 + ["rare two"] * 2
+    protected, frame = protect({"finding": cells})
+    assert protected.columns["finding"].categories == ["a", "b", "other"]
+    assert list(privacy_rule.restrict(protected, frame)["finding"][-5:]) == ["other"] * 5
+
+
+def test_a_category_of_one_patient_with_many_images_is_rare():
+    groups = np.r_[np.arange(40), np.full(10, 40)]
+    protected, _ = protect({"finding": ["a"] * 20 + ["b"] * 20 + ["own"] * 10}, groups)
+    assert protected.columns["finding"].categories == ["a", "b"]
+
+
+def test_rare_categories_too_few_to_merge_become_missing_or_frequent():
+    cells = ["a"] * 40 + ["b"] * 30 + ["rare"] * 2
+    protected, frame = protect({"finding": cells})
+    assert protected.columns["finding"].categories == ["a", "b"]
+    assert protected.columns["finding"].states == []
+    assert list(privacy_rule.restrict(protected, frame)["finding"][-2:]) == ["a", "a"]
+    protected, frame = protect({"finding": [*cells, *[""] * 5]})
+    assert protected.columns["finding"].states == ["missing"]
+    assert list(privacy_rule.restrict(protected, frame)["finding"][-7:]) == [None] * 7
+
+
+def test_a_boolean_value_of_few_patients_does_not_stay():
+    cells = ["no"] * 50 + ["yes"] * 2
+    protected, frame = protect({"icu": cells})
+    assert protected.columns["icu"].categories == ["false"]
+    assert set(privacy_rule.restrict(protected, frame)["icu"]) == {False}
+    protected, frame = protect({"icu": [*cells, *[""] * 6]})
+    assert list(privacy_rule.restrict(protected, frame)["icu"][50:]) == [None] * 8
+
+
+def test_multi_label_columns_lose_rare_labels():
+    cells = ["a|b"] * 20 + ["b"] * 20 + ["a|rare"] + [""] * 6 + ["a"] * 5
+    protected, frame = protect({"signs": cells})
+    assert protected.columns["signs"].categories == ["a", "b"]
+    restricted = privacy_rule.restrict(protected, frame)["signs"]
+    assert restricted[40] == ["a"] and restricted[0] == ["a", "b"] and restricted[41] is None
+
+
+def test_a_label_that_all_but_a_few_have_is_dropped():
+    protected, frame = protect({"signs": ["a|b"] * 20 + ["b"] * 20 + ["a"]})
+    assert protected.columns["signs"].categories == ["a"], "the one without b could be told"
+    assert privacy_rule.restrict(protected, frame)["signs"][0] == ["a"]
+
+
+def test_a_rule_that_protects_nobody_is_refused():
+    for number in (1, 4, "five", 5.5):
+        with pytest.raises(InputError, match="expected `min_patients` as a whole number from 5, found"):
+            RecordSchema({}, min_patients=number)
+
+
+def test_a_stricter_rule_asks_for_more_patients():
+    values = pd.DataFrame({"crp": np.arange(45) / 2})
+    strict = RecordSchema.infer(values, "image", {"min_patients": 25})
+    assert not privacy_rule.protect(strict, values, np.arange(45)).columns["crp"].is_released
+
+
+def test_rounding_stays_within_the_users_bounds():
+    frame = pd.DataFrame({"age": np.linspace(10, 90, 50).round()})
+    asked = {"role": "clinical", "kind": "integer", "bounds": [18.4, 80.6]}
+    schema = RecordSchema.infer(frame, "image", {"columns": {"age": asked}})
+    assert privacy_rule.protect(schema, frame, np.arange(50)).columns["age"].bounds == (19, 80)
+
+
+def test_states_need_enough_patients():
+    values = [*range(40), *["inf"] * 6, *["-inf"] * 2, *[""] * 7]
+    protected, frame = protect({"crp": values})
+    column = protected.columns["crp"]
+    assert column.kind == "numeric" and column.states == ["missing", "inf"]
+    restricted = privacy_rule.restrict(protected, frame)["crp"].to_numpy()
+    assert np.isinf(restricted).sum() == 6
+    assert np.isnan(restricted).sum() == 9  # the two values below the limit are missing now
+
+
+def test_states_that_are_dropped_without_missing_become_values():
+    protected, frame = protect({"crp": [*np.arange(40) / 2, "inf", "-inf", ""]})
+    assert protected.columns["crp"].states == []
+    low, high = protected.columns["crp"].bounds
+    restricted = privacy_rule.restrict(protected, frame)["crp"].to_numpy()
+    assert list(restricted[-3:-1]) == [high, low]
+    assert np.isfinite(restricted).all() and low < restricted[-1] < high
+
+
+def test_what_replaces_a_missing_integer_is_whole():
+    protected, frame = protect({"age": [*range(30, 70), "", ""]})
+    restricted = privacy_rule.restrict(protected, frame)["age"].to_numpy()
+    assert np.array_equal(restricted, restricted.round())
+
+
+def test_columns_with_too_few_values_are_left_out_with_a_warning(caplog):
+    columns = {
+        "crp": [*range(19), *[""] * 30],
+        "word": [f"w{i % 15}" for i in range(49)],
+        "sex": ["F", "M"] * 24 + ["F"],
+    }
+    with caplog.at_level(logging.WARNING):
+        protected, frame = protect(columns, overrides={"columns": {"word": {"kind": "categorical"}}})
+    assert protected.columns["crp"] == ColumnSchema("ignore", note="fewer than 20 patients have a value")
+    assert list(protected.table) == ["word", "sex"]
+    nobody, left_out = caplog.messages
+    assert nobody.startswith("no column tells patients apart, so every record counts as another patient")
+    assert left_out == "column `crp` is left out: fewer than 20 patients have a value"
+    assert list(privacy_rule.restrict(protected, frame)) == ["word", "sex"]
+
+
+def test_correlations_of_few_patients_are_not_told():
+    features = np.zeros((60, 4))  # two numbers, two answers
+    features[:, 0], features[:20, 1], features[20:, 1] = np.arange(60), np.arange(20), np.nan
+    features[:12, 2] = features[3:30, 3] = 1  # 12 and 27 yes; both of 9
+    told = privacy_rule.enough_for_correlations(features, np.array([False, False, True, True]), np.arange(60))
+    assert told.diagonal().all() and told[0, 1:].all() and not told[2, 3]
+    assert not told[1, 2]  # of the 20 whose number is there, 8 say no
+    assert told[1, 3] == told[3, 1] == False  # noqa: E712 - 3 say no
+    halves = privacy_rule.enough_for_correlations(features, np.array([False, False, True, True]), np.arange(60) // 2)
+    assert halves[0, 3] and not halves[0, 2]  # two records of each: 6 patients say yes
+
+
+def test_a_column_without_a_common_category_is_left_out():
+    overrides = {"columns": {"word": {"kind": "categorical"}}}
+    protected, _ = protect({"word": ["a", "b", "c"], "sex": ["F"] * 3}, overrides=overrides)
+    assert protected.columns["word"].note == "no category is held by 5 patients"
+    assert protected.table == {}
+
+
+def test_protecting_leaves_the_given_schema_alone_and_keeps_the_rest():
+    overrides = {"missing_values": ["-99"], "min_patients": 6, "columns": {"sex": {"role": "target"}}}
+    schema, frame = read(
+        {"age": ["-99", *range(40, 80)], "sex": ["F"] * 39 + ["M"] * 2, "exam_id": range(41)}, overrides
+    )
+    before = schema.to_dict()
+    protected = privacy_rule.protect(schema, frame, np.arange(41))
+    assert schema.to_dict() == before
+    assert (protected.min_patients, protected.missing_values) == (6, ["-99"])
+    assert protected.targets == ["sex"] and protected.columns["exam_id"].role == "id"
+    assert RecordSchema.from_dict(protected.to_dict()) == protected
+
+
+def test_a_protected_schema_reads_and_restricts_other_records():
+    protected, _ = protect({"age": range(30, 70), "sex": ["F", "M"] * 20, "icu": ["yes", "no"] * 20})
+    other = pd.DataFrame({"age": ["", "200"], "sex": ["", "X"], "icu": ["", ""]})
+    frame, unread = protected.read(other)
+    restricted = privacy_rule.restrict(protected, frame)
+    assert unread == {"sex": ["X"]}
+    assert restricted["age"].between(*protected.columns["age"].bounds).all()
+    assert set(restricted["sex"]) <= {"F", "M"} and set(restricted["icu"]) <= {True, False}
+    only_missing = privacy_rule.restrict(protected, protected.read(other.iloc[:1])[0])
+    assert only_missing["age"].between(*protected.columns["age"].bounds).all()
+
+
+@pytest.mark.parametrize("canary", ["SECRET-STREET 7", "zz9"])
+def test_no_canary_is_left(canary):
+    cells = {
+        "place": ["a", "b"] * 30 + [canary],
+        "signs": ["a|b", "a"] * 30 + [f"a|{canary}"],
+        "crp": [*np.linspace(0.5, 30, 60).round(2), 31415.92],
+    }
+    protected, frame = protect(cells)
+    text = str(protected.to_dict()) + privacy_rule.restrict(protected, frame).to_csv()
+    assert canary not in text and "31415" not in text

@@ -1,0 +1,406 @@
+"""The codec: the contract of any codec, the alphaGAN's losses, exact resume, and gradients over processes."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.models.codec_scores import held_out_score
+from hf_hybrid.models.train_alphagan import AlphaGANTrainer, CodecArguments, train_codec
+
+TINY = {"resolution": 32, "latent_dim": 8, "base_channels": 4, "max_channels": 8}
+
+
+def tiny_codec(**changes):
+    torch.manual_seed(0)
+    return AlphaGAN(**{**TINY, **changes})
+
+
+def drawn(count, resolution=32, channels=1, seed=0):
+    """Smooth random images, 8-bit."""
+    rng = np.random.default_rng(seed)
+    across = np.linspace(-1, 1, resolution)
+    waves = [np.cos(across * rng.uniform(1, 4, (count, 1)) + rng.uniform(0, 6, (count, 1))) for _ in range(2)]
+    images = 127.5 * (1 + waves[0][:, :, None] * waves[1][:, None, :])
+    images = images.astype(np.uint8)
+    return images if channels == 1 else np.stack([images, 255 - images, images // 2], axis=-1)
+
+
+class CodecContract:
+    """What every codec must do; a subclass gives `codec()`."""
+
+    def images(self, codec, count=3):
+        size = (count, codec.config.in_channels, codec.config.resolution, codec.config.resolution)
+        return torch.rand(size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+    def test_shapes_and_range(self):
+        codec = self.codec().eval()
+        images = self.images(codec)
+        latents = codec.encode(images).latents
+        sample = codec.decode(10 * latents).sample
+
+        assert latents.shape == (3, codec.config.latent_dim)
+        assert sample.shape == images.shape
+        assert -1 <= sample.min() and sample.max() <= 1
+
+    def test_a_record_does_not_depend_on_its_neighbours(self):
+        codec = self.codec().eval()
+        images = self.images(codec, 5)
+
+        torch.testing.assert_close(codec(images).sample[:1], codec(images[:1]).sample)
+
+    def test_saved_and_loaded_it_gives_the_same_images(self, tmp_path):
+        codec = self.codec().eval()
+        codec.latents_mean.normal_()
+        codec.save_pretrained(tmp_path)
+        loaded = type(codec).from_pretrained(tmp_path)
+        images = self.images(codec)
+
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            "config.json",
+            "diffusion_pytorch_model.safetensors",
+        ]
+        assert torch.equal(loaded.eval()(images).sample, codec(images).sample)
+
+    def test_another_class_is_refused(self, tmp_path):
+        codec = self.codec()
+        codec.save_pretrained(tmp_path)
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({**config, "_class_name": "VQModel"}))
+
+        with pytest.raises(InputError, match=f"expected a {type(codec).__name__} in .*, found VQModel"):
+            type(codec).from_pretrained(tmp_path)
+
+    def test_nothing_there_is_refused(self, tmp_path):
+        with pytest.raises(InputError, match="found none that loads"):
+            type(self.codec()).from_pretrained(tmp_path)
+
+
+class TestAlphaGAN(CodecContract):
+    def codec(self):
+        return tiny_codec()
+
+
+class TestAlphaGANInColourWithoutLinearPath(CodecContract):
+    def codec(self):
+        return tiny_codec(in_channels=3, norm="none", linear_path=False, layers_per_block=2)
+
+
+@pytest.mark.parametrize("resolution", [32, 64, 128, 256, 512])
+def test_every_resolution(resolution):
+    codec = AlphaGAN(**{**TINY, "resolution": resolution})
+
+    assert codec(torch.zeros(1, 1, resolution, resolution)).sample.shape == (1, 1, resolution, resolution)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"resolution": 48}, "expected `resolution` among \\(32, 64, 128, 256, 512\\), found 48"),
+        ({"in_channels": 2}, "expected `in_channels` 1 \\(grey\\) or 3 \\(RGB\\), found 2"),
+        ({"norm": "batch"}, "expected `norm` group or none, found 'batch'"),
+        ({"resize_mode": "squeeze"}, "expected `resize_mode` crop or pad, found 'squeeze'"),
+        ({"latent_dim": 0}, "of at least 1"),
+    ],
+)
+def test_a_configuration_that_does_not_work_is_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        AlphaGAN(**{**TINY, **change})
+
+
+def test_images_of_another_size_are_refused():
+    with pytest.raises(ValueError, match="expected `pixel_values`"):
+        tiny_codec().encode(torch.zeros(1, 1, 64, 64))
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def trainer(folder, steps=6, codec=None, pixels=None, **options):
+    defaults = {"train_batch_size": 4, "validation_steps": 3, "checkpointing_steps": 2, "log_steps": 1}
+    arguments = CodecArguments(**{**defaults, "max_train_steps": steps, **options})
+    return AlphaGANTrainer(codec or tiny_codec(), drawn(40) if pixels is None else pixels, arguments, folder)
+
+
+def weights(module):
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def test_every_weight_of_every_network_moves(tmp_path):
+    training = trainer(tmp_path)
+    parts = {"codec": training.codec, "discriminators": training.discriminators}
+    before = {name: weights(part) for name, part in parts.items()}
+    for step in range(1, 4):
+        training.train_step(training.batches(step))
+
+    for name, part in parts.items():
+        moved = dict(part.named_parameters())
+        still = [key for key in moved if torch.equal(before[name][key], moved[key])]
+        assert still == [], name
+
+
+def forward(training, batch):
+    codes = training.codec.encode_raw(batch.pixel_values)
+    return codes, training.codec.decode_raw(torch.cat([codes, batch.noise]))
+
+
+def test_each_network_learns_by_its_own_loss_only(tmp_path):
+    training = trainer(tmp_path)
+    training.discriminators_optimizer.step = lambda: None
+    training.codec_optimizer.step = lambda: None
+    training.train_step(training.batches(1))
+    (batch,) = training.batches(1)
+    codes, fakes = (part.detach() for part in forward(training, batch))
+    alone = torch.autograd.grad(
+        sum(training.discriminators_loss(batch, codes, fakes).values()), list(training.discriminators.parameters())
+    )
+
+    for expected, parameter in zip(alone, training.discriminators.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, expected)  # nothing of the codec's loss in it
+
+
+def test_the_code_discriminator_learns_that_prior_codes_are_the_real_ones(tmp_path):
+    """The first arXiv version of Rosca et al. swaps the two."""
+    training = trainer(tmp_path, discriminator_learning_rate=1e-2)
+    (batch,) = training.batches(1)
+    with torch.no_grad():
+        training.codec.encoder.layers[-1].bias += 3  # encoded codes far off the prior
+    codes, fakes = (part.detach() for part in forward(training, batch))
+    for _ in range(30):
+        training.discriminators_optimizer.zero_grad()
+        training.discriminators_loss(batch, codes, fakes)["code_discriminator"].backward()
+        training.discriminators_optimizer.step()
+    judge = training.discriminators["code"]
+
+    assert judge(batch.noise).mean() > 1 > -1 > judge(codes).mean()
+
+
+def test_the_linear_path_starts_as_a_pca(tmp_path):
+    training = trainer(tmp_path)
+    pca = training._score_pca()
+    training._standardise_latents()
+    codec = training._score_codec()
+
+    assert codec["l1"] == pytest.approx(pca["l1"], rel=0.02)
+    assert codec["ssim"] == pytest.approx(pca["ssim"], abs=0.02)
+
+
+def test_latents_are_standardised_over_the_training_images(tmp_path):
+    training = trainer(tmp_path)
+    training.fit()
+    images = training._images(training.train)
+    latents = training.codec.encode(images).latents
+
+    torch.testing.assert_close(latents.mean(0), torch.zeros(8), atol=1e-3, rtol=0)
+    torch.testing.assert_close(latents.std(0, correction=0), torch.ones(8), atol=1e-3, rtol=0)
+
+
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    whole = trainer(tmp_path / "whole")
+    scores = whole.fit()
+    killed = trainer(tmp_path / "killed")
+    take = killed.train_step
+
+    def step_then_die(batches):
+        if killed.run.step == 4:
+            raise Killed
+        return take(batches)
+
+    killed.train_step = step_then_die
+    with pytest.raises(Killed):
+        killed.fit()
+    resumed = trainer(tmp_path / "killed")
+
+    assert resumed.fit() == scores
+    assert resumed.run.step == 6
+    for name, value in weights(whole.codec).items():
+        assert torch.equal(value, weights(resumed.codec)[name]), name
+    for name, value in weights(whole.discriminators).items():
+        assert torch.equal(value, weights(resumed.discriminators)[name]), name
+
+
+def test_accumulated_micro_batches_give_the_gradients_of_one_batch(tmp_path):
+    whole, parts = (
+        trainer(
+            tmp_path / str(accumulation), train_batch_size=8 // accumulation, gradient_accumulation_steps=accumulation
+        )
+        for accumulation in (1, 2)
+    )
+    for training in (whole, parts):
+        training.codec_optimizer.step = training.discriminators_optimizer.step = lambda: None
+        training.train_step(training.batches(3))
+
+    for one, other in zip(whole.codec.parameters(), parts.codec.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, atol=1e-5, rtol=1e-3)
+
+
+def _gradients_of_one_step(path):
+    """Runs in each process: a batch of 8 in all, gradients written by the main one."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # a forked process inherits that of its parent
+    torch.set_num_threads(1)
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    training = trainer(f"{path}/{processes}", train_batch_size=8 // processes)
+    assert training.accelerator.num_processes == processes
+    training.codec_optimizer.step = training.discriminators_optimizer.step = lambda: None
+    training.train_step(training.batches(1))
+    if training.accelerator.is_main_process:
+        modules = {"codec": training.codec, "discriminators": training.discriminators}
+        found = {
+            f"{part} {name}": parameter.grad.numpy()
+            for part, module in modules.items()
+            for name, parameter in module.named_parameters()
+        }
+        np.savez(f"{path}/{processes}.npz", **found)
+
+
+def test_two_processes_give_the_gradients_of_one_with_twice_the_batch(tmp_path):
+    from accelerate import debug_launcher
+
+    debug_launcher(_gradients_of_one_step, args=(str(tmp_path),), num_processes=2)
+    _gradients_of_one_step(tmp_path)
+    one, two = (np.load(tmp_path / f"{processes}.npz") for processes in (1, 2))
+
+    assert set(one) == set(two)
+    for name in one:
+        np.testing.assert_allclose(one[name], two[name], atol=1e-5, rtol=1e-3, err_msg=name)
+
+
+def test_mixed_precision_trains(tmp_path):
+    training = trainer(tmp_path, mixed_precision="bf16", steps=2)
+
+    assert np.isfinite(list(training.fit()["codec"].values())).all()
+
+
+def test_the_best_weights_are_kept_not_the_last(tmp_path, monkeypatch):
+    training = trainer(tmp_path)
+    scores = iter([0.5, 0.9])
+    score = AlphaGANTrainer._score_codec
+    monkeypatch.setattr(
+        AlphaGANTrainer, "_score_codec", lambda self: score(self) | {"score": next(scores, score(self)["score"])}
+    )
+    kept = []
+    validate = AlphaGANTrainer._validate
+
+    def remember(self, step):
+        validate(self, step)
+        kept.append(weights(AlphaGAN.from_pretrained(self.best_dir)))
+
+    monkeypatch.setattr(AlphaGANTrainer, "_validate", remember)
+    training.fit()
+
+    assert len(kept) == 2
+    for name, value in weights(training.codec).items():
+        assert torch.equal(value, kept[0][name]), name
+
+
+def test_images_that_are_not_square_are_padded_when_the_codec_says_so(tmp_path):
+    seen = []
+
+    class Images:
+        def __len__(self):
+            return 40
+
+        def iter_pixels(self, resolution, channels, fit):
+            seen.append(fit)
+            yield drawn(40, resolution, channels)
+
+    arguments = CodecArguments(max_train_steps=1, train_batch_size=4, validation_steps=1)
+    train_codec(Images, {**TINY, "resize_mode": "pad"}, arguments, tmp_path / "codec")
+
+    assert seen == ["pad"] and AlphaGAN.from_pretrained(tmp_path / "codec").config.resize_mode == "pad"
+
+
+def test_other_images_are_not_mixed_up_with_those_of_a_broken_run(tmp_path):
+    class Images:
+        def __init__(self, count):
+            self.count = count
+
+        def __len__(self):
+            return self.count
+
+        def iter_pixels(self, resolution, channels, fit):
+            yield drawn(self.count, resolution, channels)
+
+    arguments = CodecArguments(max_train_steps=1, train_batch_size=4, validation_steps=1)
+    train_codec(lambda: Images(40), TINY, arguments, tmp_path / "a", None, tmp_path / "logs", "a")
+    with pytest.raises(InputError, match="expected the images, num_images that the checkpoints in"):
+        train_codec(lambda: Images(30), TINY, arguments, tmp_path / "b", None, tmp_path / "logs", "b")
+
+
+def test_a_codec_at_hand_is_pushed_private_with_a_card(hub, repo_id):
+    tiny_codec().push_to_hub(repo_id)
+
+    assert hub.repo(repo_id).private
+    assert b"images that are not stated" in hub.repo(repo_id).read("README.md")
+    assert AlphaGAN.from_pretrained(repo_id).config.latent_dim == 8
+
+
+def test_a_score_of_perfect_reconstructions():
+    images = torch.rand(4, 1, 32, 32) * 2 - 1
+    normal = torch.randn(4, 2000, generator=torch.Generator().manual_seed(0))
+    score = held_out_score(lambda batch: (normal.T, batch), images)
+
+    assert score["l1"] == 0 and score["ssim"] == pytest.approx(1)
+    assert score["latent_normality"] < 0.05
+    assert score["sharpness"] == pytest.approx(1)
+    assert score["score"] == pytest.approx(score["latent_normality"])
+
+
+def test_a_blurred_reconstruction_is_not_sharp():
+    images = torch.rand(4, 1, 32, 32) * 2 - 1
+    blurred = torch.nn.functional.avg_pool2d(images, 3, stride=1, padding=1)
+    score = held_out_score(lambda batch: (torch.randn(4, 100), blurred), images)
+
+    assert score["sharpness"] < 0.6
+
+
+def test_training_writes_a_codec_folder_without_its_discriminators(tmp_path):
+    class Images:
+        def __len__(self):
+            return 40
+
+        def iter_pixels(self, resolution, channels, fit):
+            yield from np.array_split(drawn(40, resolution, channels), 3)
+
+    arguments = CodecArguments(max_train_steps=2, train_batch_size=4, validation_steps=2)
+    config = {**TINY, "in_channels": 3}
+    scores = train_codec(Images, config, arguments, tmp_path / "codec", image_source="40 drawn waves")
+    folder = tmp_path / "codec"
+    facts = json.loads((folder / "provenance.json").read_text())
+
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "assets",
+        "config.json",
+        "diffusion_pytorch_model.safetensors",
+        "logs",
+        "provenance.json",
+    ]
+    assert facts["codec"]["training"]["images"] == "40 drawn waves"
+    assert facts["codec"]["training"]["scores"]["pca"]["l1"] == round(scores["pca"]["l1"], 4)
+    assert "40 drawn waves" in (folder / "README.md").read_text()
+    assert not [
+        name for name in AlphaGAN.from_pretrained(folder).state_dict() if "critic" in name or "discrim" in name
+    ]
+    with pytest.raises(InputError, match="expected a new `output_dir`, found a codec in"):
+        train_codec(Images, config, arguments, folder)
+
+
+def test_too_few_images_are_refused(tmp_path):
+    class Images:
+        def __len__(self):
+            return 8
+
+        def iter_pixels(self, resolution, channels, fit):
+            yield drawn(8, resolution)
+
+    with pytest.raises(InputError, match="expected more images than `latent_dim` 8, found 8"):
+        train_codec(Images, TINY, CodecArguments(max_train_steps=1), tmp_path / "codec")
