@@ -20,13 +20,16 @@ from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.splits import split_by_patient
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
 from hf_hybrid.evaluation.options import EvaluationOptions
-from hf_hybrid.evaluation.privacy import score_privacy
+from hf_hybrid.evaluation.privacy import measure_privacy
 from hf_hybrid.metrics import predictors
-from hf_hybrid.phantom.cohort import phantom_schema, sample_cohort
-from hf_hybrid.phantom.drawing import ImageParameters, draw_phantom
-from hf_hybrid.samplers.base import LatentRows, Sampler
+from hf_hybrid.phantom.cohort import sample_cohort
+from hf_hybrid.phantom.drawing import draw_phantom
+from hf_hybrid.phantom.parameters import ImageParameters
+from hf_hybrid.phantom.variables import phantom_schema
+from hf_hybrid.samplers.base import Sampler
 from hf_hybrid.samplers.controls import SmoteSampler
 from hf_hybrid.samplers.copula import GaussianCopulaSampler
+from hf_hybrid.samplers.rows import LatentRows
 
 NUM_COMPONENTS = 40
 
@@ -95,8 +98,8 @@ class Setting:
     def score(self, plant: str) -> dict:
         """The part `privacy` of a report on a release with a planted leak."""
         options = EvaluationOptions(bootstraps=200)
-        section, _ = score_privacy(Comparison(PLANTS[plant](self), self.train, self.unseen, self.schema, options))
-        return section
+        section, _ = measure_privacy(Comparison(PLANTS[plant](self), self.train, self.unseen, self.schema, options))
+        return section.to_dict()
 
 
 def draw(num_records: int, seed: int) -> tuple[np.ndarray, pd.DataFrame]:

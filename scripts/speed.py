@@ -26,7 +26,7 @@ from speed_samplers import BATCH_SIZE, Stock, draw_table, ours
 from hf_hybrid.commands.cli import guarded
 from hf_hybrid.core import provenance
 from hf_hybrid.core.memory import peak_memory
-from hf_hybrid.samplers.base import LatentRows
+from hf_hybrid.samplers.rows import LatentRows
 
 ARMS = ("ctgan", "hf_hybrid")
 MEASURED = ("fit_seconds", "sample_seconds", "forward_seconds", "memory_mb")

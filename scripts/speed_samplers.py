@@ -10,8 +10,10 @@ import torch
 
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.schema import RecordSchema
-from hf_hybrid.samplers.base import BLOCK, LatentRows, check_request, conditions_met, latent_names
+from hf_hybrid.samplers.base import BLOCK
+from hf_hybrid.samplers.conditions import check_request, conditions_met
 from hf_hybrid.samplers.ctgan import CTGANSampler
+from hf_hybrid.samplers.rows import LatentRows, latent_names
 
 BATCH_SIZE = 500  # this and all other settings of both are ctgan's defaults
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from hf_hybrid.core import provenance
-from hf_hybrid.core.verdicts import FAMILIES
+from hf_hybrid.core import artifacts, provenance
+from hf_hybrid.core.artifacts import PROVENANCE
+from hf_hybrid.core.families import FAMILIES
 from hf_hybrid.data.columns import ColumnSchema
 from hf_hybrid.data.schema import RecordSchema
-from hf_hybrid.hub import gate
 
 NUM_RECORDS = 12
 SCHEMA = RecordSchema(
@@ -68,6 +68,7 @@ def score(target: str, trained_on: str, inputs: str, value: float | None, **chan
         "n_train": 900,
         "n_test": 300,
         "n_test_patients": 250,
+        "classes_scored": 2,
         "seeds": 3,
         "value": value,
         "interval": None if value is None else [value - 0.05, value + 0.05],
@@ -86,7 +87,9 @@ def headline(target: str, metric: str, inputs: str, trained_on: str, share: floa
         "metric": metric,
         "inputs": inputs,
         "trained_on": trained_on,
+        "compared_with": "real",
         "recovered_share": share,
+        "recovered_share_interval": None if share is None else [share - 0.1, share + 0.1],
         "gap": gap,
         "gap_interval": None if gap is None else [gap - 0.07, gap + 0.06],
         "reason": "the lower bound of r2 with real data (0.02) is not above 0.1" if gap is None else None,
@@ -140,7 +143,7 @@ def risk(name: str, value: float | None, **changes) -> dict:
         "direction": "lower is better",
         "range": [None, 1.0],
         "n": 950,
-        "reference": {"patients learned from": value, "unseen patients": 0.0},
+        "reference": {"training patients": value, "held-out patients": 0.0},
         "meaning": "the same image is in the release",
         "reason": None,
         **changes,
@@ -149,11 +152,11 @@ def risk(name: str, value: float | None, **changes) -> dict:
 
 def privacy(**verdicts: str) -> dict:
     """report.json's privacy; a family passes unless another verdict is given, `inconclusive` or `fail`."""
-    families = [family(name, verdicts.get(name, "pass")) for name in FAMILIES[:-1]]
+    families = [family(name, verdicts.get(name, "pass")) for name in list(FAMILIES)[:-1]]
     families.append(family("files", scores=[], details=[], limit=0.0))
     worst = min((one["verdict"] for one in families), key=("fail", "inconclusive", "pass").index)
-    screening = [risk("NNDR", 0.9, interval=None, reference={"unseen patients": 0.91})]
-    sides = {"patients learned from": [0.3, 0.7], "unseen patients": [0.2, 0.8]}
+    screening = [risk("NNDR", 0.9, interval=None, reference={"held-out patients": 0.91})]
+    sides = {"training patients": [0.3, 0.7], "held-out patients": [0.2, 0.8]}
     curves = [
         {"kind": "histogram", "name": "nearest image", "edges": [0.8, 1.5, 3.0], "shares": sides},
         {
@@ -169,18 +172,18 @@ def privacy(**verdicts: str) -> dict:
 
 FIDELITY = {
     "status": "measured",
-    "interval": "95 %, from 100 draws of the unseen patients",
+    "interval": "95 %, from 100 draws of the held-out patients",
     "extractor": "random convolutional network (seed 0)",
     "table": [risk("column shapes", 0.96, interval=[0.95, 0.97], direction="higher is better")],
-    "images": [risk("Frechet distance", 2.85, interval=[2.1, 3.6], reference={"patients learned from": 1.06})],
+    "images": [risk("Frechet distance", 2.85, interval=[2.1, 3.6], reference={"training patients": 1.06})],
     "marginals": [
-        {"name": "age ($)", "edges": [18.0, 50.0, 95.0], "synthetic": [0.4, 0.6], "patients learned from": [0.5, 0.5]},
-        {"name": "sex", "names": ["F", "M"], "synthetic": [0.4, 0.6], "patients learned from": [0.5, 0.5]},
+        {"name": "age ($)", "edges": [18.0, 50.0, 95.0], "synthetic": [0.4, 0.6], "training patients": [0.5, 0.5]},
+        {"name": "sex", "names": ["F", "M"], "synthetic": [0.4, 0.6], "training patients": [0.5, 0.5]},
     ],
     "correlations": {
         "names": ["age ($)", "sex: M"],
         "synthetic": [[1.0, 0.2], [0.2, 1.0]],
-        "patients learned from": [[1.0, 0.3], [0.3, 1.0]],
+        "training patients": [[1.0, 0.3], [0.3, 1.0]],
     },
 }
 PAIRING = {
@@ -231,7 +234,7 @@ def make_release(folder: Path, num_shards: int = 2, seed: int = 0, image_size: i
 def evaluate(folder: Path, report: dict = REPORT) -> Path:
     """Puts a report about its records into a release."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    hashes = provenance.hash_files(folder, gate.evaluated_files(gate.RELEASE, names))
+    hashes = provenance.hash_files(folder, artifacts.evaluated_files(artifacts.RELEASE, names))
     report = {**report, "provenance": {**report["provenance"], "files": hashes}}
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
     return folder
@@ -241,9 +244,9 @@ def evaluate_model(folder: Path, membership: str = "pass") -> Path:
     """Puts a report about its files into a pipeline or a codec."""
     found = privacy(membership=membership)
     families = [one for one in found["families"] if one["name"] in ("membership", "files")]
-    kind = gate.kind_of(folder)
+    kind = artifacts.kind_of(folder)
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    hashes = provenance.hash_files(folder, gate.evaluated_files(kind, names))
+    hashes = provenance.hash_files(folder, artifacts.evaluated_files(kind, names))
     report = {"privacy": {**found, "families": families}, "provenance": {**REPORT["provenance"], "files": hashes}}
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
     return folder
@@ -286,7 +289,7 @@ def seal(folder: Path) -> Path:
     """Lists the files that are there in provenance.json, as whoever makes a folder does at the end."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     facts = provenance.read_provenance(folder)
-    facts["files"] = provenance.hash_files(folder, [name for name in names if name != provenance.FILE_NAME])
+    facts["files"] = provenance.hash_files(folder, [name for name in names if name != PROVENANCE])
     provenance.write_provenance(folder, facts)
     return folder
 

@@ -7,8 +7,8 @@ import pytest
 from tiny import tiny_codec, tiny_records
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.samplers.base import LatentRows
 from hf_hybrid.samplers.registry import load_sampler
+from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.synthesis.latent_table import LatentTable
 
 

@@ -13,10 +13,11 @@ from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.records import Records, load_records
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.models.alphagan import AlphaGAN
-from hf_hybrid.samplers.base import LatentRows, Sampler
+from hf_hybrid.samplers.base import Sampler
 from hf_hybrid.samplers.ctgan import CTGANSampler
 from hf_hybrid.samplers.diffusion import DiffusionSampler
 from hf_hybrid.samplers.registry import SAMPLERS, sampler_class
+from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.synthesis.pipeline import HybridPipeline
 
 CANARY_TEXT = "Zyxwvut^Canary"

@@ -22,6 +22,7 @@ from hf_hybrid.commands.stages import (
 )
 from hf_hybrid.core.errors import InputError, check_above
 from hf_hybrid.core.files import write_atomically
+from hf_hybrid.reports.benchmark_chart import draw_benchmark
 from hf_hybrid.samplers.registry import SAMPLERS
 
 POSITIONAL = ("config",)
@@ -63,8 +64,8 @@ def main(options: Options) -> int:
     from hf_hybrid.core import provenance
     from hf_hybrid.data.records import load_records
     from hf_hybrid.data.sources import split_names
-    from hf_hybrid.reports import cards, charts
-    from hf_hybrid.samplers.base import LatentRows
+    from hf_hybrid.reports import cards
+    from hf_hybrid.samplers.rows import LatentRows
     from hf_hybrid.studies import benchmark
     from hf_hybrid.synthesis.latent_table import LatentTable
     from hf_hybrid.synthesis.pipeline import load_codec
@@ -127,7 +128,7 @@ def main(options: Options) -> int:
     }
     output_dir = Path(options.output_dir)
     write_atomically(output_dir / "benchmark.json", json.dumps(result, indent=2) + "\n")
-    charts.draw_benchmark(result, output_dir / "benchmark.png")
+    draw_benchmark(result, output_dir / "benchmark.png")
     markdown = cards.benchmark_table(result)
     write_atomically(output_dir / "benchmark.md", markdown)
     write_atomically(output_dir / "benchmark.html", cards.benchmark_html(result, output_dir / "benchmark.png"))

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass, fields
 
+from hf_hybrid.core import artifacts
 from hf_hybrid.evaluation.options import EvaluationOptions
 
 POSITIONAL = ("release",)
@@ -40,13 +41,13 @@ class Options(EvaluationOptions):
 
 def main(options: Options) -> int:
     """Writes `report.json`, `report.html`, `assets/utility_*.png` and the card; prints the scores."""
-    from hf_hybrid.evaluation.publication import private_folder_of, write_evidence
-    from hf_hybrid.evaluation.release_evaluation import evaluate_release
-    from hf_hybrid.hub import gate
+    from hf_hybrid.core.artifacts import private_folder_of
+    from hf_hybrid.evaluation.options import EvaluationInputs
+    from hf_hybrid.evaluation.publication import evaluate_and_complete
     from hf_hybrid.reports.terminal import format_privacy, format_report
 
     how = EvaluationOptions(**{entry.name: getattr(options, entry.name) for entry in fields(EvaluationOptions)})
-    if gate.kind_of(options.release) is not gate.RELEASE:
+    if artifacts.kind_of(options.release) is not artifacts.RELEASE:
         from hf_hybrid.core.errors import InputError
         from hf_hybrid.evaluation.model_evaluation import evaluate_model
 
@@ -54,21 +55,20 @@ def main(options: Options) -> int:
         if given := [name for name in _OF_RELEASES if getattr(options, name) != getattr(defaults, name)]:
             raise InputError(f"expected {', '.join(f'`{name}`' for name in given)} for a release only: leave it out")
         report = evaluate_model(options.release, options.train, options.test, how, options.schema)
-        sys.stdout.write(format_privacy(report["privacy"]))
+        sys.stdout.write(format_privacy(report.privacy))
         return 0
     private_dir = private_folder_of(options.release)
-    report = evaluate_release(
+    inputs = EvaluationInputs(
         options.release,
         options.train,
         options.test,
-        how,
         schema=options.schema,
         targets=options.targets,
         codec=options.codec,
         measurements=options.measurements,
         private_dir=private_dir,
     )
-    write_evidence(options.release, report)
+    report = evaluate_and_complete(inputs, how)
     sys.stdout.write(format_report(report))
     sys.stdout.write(f"{'not for others':15} {private_dir / 'report.html'}\n")
     return 0

@@ -31,8 +31,8 @@ class Options:
 
 def main(options: Options) -> int:
     """Writes the page, or prints the scores."""
+    from hf_hybrid.core.artifacts import private_folder_of
     from hf_hybrid.core.errors import InputError
-    from hf_hybrid.evaluation.publication import private_folder_of
     from hf_hybrid.studies.reader_study import KEY, score_study, write_study
 
     private_dir = private_folder_of(options.release)

@@ -15,8 +15,9 @@ from hf_hybrid.commands.stages import (
     private_records,
 )
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.core.files import write_atomically
+from hf_hybrid.core.files import read_json, write_atomically
 from hf_hybrid.core.provenance import hash_files
+from hf_hybrid.core.report import Report
 from hf_hybrid.evaluation.options import EvaluationOptions
 from hf_hybrid.synthesis.release import ReleaseInfo
 
@@ -54,11 +55,9 @@ class Options(DataOptions):
 
 
 def main(options: Options) -> int:
-    """Runs what is left to do and prints the scores and the paths made."""
-    from hf_hybrid.reports.terminal import format_privacy, format_report
-
+    """Runs what is left to do and prints the scores, then what was made, the verdict and the next command."""
     if options.measurements and not Path(options.measurements).is_file():
-        raise InputError(f"expected a CSV file as `measurements`, found none at {options.measurements}: mend the path")
+        raise InputError(f"expected a CSV file as `measurements`, found none at {options.measurements}: fix the path")
     output_dir = Path(options.output_dir)
     stages = Stages(output_dir)
     dataset, schema = private_records(options, stages)
@@ -67,20 +66,24 @@ def main(options: Options) -> int:
     latents = encode_records(options, stages, dataset, schema, codec)
     pipeline = _pipeline(options, stages, latents, codec)
     release = _release(options, stages, pipeline)
-    models = _attack_model(options, stages, dataset, pipeline)
+    model_report = _attack_model(options, stages, dataset, pipeline)
     report = _evaluate(options, stages, dataset, codec, release)
-    sys.stdout.write(format_report(report) + "\n")
-    sys.stdout.write(f"what the pipeline's files tell: {format_privacy(models)}\n")
-    for what, path in (
-        ("codec", codec),
-        ("pipeline", pipeline),
-        ("release", release),
-        ("card", release / "README.md"),
-        ("not for others", output_dir / "release-private"),
-    ):
-        sys.stdout.write(f"{what:15} {path}\n")
-    sys.stdout.write(f"next: hf-hybrid push {release} --repo_id NAME --dry_run\n")
+    _tell(report, model_report, {"codec": codec, "pipeline": pipeline, "release": release})
     return 0
+
+
+def _tell(report: Report, model_report: Report, made: dict[str, Path | str]) -> None:
+    """The scores; last of all what was made, what it keeps, the verdict and the next command."""
+    from hf_hybrid.core.artifacts import CARD, REPORT_PAGE, private_folder_of
+    from hf_hybrid.reports.terminal import format_privacy, format_report, format_shares, format_verdict
+
+    release = Path(made["release"])
+    private = private_folder_of(release) / REPORT_PAGE
+    made = {**made, "card": release / CARD, "not for others": private}
+    sys.stdout.write(f"{format_report(report)}\nthe pipeline's files: {format_privacy(model_report.privacy)}\n")
+    sys.stdout.write("".join(f"{what:15} {path}\n" for what, path in made.items()))
+    sys.stdout.write(f"{format_shares(report.utility)}{format_verdict(report.privacy)}")
+    sys.stdout.write(f"next: hf-hybrid push {release} --repo_id NAME --dry_run\n")
 
 
 def _pipeline(options: Options, stages: Stages, latents: Path, codec: Path | str) -> Path:
@@ -114,36 +117,37 @@ def _release(options: Options, stages: Stages, pipeline: Path) -> Path:
     return stages.run("release", output, asdict(wanted), generate)
 
 
-def _attack_model(options: Options, stages: Stages, dataset: str, pipeline: Path) -> dict:
-    """The part `privacy` of the report on the pipeline's files."""
-    from hf_hybrid.core.provenance import REPORT
+def _attack_model(options: Options, stages: Stages, dataset: str, pipeline: Path) -> Report:
+    """The report on the pipeline's files."""
+    from hf_hybrid.core.artifacts import REPORT
     from hf_hybrid.evaluation.model_evaluation import evaluate_model
 
     def evaluate(_: Path) -> None:
         report = evaluate_model(pipeline, f"{dataset}:train", f"{dataset}:test", options.evaluation)
-        write_atomically(done, json.dumps(report))
+        write_atomically(done, json.dumps(report.to_dict()))
 
     done = stages.logs / f"pipeline-{REPORT}"
     inputs = {"bootstraps": options.evaluation.bootstraps, "privacy": asdict(options.evaluation.privacy)}
     stages.run("attacks", done, inputs, evaluate)
-    return json.loads(done.read_text(encoding="utf-8"))["privacy"]
+    return Report.from_dict(read_json(done))
 
 
-def _evaluate(options: Options, stages: Stages, dataset: str, codec: Path | str, release: Path):
-    from hf_hybrid.evaluation.publication import private_folder_of, write_evidence
-    from hf_hybrid.evaluation.release_evaluation import Report, evaluate_release
+def _evaluate(options: Options, stages: Stages, dataset: str, codec: Path | str, release: Path) -> Report:
+    from hf_hybrid.core.artifacts import private_folder_of
+    from hf_hybrid.evaluation.options import EvaluationInputs
+    from hf_hybrid.evaluation.publication import evaluate_and_complete
 
     def evaluate(_: Path) -> None:
         # Of the built-in cohort the numbers behind every image are known.
         truth = stages.logs / "cohort-images" / "truth.csv"
         measured = options.measurements or (str(truth) if options.dataset is None else None)
-        report = evaluate_release(
-            *(release, f"{dataset}:train", f"{dataset}:test", options.evaluation),
+        inputs = EvaluationInputs(
+            *(release, f"{dataset}:train", f"{dataset}:test"),
             codec=codec,
             measurements=measured,
             private_dir=private_folder_of(release),
         )
-        write_evidence(release, report)
+        report = evaluate_and_complete(inputs, options.evaluation)
         write_atomically(evaluated, json.dumps(report.to_dict()))
 
     # A copy of the report, written last: the release itself is completed file by file.
@@ -151,4 +155,4 @@ def _evaluate(options: Options, stages: Stages, dataset: str, codec: Path | str,
     path = options.measurements and Path(options.measurements)
     inputs = {**asdict(options.evaluation), "measurements": path and hash_files(path.parent, [path.name])}
     stages.run("evaluation", evaluated, inputs, evaluate)
-    return Report(**json.loads(evaluated.read_text(encoding="utf-8")))
+    return Report.from_dict(read_json(evaluated))

@@ -132,7 +132,8 @@ def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | di
     from hf_hybrid.data.records import load_records, write_records
     from hf_hybrid.data.sources import split_names
     from hf_hybrid.data.splits import split_by_patient
-    from hf_hybrid.phantom.cohort import phantom_schema, write_phantom
+    from hf_hybrid.phantom.cohort import write_phantom
+    from hf_hybrid.phantom.variables import phantom_schema
 
     dataset, schema = options.dataset, options.schema
     if dataset is None:

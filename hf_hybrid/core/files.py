@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hf_hybrid.core.errors import InputError
 
@@ -54,6 +55,11 @@ def write_json(path: Path, facts: dict) -> None:
     """Writes facts as people read them; NaN is refused."""
     text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from hf_hybrid.core.artifacts import PROVENANCE
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import write_json
 
-FILE_NAME = "provenance.json"
-REPORT = "report.json"  # beside it, once evaluated
 NO_LICENSE = "other"  # the Hub's word for one that it has no name for
 
 # The packages that decide the bytes of a release.
@@ -74,7 +73,7 @@ def write_provenance(folder: str | Path, facts: dict) -> None:
         InputError: a text in `facts` is a path of this machine.
     """
     refuse_paths(facts)
-    write_json(Path(folder) / FILE_NAME, facts)
+    write_json(Path(folder) / PROVENANCE, facts)
 
 
 def refuse_paths(facts: dict) -> None:
@@ -94,11 +93,11 @@ def read_provenance(folder: str | Path) -> dict:
     Raises:
         InputError: there is no such file, or it is not a JSON object.
     """
-    path = Path(folder) / FILE_NAME
+    path = Path(folder) / PROVENANCE
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"expected a codec, pipeline or release, found no {FILE_NAME} in {folder}") from None
+        raise InputError(f"expected a codec, pipeline or release, found no {PROVENANCE} in {folder}") from None
     except ValueError:
         facts = None
     if not isinstance(facts, dict):
@@ -118,12 +117,12 @@ def check_files(folder: str | Path) -> dict[str, str]:
     listed = read_provenance(folder).get("files", {})
     gone = [name for name in listed if not (Path(folder) / name).is_file()]
     if gone:
-        raise InputError(f"expected the files listed in {FILE_NAME}, found no {', '.join(gone)}: make {folder} again")
+        raise InputError(f"expected the files listed in {PROVENANCE}, found no {', '.join(gone)}: make {folder} again")
     found = hash_files(folder, listed)
     changed = [name for name in listed if found[name] != listed[name]]
     if changed:
         raise InputError(
-            f"expected the files as {FILE_NAME} lists them, found {', '.join(changed)} changed: make {folder} again"
+            f"expected the files as {PROVENANCE} lists them, found {', '.join(changed)} changed: make {folder} again"
         )
     return listed
 

@@ -1,48 +1,167 @@
-"""One number of a report, which never stands without what it means."""
+"""What an evaluation found: parts of a report, families of attacks with their verdicts, and scores; JSON both ways.
 
-from dataclasses import asdict, dataclass, field
+Evaluation returns these classes, `report.json` holds exactly what they hold, and gate, cards, page and terminal read
+them. Numbers are rounded to four decimals on the way to JSON.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.families import VERDICTS, Family
+from hf_hybrid.core.scores import Facts, Recovered, Score, UtilityScore, plain_json
+
+PARTS = ("utility", "fidelity", "pairing", "privacy")
+MIN_BOOTSTRAPS = 100  # replicates behind a report that lets anything through: few hide what is too strong
 
 
 @dataclass(frozen=True)
-class Score:
-    """A number, its interval, and what it is to be read against.
+class NotMeasured(Facts):
+    """A part that was not measured, and why."""
 
-    Args:
-        name: what was scored.
-        value: None where it cannot be told; `reason` says why then.
-        interval: 95 %, over patients; None where there is none.
-        direction: which way is better.
-        range: lowest and highest value, None where there is no end.
-        n: patients that it rests on; None where they are too few to be counted.
-        reference: the control or controls that it is to be read against, by name.
-        meaning: one sentence for a reader who is no statistician.
-        reason: why there is no value.
-    """
-
-    name: str
-    value: float | None
-    interval: tuple[float, float] | None
-    direction: str
-    range: tuple[float | None, float | None]
-    n: int | None
-    reference: dict[str, float] = field(default_factory=dict)
-    meaning: str = ""
-    reason: str | None = None
+    reason: str = "it was not asked for"
 
     def to_dict(self) -> dict:
-        """JSON-able, numbers rounded to four decimals."""
-        rounded = {
-            "value": None if self.value is None else round(float(self.value), 4),
-            "interval": self.interval and [round(float(end), 4) for end in self.interval],
-            "range": list(self.range),
-            "reference": {name: round(float(value), 4) for name, value in self.reference.items()},
+        """JSON-able."""
+        return {"status": "not measured", **super().to_dict()}
+
+
+class _Measured(Facts):
+    def to_dict(self) -> dict:
+        """JSON-able."""
+        return {"status": "measured", **super().to_dict()}
+
+
+@dataclass(frozen=True)
+class Utility(_Measured):
+    """Scores of models trained on synthetic and on real records; `interval` says what intervals are."""
+
+    interval: str
+    scores: tuple[UtilityScore, ...] = field(metadata={"of": UtilityScore})
+    headline: tuple[Recovered, ...] = field(metadata={"of": Recovered})
+
+
+@dataclass(frozen=True)
+class Fidelity(_Measured):
+    """How alike synthetic and real records are.
+
+    Args:
+        interval: what intervals are.
+        extractor: of the image features.
+        table: scores of rows.
+        images: scores of images.
+        marginals: shares of each column's bins or names.
+        correlations: rank correlations of both sides.
+        codec: scores of reconstructions, where the codec was at hand.
+    """
+
+    interval: str
+    extractor: str
+    table: tuple[Score, ...] = field(metadata={"of": Score})
+    images: tuple[Score, ...] = field(metadata={"of": Score})
+    marginals: tuple[dict, ...]
+    correlations: dict
+    codec: tuple[Score, ...] | None = field(default=None, metadata={"of": Score, "optional": True})
+
+
+@dataclass(frozen=True)
+class Pairing(_Measured):
+    """Whether image and row belong together: over all columns, by column, and by what was measured in the images."""
+
+    interval: str
+    scores: tuple[Score, ...] = field(metadata={"of": Score})
+    columns: tuple[Score, ...] = field(metadata={"of": Score})
+    measurements: tuple[Score, ...] | None = field(default=None, metadata={"of": Score, "optional": True})
+
+
+@dataclass(frozen=True)
+class Privacy(Facts):
+    """What attacks found.
+
+    Args:
+        families: of attacks.
+        screening: distances that decide nothing.
+        curves: histograms and ROC curves for charts.
+    """
+
+    families: tuple[Family, ...] = field(metadata={"of": Family})
+    screening: tuple[Score, ...] = field(metadata={"of": Score})
+    curves: tuple[dict, ...]
+
+    @property
+    def verdict(self) -> str:
+        """That of the worst family."""
+        return min((one.verdict.word for one in self.families), key=VERDICTS.index)
+
+    def with_family(self, family: Family) -> Self:
+        """The same with this family in place of the one of its name, or behind the others."""
+        others = tuple(one for one in self.families if one.name != family.name)
+        return replace(self, families=(*others, family))
+
+    def to_dict(self) -> dict:
+        """JSON-able."""
+        families = [one.to_dict() for one in self.families]
+        rest = {"families": families, "screening": plain_json(self.screening), "curves": plain_json(self.curves)}
+        return {"status": "measured", "verdict": self.verdict, **rest}
+
+
+_SECTIONS = {"utility": Utility, "fidelity": Fidelity, "pairing": Pairing, "privacy": Privacy}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The evidence about a release, or about the files of a model, which has `privacy` alone.
+
+    Args:
+        utility: None where a report of its kind has no such part.
+        fidelity: likewise.
+        pairing: likewise.
+        privacy: likewise.
+        provenance: configuration, versions, and hashes of the files that it is about.
+    """
+
+    utility: Utility | NotMeasured | None = None
+    fidelity: Fidelity | NotMeasured | None = None
+    pairing: Pairing | NotMeasured | None = None
+    privacy: Privacy | NotMeasured | None = None
+    provenance: dict = field(default_factory=dict)
+
+    def measured(self) -> dict[str, Any]:
+        """The parts that were measured, by name."""
+        parts = {name: getattr(self, name) for name in PARTS}
+        return {name: part for name, part in parts.items() if part is not None and not isinstance(part, NotMeasured)}
+
+    def to_dict(self) -> dict:
+        """The content of `report.json`: the same for the same records, options and versions."""
+        parts = {name: getattr(self, name) for name in PARTS}
+        return {name: part.to_dict() for name, part in parts.items() if part is not None} | {
+            "provenance": self.provenance
         }
-        return {**asdict(self), **rounded}
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`.
+
+        Raises:
+            InputError: it is no report of this version.
+        """
+        if not isinstance(facts, Mapping):
+            raise InputError("expected a JSON object in report.json, found something else: run `hf-hybrid evaluate`")
+        parts = {name: section_from_dict(name, facts[name]) for name in PARTS if name in facts}
+        return cls(**parts, provenance=facts.get("provenance", {}))
 
 
-CHANCE = {"auc": 0.5, "r2": 0.0}
+def section_from_dict(name: str, facts: Mapping[str, Any]) -> Utility | Fidelity | Pairing | Privacy | NotMeasured:
+    """One part of a report, by its name in `PARTS`.
 
-# Words of a report: what a model was trained on, and whose records a number is about.
-REAL, REPEATED, SHUFFLED = "real", "real repeated", "images shuffled"
-REFERENCE = MEMBERS = "patients learned from"
-UNSEEN = "unseen patients"
+    Raises:
+        InputError: a fact is missing.
+    """
+    status = facts.get("status") if isinstance(facts, Mapping) else None
+    if status not in ("measured", "not measured"):
+        raise InputError(
+            f"expected `status` measured or not measured of {name} in report.json, found {status!r}: "
+            "run `hf-hybrid evaluate` again"
+        )
+    return (_SECTIONS[name] if status == "measured" else NotMeasured).from_dict(facts)

@@ -11,37 +11,22 @@ import pandas as pd
 from hf_hybrid.data import cells
 
 Role = Literal["image", "clinical", "target", "group", "id", "ignore"]
-
-
 Kind = Literal["numeric", "integer", "categorical", "boolean", "multi-label"]
 
-
 MAX_CATEGORIES = 200
-
-
 MIN_PATIENTS = 5
-
-
 OTHER = "other"  # where rare categories go, and any that the schema does not know
-
-
 GROUP_NAME = re.compile(
     r"((.*[\W_])?(patient|subject|person|participant|case|fall)[\W_]*(id|no|nr|number|nummer|key|code|hash|name)"
     r"|patient|subject|person|participant|pseudonym|pid|mrn)s?",
     re.IGNORECASE,
 )
-
-
 _ID_NAME = re.compile(
     r"(.*[\W_])?(id|uid|uuid|guid|accession([\W_]?number)?|ssn|identifier)|(.*_)?(file_?)?(name|path)|filename|"
     r"unnamed: \d+",  # the row numbers that pandas writes
     re.IGNORECASE,
 )
-
-
-_MIN_CODES, _DIGITS = 20, re.compile(r"\d\D*\d")  # so many names that all hold numbers are rarely categories
-
-
+_MIN_CODES, _DIGITS = 20, re.compile(r"\d\D*\d")  # this many names that all hold numbers are rarely categories
 _UNIT = re.compile(r".*[\[(]([^\s\])]{1,12})[\])]\s*")
 
 
@@ -78,12 +63,12 @@ class ColumnSchema:
 
     @property
     def is_released(self) -> bool:
-        """Whether the column is learned and stands in a release."""
+        """Whether the column is learned and released."""
         return self.role in ("clinical", "target")
 
 
 def names_a_person(column: str) -> bool:
-    """Whether a column is called as those that hold ids, names or files are."""
+    """Whether a column has a name that is usual for ids, names of persons or files."""
     return bool(GROUP_NAME.fullmatch(column) or _ID_NAME.fullmatch(column))
 
 

@@ -17,9 +17,12 @@ import pyarrow.parquet as pq
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import new_folder
 from hf_hybrid.data import cells
+from hf_hybrid.data.image_folder import listed
 from hf_hybrid.data.images import DecodedImage, UnreadableImage, decode_image, image_bytes, resize
-from hf_hybrid.data.schema import RecordSchema, load_description
-from hf_hybrid.data.sources import TemporaryFolder, listed, open_source, to_arrow
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.data.schema_description import load_description
+from hf_hybrid.data.sources import TemporaryFolder, open_source
+from hf_hybrid.data.tables import raw_to_arrow
 
 logger = logging.getLogger(__name__)
 
@@ -226,7 +229,7 @@ def write_records(
     """
     from datasets import Features, Image
 
-    columns = {name: to_arrow(records.raw[name]) for name in records.raw}
+    columns = {name: raw_to_arrow(records.raw[name]) for name in records.raw}
     types = Features.from_arrow_schema(pa.schema([(name, column.type) for name, column in columns.items()]))
     schema = Features({records.schema.image_column: Image(), **types}).arrow_schema
     with new_folder(output_dir, mode=0o700) as folder:

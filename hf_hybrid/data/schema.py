@@ -7,7 +7,6 @@ from typing import Self, get_args
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import write_json
@@ -18,10 +17,10 @@ from hf_hybrid.data.columns import (
     OTHER,
     ColumnSchema,
     Kind,
-    Role,
     category_names,
     infer_column,
 )
+from hf_hybrid.data.schema_description import check_entry, check_keys, load_description, parse_column
 
 
 @dataclass
@@ -39,7 +38,7 @@ class RecordSchema:
     missing_values: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Raises InputError for a privacy rule that would be none."""
+        """Raises InputError for a `min_patients` that protects nobody."""
         if not isinstance(self.min_patients, int) or self.min_patients < MIN_PATIENTS:
             raise InputError(
                 f"expected `min_patients` as a whole number from {MIN_PATIENTS}, found {self.min_patients!r}"
@@ -132,8 +131,8 @@ class RecordSchema:
         Raises:
             InputError: an entry is unknown or has a value that does not fit.
         """
-        _check_keys(description, [entry.name for entry in fields(cls)], "a schema")
-        columns = {name: _column(name, entry) for name, entry in description.get("columns", {}).items()}
+        check_keys(description, [entry.name for entry in fields(cls)], "a schema")
+        columns = {name: parse_column(name, entry) for name, entry in description.get("columns", {}).items()}
         return cls(**{**description, "columns": columns})
 
     def save(self, path: str | Path) -> None:
@@ -152,53 +151,34 @@ class RecordSchema:
         Args:
             frame: raw cells, one row a record, without the image.
             image_column: name of the image column.
-            overrides: a description as in a schema file; what it says of a column wins over what is inferred.
+            overrides: a description as in a schema file; its entries for a column replace what is inferred.
 
         Raises:
             InputError: two columns have one name, or the overrides name a column that does not exist or ask for one
                 that cannot be released.
         """
         overrides = overrides or {}
+        asked = overrides.get("columns") or {}
         if not frame.columns.is_unique:
             twice = sorted(set(frame.columns[frame.columns.duplicated()]))
             raise InputError(f"expected different column names, found {twice} more than once: rename them")
-        _check_keys(overrides, [entry.name for entry in fields(cls)], "a schema")
-        asked = overrides.get("columns") or {}
-        unknown = [name for name in asked if name not in frame and name != image_column]
-        if unknown:
-            raise InputError(
-                f"expected columns among {[image_column, *frame]}, found {unknown} in the schema: rename them"
-            )
-        for name, entry in asked.items():
-            check_entry(name, entry)
+        check_keys(overrides, [entry.name for entry in fields(cls)], "a schema")
+        _check_asked(asked, [image_column, *frame])
         schema = cls({image_column: ColumnSchema("image")}, **{k: v for k, v in overrides.items() if k != "columns"})
-        spellings = schema.missing_spellings
-        roles = {name: (asked.get(name) or {}).get("role") for name in frame}
-        group = next((name for name in frame if roles[name] == "group"), None)
-        group = group or next((name for name in frame if not roles[name] and GROUP_NAME.fullmatch(name)), None)
+        group, is_asked_for = _find_group(frame, asked)
         for name in frame:
-            entry = dict(asked.get(name) or {})
             # A patient's number is an identifier also where it stands in several records.
-            once = ~frame[[group or name, name]].astype(str).duplicated() if group else slice(None)
-            inferred = infer_column(name, frame[name][once], spellings, entry)
-            if inferred.role == "group" and roles.get(group) == "group" and name != group:
+            once = ~frame[[group, name]].astype(str).duplicated() if group else slice(None)
+            entry = dict(asked.get(name) or {})
+            inferred = infer_column(name, frame[name][once], schema.missing_spellings, entry)
+            if inferred.role == "group" and is_asked_for and name != group:
                 inferred = ColumnSchema("id", note=f"`{group}` tells patients apart")
-            column = _column(name, {**{k: v for k, v in asdict(inferred).items() if v is not None}, **entry})
-            if (
-                column.is_released
-                and inferred.role == "ignore"
-                and (column.kind is None or "all cells" in inferred.note)
-            ):
-                raise InputError(f"expected a column that can be released, found `{name}`: {inferred.note}")
-            if column.is_released and column.kind is None:
-                raise InputError(f"expected a `kind` for `{name}` among {list(get_args(Kind))}, found none: add it")
-            if column.kind in ("categorical", "multi-label") and column.is_released and column.categories is None:
-                column.categories = category_names(frame[name], column.kind, spellings)
-            if column.role == "image":
-                raise InputError(f"expected one image column, `{image_column}`, found `{name}` with that role too")
+            column = _combine(name, inferred, entry, image_column)
+            if column.is_released and column.kind in ("categorical", "multi-label") and column.categories is None:
+                column.categories = category_names(frame[name], column.kind, schema.missing_spellings)
             schema.columns[name] = column
-        if len([column for column in schema.columns.values() if column.role == "group"]) > 1:
-            groups = [name for name, column in schema.columns.items() if column.role == "group"]
+        groups = [name for name, column in schema.columns.items() if column.role == "group"]
+        if len(groups) > 1:
             raise InputError(f"expected one group column, found {groups}: give all but one the role `id`")
         return schema
 
@@ -219,60 +199,37 @@ class RecordSchema:
         return type(self).from_dict(description)
 
 
-def load_description(path: str | Path | dict) -> dict:
-    """The mapping in a YAML or JSON file; a mapping is given back as it is.
-
-    Raises:
-        InputError: no such file, or no mapping in it.
-    """
-    if isinstance(path, dict):
-        return path
-    try:
-        description = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"expected a readable YAML or JSON file, found {path}: {type(error).__name__}") from None
-    if not isinstance(description, dict):
-        raise InputError(f"expected a mapping such as `columns: ...`, found {type(description).__name__} in {path}")
-    return description
-
-
-def _check_keys(description: dict, known: list[str], where: str) -> None:
-    unknown = [key for key in description if key not in known]
+def _check_asked(asked: dict, known: list[str]) -> None:
+    """Checks that the overrides describe columns that exist."""
+    unknown = [name for name in asked if name not in known]
     if unknown:
-        raise InputError(f"expected the keys {known} in {where}, found {unknown}: correct the spelling")
+        raise InputError(f"expected columns among {known}, found {unknown} in the schema: rename them")
+    for name, entry in asked.items():
+        check_entry(name, entry)
 
 
-def check_entry(name: str, entry: dict | None) -> None:
-    """Checks what a schema file says of a column.
+def _find_group(frame: pd.DataFrame, asked: dict) -> tuple[str | None, bool]:
+    """The column that tells patients apart, if there is one, and whether the overrides give it that role."""
+    roles = {name: (asked.get(name) or {}).get("role") for name in frame}
+    for name in frame:
+        if roles[name] == "group":
+            return name, True
+    return next((name for name in frame if not roles[name] and GROUP_NAME.fullmatch(name)), None), False
+
+
+def _combine(name: str, inferred: ColumnSchema, entry: dict, image_column: str) -> ColumnSchema:
+    """The inferred column with the overrides in `entry`.
 
     Raises:
-        InputError: no mapping, or one with unknown keys.
+        InputError: the column cannot be released, has no kind, or would be a second image.
     """
-    if entry is not None and not isinstance(entry, dict):
-        raise InputError(f"expected a mapping such as `kind: numeric` for column `{name}`, found {entry!r}")
-    _check_keys(entry or {}, [one.name for one in fields(ColumnSchema)], f"column `{name}`")
-
-
-def _column(name: str, entry: dict) -> ColumnSchema:
-    check_entry(name, entry)
-    column = ColumnSchema(**{"role": "clinical", **entry})
-    for key, value, choices in (("role", column.role, get_args(Role)), ("kind", column.kind, (None, *get_args(Kind)))):
-        if value not in choices:
-            raise InputError(f"expected `{key}` of column `{name}` among {list(choices)}, found {value!r}")
-    if column.bounds is not None:
-        try:
-            low, high = column.bounds = tuple(float(bound) for bound in column.bounds)
-            is_range = low <= high
-        except (TypeError, ValueError):
-            is_range = False
-        if not is_range:
-            raise InputError(f"expected `bounds` of column `{name}` as [low, high], found {entry['bounds']!r}")
-    if column.categories is not None:
-        if truths := [category for category in column.categories if isinstance(category, bool)]:
-            raise InputError(f"expected text in `categories` of column `{name}`, found {truths[0]}: quote it")
-        column.categories = [cells.to_category(category) for category in column.categories]
-        if len(set(column.categories)) < len(column.categories):
-            raise InputError(f"expected different `categories` in column `{name}`, found one twice: remove it")
+    column = parse_column(name, {**{k: v for k, v in asdict(inferred).items() if v is not None}, **entry})
+    if column.is_released and inferred.role == "ignore" and (column.kind is None or "all cells" in inferred.note):
+        raise InputError(f"expected a column that can be released, found `{name}`: {inferred.note}")
+    if column.is_released and column.kind is None:
+        raise InputError(f"expected a `kind` for `{name}` among {list(get_args(Kind))}, found none: add it")
+    if column.role == "image":
+        raise InputError(f"expected one image column, `{image_column}`, found `{name}` with that role too")
     return column
 
 

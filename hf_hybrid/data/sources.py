@@ -1,6 +1,5 @@
-"""What the word DATASET names: image folder, parquet, saved `datasets` folder or Hub id, to images and raw cells."""
+"""Opening a DATASET (image folder, parquet, saved `datasets` folder or Hub id): its images and raw cells."""
 
-import csv
 import hashlib
 import json
 import logging
@@ -8,31 +7,23 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import looks_local, private_folder
+from hf_hybrid.data.image_folder import read_image_folder, split_folders
 
 logger = logging.getLogger(__name__)
 
-TABLE_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-SPLIT_NAMES = ("train", "training", "validation", "valid", "val", "dev", "test", "testing")
-IMAGE_SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jfif .tif .tiff .bmp .gif .webp .pbm .pgm .ppm .pnm .jp2 .dcm .dicom".split()
-)
-MAX_NAMED = 20  # items named in one message
-
 
 class TemporaryFolder:
-    """A private folder that goes with the last object that holds this one (a `TemporaryDirectory` would warn then).
+    """A private folder, removed with the last reference to this object (a `TemporaryDirectory` would warn then).
 
     Attributes:
         path: where it is.
@@ -51,7 +42,7 @@ class Source:
         images: column of raw image cells `{"bytes": ..., "path": ...}`, read when asked for.
         image_column: its name.
         raw: all other cells, one row a record.
-        cache: the temporary folder that the images lie in, if any.
+        cache: the temporary folder that holds the images, if any.
     """
 
     images: Sequence[dict]
@@ -77,7 +68,7 @@ def open_source(dataset: str, split: str | None = "train", cache_dir: str | Path
 
 
 def split_names(dataset: str) -> list[str]:
-    """Names of the splits of a dataset; the one alone that `name:split` picks.
+    """Names of the splits of a dataset; only the one that `name:split` picks.
 
     Raises:
         InputError: there is no such dataset.
@@ -90,13 +81,13 @@ def split_names(dataset: str) -> list[str]:
     if _is_saved(path):
         splits = _load_prepared(name, datasets.load_from_disk, path)
         return list(splits) if isinstance(splits, datasets.DatasetDict) else [str(splits.split or "train")]
-    if path is not None and path.is_dir() and (folders := _split_folders(path)):
+    if path is not None and path.is_dir() and (folders := split_folders(path)):
         return list(folders)
     if path is not None and path.is_file():
         return ["train"]
     if path is None:
         return _load_prepared(name, datasets.get_dataset_split_names, name)
-    with tempfile.TemporaryDirectory(prefix="hf_hybrid-") as cache:  # a lock file there bears the folder's name
+    with tempfile.TemporaryDirectory(prefix="hf_hybrid-") as cache:  # a lock file there has the folder's name
         builder = _load_prepared(name, datasets.load_dataset_builder, str(path), cache_dir=cache)
     return list(builder.config.data_files)
 
@@ -120,22 +111,8 @@ def overlap(one: str, other: str) -> bool:
     return path.is_relative_to(other_path) or other_path.is_relative_to(path)
 
 
-def to_arrow(column: pd.Series) -> pa.Array:
-    """Raw cells with their own type, or as text where they have several."""
-    try:
-        return pa.array(list(column))
-    except (pa.lib.ArrowException, OverflowError):
-        return pa.array([None if cell is None else str(cell) for cell in column], type=pa.string())
-
-
-def listed(items: Sequence) -> str:
-    """At most `MAX_NAMED` items, then how many more."""
-    more = len(items) - MAX_NAMED
-    return "; ".join(map(str, items[:MAX_NAMED])) + (f"; and {more} more" if more > 0 else "")
-
-
 def _locate(dataset: str) -> tuple[str, str | None, Path | None]:
-    """The name and the split in `name:split`, and where it lies; no path for a Hub id."""
+    """The name and the split in `name:split`, and its path; None for a Hub id."""
     name, asked = dataset, None
     if not Path(dataset).expanduser().exists() and ":" in dataset:
         name, asked = dataset.rsplit(":", 1)
@@ -154,7 +131,7 @@ def _is_saved(path: Path | None) -> bool:
 
 
 def _load(dataset: str, default: str | None, cache_dir: str | Path | None):
-    """The split asked for, as a `datasets.Dataset`, and the temporary folder that it lies in, if any."""
+    """The split asked for, as a `datasets.Dataset`, and the temporary folder that holds it, if any."""
     import datasets
 
     name, asked, path = _locate(dataset)
@@ -165,8 +142,8 @@ def _load(dataset: str, default: str | None, cache_dir: str | Path | None):
         splits = _load_prepared(name, datasets.load_from_disk, path)
         if isinstance(splits, datasets.Dataset):
             splits = {str(splits.split or "train"): splits}
-    elif path.is_dir() and (folders := _split_folders(path)):
-        return _image_folder(folders[_choose(name, folders, asked, default)]), None
+    elif path.is_dir() and (folders := split_folders(path)):
+        return read_image_folder(folders[_choose(name, folders, asked, default)]), None
     else:
         if cache_dir is None:
             cache = TemporaryFolder()
@@ -196,93 +173,6 @@ def _choose(name: str, splits: Mapping[str, Any], asked: str | None, default: st
     if wanted in splits:
         return wanted
     raise InputError(f"expected a split of `{name}` among {list(splits)}, found {wanted!r}: add `:split`")
-
-
-def _split_folders(root: Path) -> dict[str, Path]:
-    """The splits of an image folder; none when `root` holds parquet files."""
-
-    def has_table(folder: Path) -> bool:
-        return any((folder / name).is_file() for name in TABLE_NAMES)
-
-    if has_table(root):
-        return {"train": root}
-    folders = {child.name: child for child in sorted(root.iterdir()) if child.is_dir()}
-    if with_table := {name: folder for name, folder in folders.items() if has_table(folder)}:
-        return with_table
-    if any(root.rglob("*.parquet")):
-        return {}
-    return {name: folder for name, folder in folders.items() if name in SPLIT_NAMES} or {"train": root}
-
-
-def _image_folder(folder: Path):
-    """Like the `imagefolder` of `datasets`, but cells stay as they are, DICOM counts as image, and none gets lost."""
-    from datasets import Dataset, Image
-
-    files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
-    files = [str(path) for path in files if not any(part.startswith(".") for part in path.parts)]
-    tables = [folder / name for name in TABLE_NAMES if (folder / name).is_file()]
-    if len(tables) > 1:
-        raise InputError(f"expected one table in {folder}, found {[table.name for table in tables]}: keep one")
-    if tables:
-        table = _read_table(tables[0])
-        if "file_name" not in table or "image" in table:
-            raise InputError(
-                f"expected a column `file_name` and none named `image` in {tables[0]}, found {list(table)}: rename it"
-            )
-        names = [os.path.normpath(str(name)) for name in table.pop("file_name")]
-        outside = [name for name in names if name.startswith(("..", os.sep)) or os.path.isabs(name)]
-        known = set(files)
-        problems = {
-            "outside the folder": outside,
-            "without a file": [name for name in names if name not in known and not (folder / name).is_file()],
-            "named twice": [name for name, count in Counter(names).items() if count > 1],
-        }
-        problems = [f"{len(found)} rows {what} ({listed(found)})" for what, found in problems.items() if found]
-        if without_row := sorted(known - set(names)):
-            problems.append(f"{len(without_row)} images without a row ({listed(without_row)})")
-        if problems:
-            raise InputError(
-                f"expected one image below {folder} for each of the {len(names)} rows of `{tables[0].name}`, found "
-                f"{len(files)} images, " + ", ".join(problems)
-            )
-    else:
-        names = files
-        folders = [Path(name).parent.name for name in names]
-        one_level = len({len(Path(name).parts) for name in names}) == 1
-        table = pd.DataFrame({"label": folders} if one_level and len(set(folders)) > 1 else {}, dtype=object)
-    paths = pa.array([str((folder / name).absolute()) for name in names], type=pa.string())
-    columns = {"image": paths, **{name: to_arrow(table[name]) for name in table}}
-    return Dataset(pa.table(columns)).cast_column("image", Image(decode=False))
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    """A metadata table with its cells as they are: text from CSV, JSON values, parquet values."""
-    try:
-        if path.suffix == ".csv":
-            with open(path, encoding="utf-8-sig", newline="") as stream:
-                header, *rows = [row for row in csv.reader(stream) if row] or [[]]
-            ragged = [number for number, row in enumerate(rows, start=1) if len(row) != len(header)]
-            if ragged:
-                raise InputError(
-                    f"expected {len(header)} cells in every row of {path}, found other numbers in {len(ragged)} rows "
-                    f"({listed(ragged)}): quote cells that hold commas"
-                )
-            columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in header]
-        elif path.suffix == ".jsonl":
-            lines = path.read_text(encoding="utf-8").splitlines()
-            rows = [json.loads(line) for line in lines if line.strip()]
-            header = list(dict.fromkeys(name for row in rows for name in row))
-            columns = [[row.get(name) for row in rows] for name in header]
-        else:
-            table = pq.read_table(path)
-            header, columns = table.column_names, [column.to_pylist() for column in table.columns]
-    except InputError:
-        raise
-    except Exception as error:  # its text may hold cells
-        raise InputError(f"expected a readable UTF-8 table, found {path}: {type(error).__name__}") from None
-    if twice := [name for name, count in Counter(header).items() if count > 1]:
-        raise InputError(f"expected different column names in {path}, found {twice} more than once: rename them")
-    return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in zip(header, columns, strict=True)})
 
 
 def _image_column(loaded, dataset: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""Typed cells to and from Arrow columns."""
+"""Cells to and from Arrow columns."""
 
 from collections.abc import Mapping
 
@@ -19,6 +19,14 @@ def to_arrow(frame: pd.DataFrame, schema: RecordSchema) -> dict[str, pa.Array]:
 def from_arrow(columns: Mapping[str, pa.ChunkedArray], schema: RecordSchema) -> pd.DataFrame:
     """Inverse of `to_arrow`: the typed cells that `RecordSchema.read` would give."""
     return pd.DataFrame({name: _from_arrow(cells, schema.table[name]) for name, cells in columns.items()})
+
+
+def raw_to_arrow(column: pd.Series) -> pa.Array:
+    """Raw cells with their own type, or as text where one column holds several types."""
+    try:
+        return pa.array(list(column))
+    except (pa.lib.ArrowException, OverflowError):
+        return pa.array([None if cell is None else str(cell) for cell in column], type=pa.string())
 
 
 def _to_arrow(cells: pd.Series, column: ColumnSchema) -> pa.Array:

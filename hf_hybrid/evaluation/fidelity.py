@@ -5,35 +5,33 @@ learned from and the same unseen ones: what two honest draws differ by. Both sid
 come from resampling the unseen patients; they are normal, for resampling by itself moves a distance upwards.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
-from hf_hybrid.core.report import REFERENCE, Score
+from hf_hybrid.core.report import Fidelity
+from hf_hybrid.core.scores import MEMBERS, Score
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
 from hf_hybrid.metrics import fidelity, image_fidelity, predictors
+from hf_hybrid.metrics.base import LOWER, FidelityMetric, MetricFacts
 from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
 from hf_hybrid.metrics.predictions import auc
+from hf_hybrid.metrics.registry import IMAGE_METRICS, TABLE_METRICS
 from hf_hybrid.models.image_features import extractor_name, image_features
 
-_HIGHER, _LOWER = "higher is better", "lower is better"
-_SCORES = {
-    "column shapes": (_HIGHER, (0.0, 1.0), "how alike each column is distributed"),
-    "pair trends": (_HIGHER, (0.0, 1.0), "how alike each two columns go together"),
-    "three-way shares": (_LOWER, (0.0, 1.0), "share by which the joint distributions of three columns differ"),
-    "missing shares": (_LOWER, (0.0, 1.0), "the largest difference of a column's missing share"),
-    "rows told apart": (_LOWER, (0.0, 1.0), "AUC of a random forest that tells synthetic rows from real ones"),
-    "images told apart": (_LOWER, (0.0, 1.0), "AUC of a random forest that tells synthetic from real images"),
-    "Frechet distance": (_LOWER, (0.0, None), "how far means and covariances of image features lie apart"),
-    "kernel distance": (_LOWER, (None, None), "how far the distributions of image features lie apart"),
-    "precision": (_HIGHER, (0.0, 1.0), "share of synthetic images that look like some real one"),
-    "recall": (_HIGHER, (0.0, 1.0), "share of real images that some synthetic one looks like"),
-    "density": (_HIGHER, (0.0, None), "real images that a synthetic one looks like, as a share of those expected"),
-    "coverage": (_HIGHER, (0.0, 1.0), "share of real images that have a synthetic one near by"),
-    "likeness of two images": (_LOWER, (0.0, 1.0), "MS-SSIM of pairs of images: the more alike, the less various"),
+_TOLD_APART = "Lopez-Paz and Oquab 2017, arXiv:1610.06545"
+_FACTS = {name: facts for metric in (*TABLE_METRICS, *IMAGE_METRICS) for name, facts in metric.facts.items()} | {
+    "rows told apart": MetricFacts(
+        LOWER, (0.0, 1.0), "AUC of a random forest that tells synthetic rows from real ones", _TOLD_APART
+    ),
+    "images told apart": MetricFacts(
+        LOWER, (0.0, 1.0), "AUC of a random forest that tells synthetic from real images", _TOLD_APART
+    ),
+    "likeness of two images": MetricFacts(
+        *(LOWER, (0.0, 1.0), "MS-SSIM of pairs of images: the more alike, the less various"),
+        "Wang et al. 2003, doi:10.1109/ACSSC.2003.1292216",
+    ),
 }
 NUM_BINS = 12  # of a histogram
 MAX_RECORDS = 4000  # a side: kernels and neighbours hold its square
@@ -42,7 +40,7 @@ _PAIRS, _COMPARED = 500, 16
 _FOLDS = 5
 
 
-def score_fidelity(comparison: Comparison) -> dict:
+def measure_fidelity(comparison: Comparison) -> Fidelity:
     """The part `fidelity` of a report."""
     synthetic, train, unseen = comparison.synthetic, comparison.train, comparison.test
     options = comparison.options
@@ -57,22 +55,21 @@ def score_fidelity(comparison: Comparison) -> dict:
     side = next(unseen.take(np.arange(1)).iter_images()).shape[1]
     centre, scale = images[2].mean(axis=0), images[2].std(axis=0).clip(1e-9)
     images = [(one - centre) / scale for one in images]
-    table = [*against.scores(_table_scores, frames), against.told_apart("rows told apart", rows, sides)]
+    table = [*against.scores(TABLE_METRICS, frames), against.told_apart("rows told apart", rows, sides)]
     pictures = [
-        *against.scores(_image_scores, images),
+        *against.scores(IMAGE_METRICS, images),
         against.told_apart("images told apart", images, sides),
         against.likeness(*sides[:2]),
     ]
     whole = [privacy_rule.restrict(schema, one.frame) for one in (synthetic, train)]
-    return {
-        "status": "measured",
-        "interval": f"95 %, from {len(against.draws)} draws of the unseen patients",
-        "extractor": f"{extractor_name(options.extractor)}, images of {side} px",
-        "table": [one.to_dict() for one in table],
-        "images": [one.to_dict() for one in pictures],
-        "marginals": [_marginal(schema, name, *whole, train.groups) for name in schema.table],
-        "correlations": _correlations(schema, *whole, train.groups),
-    }
+    return Fidelity(
+        interval=f"95 %, from {len(against.draws)} draws of the held-out patients",
+        extractor=f"{extractor_name(options.extractor)}, images of {side} px",
+        table=tuple(table),
+        images=tuple(pictures),
+        marginals=tuple(_marginal(schema, name, *whole, train.groups) for name in schema.table),
+        correlations=_correlations(schema, *whole, train.groups),
+    )
 
 
 class _Unseen:
@@ -86,13 +83,17 @@ class _Unseen:
         drawn = (rng.integers(len(patients), size=len(patients)) for _ in range(num_draws))
         self.draws = [np.concatenate([rows[patient] for patient in draw]) for draw in drawn]
 
-    def scores(self, score: Callable[..., dict[str, float]], sides: list) -> list[Score]:
-        """Scores of the release, with those of patients learned from as references.
+    def scores(self, metrics: tuple[type[FidelityMetric], ...], sides: list) -> list[Score]:
+        """Scores of the release, with those of training patients as references.
 
         Args:
-            score: takes one side and the unseen patients.
-            sides: release, patients learned from, unseen ones; arrays or frames.
+            metrics: that take one side and the held-out patients.
+            sides: release, training patients, held-out ones; arrays or frames.
         """
+
+        def score(one: np.ndarray | pd.DataFrame, real: np.ndarray | pd.DataFrame) -> dict[str, float]:
+            return {name: value for metric in metrics for name, value in metric().scores(one, real).items()}
+
         synthetic, train, unseen = sides
         values, references = score(synthetic, unseen), score(train, unseen)
         replicates = pd.DataFrame([score(synthetic, _take(unseen, rows)) for rows in self.draws])
@@ -127,31 +128,16 @@ class _Unseen:
         return Estimate.of(auc, labels, scores, bootstrap_weights(groups, 2 * len(self.draws), 0))
 
     def _score(self, name: str, value: float, spread: float, reference: float) -> Score:
-        direction, limits, meaning = _SCORES[name]
-        low, high = (-np.inf if limits[0] is None else limits[0], np.inf if limits[1] is None else limits[1])
+        facts = _FACTS[name]
+        low, high = (
+            end if end is not None else open_ for end, open_ in zip(facts.range, (-np.inf, np.inf), strict=True)
+        )
         interval, n = (max(value - spread, low), min(value + spread, high)), self.unseen.num_patients
-        return Score(name, value, interval, direction, limits, n, {REFERENCE: reference}, meaning)
+        return Score(name, value, interval, facts.direction, facts.range, n, {MEMBERS: reference}, facts.meaning)
 
 
 def _take(records: np.ndarray | pd.DataFrame, rows: np.ndarray) -> np.ndarray | pd.DataFrame:
     return records[rows] if isinstance(records, np.ndarray) else records.iloc[rows].reset_index(drop=True)
-
-
-def _table_scores(one: pd.DataFrame, real: pd.DataFrame) -> dict[str, float]:
-    return {
-        "column shapes": fidelity.column_shapes(one, real),
-        "pair trends": fidelity.pair_trends(one, real),
-        "three-way shares": fidelity.three_way_shares(one, real),
-        "missing shares": fidelity.missing_shares(one, real),
-    }
-
-
-def _image_scores(one: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    return {
-        "Frechet distance": image_fidelity.frechet_distance(one, real),
-        "kernel distance": image_fidelity.kernel_distance(one, real),
-        **image_fidelity.manifold_scores(one, real),
-    }
 
 
 def _marginal(
@@ -174,7 +160,7 @@ def _marginal(
     counts = [held[0].sum(axis=0), np.where(told, held[1].sum(axis=0), 0)]
     shares = [(one / max(one.sum(), 1)).round(3).tolist() for one in counts]
     missing = [round(float(1 - known.mean()), 3) for _, known in sides]
-    return {"name": name, **bins, "synthetic": shares[0], REFERENCE: shares[1], "without a value": missing}
+    return {"name": name, **bins, "synthetic": shares[0], MEMBERS: shares[1], "without a value": missing}
 
 
 def _correlations(schema: RecordSchema, synthetic: pd.DataFrame, train: pd.DataFrame, groups: np.ndarray) -> dict:
@@ -183,7 +169,7 @@ def _correlations(schema: RecordSchema, synthetic: pd.DataFrame, train: pd.DataF
     features = [np.stack(list(side.values()), axis=1) for side in sides]
     told = privacy_rule.enough_for_correlations(features[1], predictors.are_answers(schema, sides[0]), groups)
     found = [(fidelity.rank_correlations(one) * told).round(2).tolist() for one in features]
-    return {"names": list(sides[0]), "synthetic": found[0], REFERENCE: found[1]}
+    return {"names": list(sides[0]), "synthetic": found[0], MEMBERS: found[1]}
 
 
 def _row_features(schema: RecordSchema, frame: pd.DataFrame) -> np.ndarray:

@@ -4,11 +4,14 @@ Each measurement (a width, an opacity) is read off an image by a ridge regressio
 whose measurements are known. What is read off synthetic images should go with their rows as it does in real ones.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.core.report import Score
+from hf_hybrid.core.scores import HELD_OUT, SHUFFLED, Score
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.evaluation.comparison import Comparison
 from hf_hybrid.metrics import fidelity, predictors
@@ -18,6 +21,8 @@ from hf_hybrid.metrics.predictions import r2
 MIN_R2 = 0.3  # of a measurement on unseen patients: what cannot be read off an image says nothing of it
 _MIN_KNOWN = 20
 _SHOWN = 12
+_TITLE = "trends with measurements"
+_MEANING = "how the columns go with what is measured in the images, mean difference of rank correlations"
 
 
 def read_measurements(path: str, file_names: list[list[str]]) -> list[pd.DataFrame]:
@@ -52,69 +57,106 @@ def read_measurements(path: str, file_names: list[list[str]]) -> list[pd.DataFra
     return found
 
 
-def score_measurements(comparison: Comparison, train: pd.DataFrame, test: pd.DataFrame) -> list[Score]:
+def measure_measurements(comparison: Comparison, train: pd.DataFrame, test: pd.DataFrame) -> list[Score]:
     """How the columns of a release go with what is measured in its images.
 
     Args:
         comparison: release and real records.
-        train: measurements of the images learned from, `(num_train, k)`.
-        test: of unseen patients.
+        train: measurements of the training images, `(num_train, k)`.
+        test: of held-out patients.
     """
-    synthetic, unseen = comparison.synthetic, comparison.test
-    sides = {}
-    for name in train:
-        known = [np.isfinite(side[name].to_numpy()) for side in (train, test)]
-        values = [side[name].to_numpy()[has] for side, has in zip((train, test), known, strict=True)]
-        if min(map(len, values)) < _MIN_KNOWN or not all(map(predictors.varies, values)):
-            continue
-        asked = np.concatenate([unseen.pixels[known[1]], unseen.pixels, synthetic.pixels])
-        learned, tested = predictors.image_components(comparison.train.pixels[known[0]], asked, seed=0)
-        read = predictors.predict_linear([learned], values[0], [tested], None)
-        own, of_test, of_release = np.split(read, np.cumsum([len(values[1]), len(unseen)]))
-        if r2(values[1], own, np.ones((1, len(own))))[0] >= MIN_R2:
-            sides[name] = of_release, of_test  # as they are read off on both sides: reading weakens every trend
-    meaning = "how the columns go with what is measured in the images, mean difference of rank correlations"
-    title, limits = "trends with measurements", (0.0, 2.0)
-    if not sides:
-        reason = f"no measurement can be read off the images of unseen patients (R2 of {MIN_R2:g})"
-        return [
-            Score(title, None, None, "lower is better", limits, unseen.num_patients, meaning=meaning, reason=reason)
-        ]
-    columns = [predictors.named_features(comparison.schema, one.frame) for one in (synthetic, unseen)]
+    synthetic, held_out = comparison.synthetic, comparison.test
+    read = {name: found for name in train if (found := _read_off(comparison, name, train, test)) is not None}
+    n, limits = held_out.num_patients, (0.0, 2.0)
+    if not read:
+        reason = f"no measurement can be read off the images of held-out patients (R2 of {MIN_R2:g})"
+        return [Score(_TITLE, None, None, "lower is better", limits, n, meaning=_MEANING, reason=reason)]
+    columns = [predictors.named_features(comparison.schema, one.frame) for one in (synthetic, held_out)]
     names, features = list(columns[0]), [np.stack(list(one.values()), axis=1) for one in columns]
-    measured = [np.stack(one, axis=1) for one in zip(*sides.values(), strict=True)]
-    shuffled = np.random.default_rng(0).permutation(len(synthetic))
+    measured = [np.stack(one, axis=1) for one in zip(*read.values(), strict=True)]
+    trends = _compare(measured, features, held_out.groups, comparison.options.bootstraps)
+    value, spread = (
+        np.abs(trends.release - trends.real).mean(),
+        1.96 * np.abs(trends.replicates).mean(axis=(1, 2)).std(),
+    )
+    interval = max(value - spread, 0.0), value + spread
+    reference = {SHUFFLED: np.abs(trends.unpaired - trends.real).mean()}
+    overall = Score(_TITLE, value, interval, "lower is better", limits, n, reference, _MEANING)
+    of_held_out = np.concatenate([measured[1], features[1]], axis=1)
+    is_answer = np.append(np.zeros(len(read), bool), predictors.are_answers(comparison.schema, names))
+    told = privacy_rule.enough_for_correlations(of_held_out, is_answer, held_out.groups)[: len(read), len(read) :]
+    return [overall, *_strongest(trends, told, list(read), names, n)]
+
+
+def _read_off(
+    comparison: Comparison, name: str, train: pd.DataFrame, test: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """One measurement as it is read off the images of the release and of held-out patients; None where it cannot be.
+
+    It is read off on both sides: reading weakens every trend.
+    """
+    known = [np.isfinite(side[name].to_numpy()) for side in (train, test)]
+    values = [side[name].to_numpy()[has] for side, has in zip((train, test), known, strict=True)]
+    if min(map(len, values)) < _MIN_KNOWN or not all(map(predictors.varies, values)):
+        return None
+    held_out = comparison.test
+    asked = np.concatenate([held_out.pixels[known[1]], held_out.pixels, comparison.synthetic.pixels])
+    learned, tested = predictors.image_components(comparison.train.pixels[known[0]], asked, seed=0)
+    read = predictors.predict_linear([learned], values[0], [tested], None)
+    own, of_test, of_release = np.split(read, np.cumsum([len(values[1]), len(held_out)]))
+    is_readable = r2(values[1], own, np.ones((1, len(own))))[0] >= MIN_R2
+    return (of_release, of_test) if is_readable else None
+
+
+@dataclass(frozen=True)
+class _Trends:
+    """Rank correlations `(num_measurements, num_columns)`: of the release, of held-out patients, of shuffled images.
+
+    `replicates` are those of the release less those of draws of held-out patients.
+    """
+
+    release: np.ndarray
+    real: np.ndarray
+    unpaired: np.ndarray
+    replicates: np.ndarray
+
+
+def _compare(
+    measured: list[np.ndarray], features: list[np.ndarray], groups: np.ndarray, num_bootstraps: int
+) -> _Trends:
+    """Trends of the release and of held-out patients, both first measured, then columns."""
+    shuffled = np.random.default_rng(0).permutation(len(features[0]))
     release, real = (_trends(one, rows) for one, rows in zip(measured, features, strict=True))
-    unpaired = _trends(measured[0][shuffled], features[0])
-    draws = bootstrap_weights(unseen.groups, max(comparison.options.bootstraps // 5, 2), seed=0).astype(int)
-    drawn = (np.repeat(np.arange(len(unseen)), one) for one in draws)
+    draws = bootstrap_weights(groups, max(num_bootstraps // 5, 2), seed=0).astype(int)
+    drawn = (np.repeat(np.arange(len(groups)), one) for one in draws)
     replicates = release - np.array([_trends(measured[1][rows], features[1][rows]) for rows in drawn])
-    value, spread = np.abs(release - real).mean(), 1.96 * np.abs(replicates).mean(axis=(1, 2)).std()
-    found = [
-        Score(
-            *(title, value, (max(value - spread, 0.0), value + spread), "lower is better", limits),
-            *(unseen.num_patients, {"images shuffled": np.abs(unpaired - real).mean()}, meaning),
-        )
-    ]
-    of_unseen = np.concatenate([measured[1], features[1]], axis=1)
-    count = len(sides)
-    is_answer = np.append(np.zeros(count, bool), predictors.are_answers(comparison.schema, names))
-    told = privacy_rule.enough_for_correlations(of_unseen, is_answer, unseen.groups)[:count, count:]
-    strongest = np.dstack(np.unravel_index(np.argsort(-np.abs(real) * told, axis=None)[:_SHOWN], real.shape))[0]
-    for place, column in strongest:
+    return _Trends(release, real, _trends(measured[0][shuffled], features[0]), replicates)
+
+
+def _strongest(
+    trends: _Trends, told: np.ndarray, measurements: list[str], names: list[str], num_patients: int
+) -> Iterator[Score]:
+    """The strongest real trends that enough patients stand behind."""
+    order = np.argsort(-np.abs(trends.real) * told, axis=None)[:_SHOWN]
+    for place, column in np.dstack(np.unravel_index(order, trends.real.shape))[0]:
         if not told[place, column]:
             break
         there = place, column
-        found.append(
-            Score(
-                *(f"{list(sides)[place]} and {names[column]}", release[there] - real[there]),
-                *(tuple(np.percentile(replicates[:, place, column], [2.5, 97.5]).tolist()), "0 is best", (-2.0, 2.0)),
-                unseen.num_patients,
-                {"release": release[there], "real, unseen patients": real[there], "images shuffled": unpaired[there]},
-                "rank correlation of a measurement with a column, in the release less that in real records",
-            )
+        interval = tuple(np.percentile(trends.replicates[:, place, column], [2.5, 97.5]).tolist())
+        yield Score(
+            f"{measurements[place]} and {names[column]}",
+            trends.release[there] - trends.real[there],
+            interval,
+            "0 is best",
+            (-2.0, 2.0),
+            num_patients,
+            {
+                "release": trends.release[there],
+                f"real, {HELD_OUT}": trends.real[there],
+                SHUFFLED: trends.unpaired[there],
+            },
+            "rank correlation of a measurement with a column, in the release less that in real records",
         )
-    return found
 
 
 def _trends(measured: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -1,9 +1,11 @@
-"""How a release is scored; apart from `evaluation`, so that commands know these options without its imports."""
+"""How a release is scored and what it is compared with; importing these options needs no torch."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hf_hybrid.core.errors import InputError, check_at_least
-from hf_hybrid.core.verdicts import LIMITS, PARTS
+from hf_hybrid.core.families import FAMILIES
+from hf_hybrid.core.report import PARTS
 
 
 @dataclass(kw_only=True)
@@ -25,11 +27,11 @@ class PrivacyLimits:
     With a limit above its default a release passes, and is yet pushed as one whose privacy is not settled.
     """
 
-    copies: float = LIMITS["copies"]
-    membership: float = LIMITS["membership"]
-    attribute_inference: float = LIMITS["attribute inference"]
-    singling_out: float = LIMITS["singling out"]
-    linkability: float = LIMITS["linkability"]
+    copies: float = FAMILIES["copies"].limit
+    membership: float = FAMILIES["membership"].limit
+    attribute_inference: float = FAMILIES["attribute inference"].limit
+    singling_out: float = FAMILIES["singling out"].limit
+    linkability: float = FAMILIES["linkability"].limit
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -66,3 +68,28 @@ class EvaluationOptions:
         if self.image_model not in ("linear", "cnn"):
             raise InputError(f"expected `image_model` linear or cnn, found {self.image_model!r}")
         check_at_least(self, 1, "seeds", "bootstraps")
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """What an evaluation is about.
+
+    Args:
+        release: folder that `hf-hybrid generate` wrote.
+        train: `DATASET[:split]` of the real records that the release was learned from; split "train" if not said.
+        test: `DATASET[:split]` of real records of other patients; split "test" if not said.
+        schema: schema file whose columns override those of the release.
+        targets: columns to predict; the schema's when None.
+        codec: that made the release, to score its reconstructions; not measured when None.
+        measurements: CSV file with `file_name` and numbers measured in real images; not measured when None.
+        private_dir: folder that keeps what has been measured, so that a second run redoes only what has changed.
+    """
+
+    release: str | Path
+    train: str | Path
+    test: str | Path
+    schema: str | Path | None = None
+    targets: list[str] | None = None
+    codec: str | Path | None = None
+    measurements: str | Path | None = None
+    private_dir: str | Path | None = None

@@ -9,9 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from hf_hybrid.core.report import CHANCE, REAL, SHUFFLED, Score
+from hf_hybrid.core.report import Pairing
+from hf_hybrid.core.scores import CHANCE, REAL, SHUFFLED, Score
 from hf_hybrid.evaluation.comparison import Comparison
-from hf_hybrid.evaluation.utility import Target, score_targets, shuffled_release, training_sets, whole_release
+from hf_hybrid.evaluation.target import Target
+from hf_hybrid.evaluation.training_sets import shuffled_release, training_sets, whole_release
+from hf_hybrid.evaluation.utility import score_targets
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
 from hf_hybrid.models.pair_encoder import PairEncoder
@@ -19,7 +22,7 @@ from hf_hybrid.models.pair_encoder import PairEncoder
 _HIGHER = "higher is better"
 
 
-def score_pairing(comparison: Comparison) -> dict:
+def measure_pairing(comparison: Comparison) -> Pairing:
     """The part `pairing` of a report; every column is predicted."""
     sets = training_sets(len(comparison.train), len(comparison.synthetic), seed=0)
     names = {REAL: REAL, "synthetic": whole_release(sets).name, SHUFFLED: shuffled_release(sets).name}
@@ -40,12 +43,8 @@ def score_pairing(comparison: Comparison) -> dict:
     skills = [_skills(target, scored[target.name]) for target in targets if target.name in scored]
     scores = [_overall(skills, comparison.test.num_patients)] if skills else []
     scores.append(_similarity_gap(comparison))
-    return {
-        "status": "measured",
-        "interval": f"95 % of {comparison.options.bootstraps} patient-cluster bootstraps",
-        "scores": [one.to_dict() for one in scores],
-        "columns": [one.to_dict() for one in columns],
-    }
+    interval = f"95 % of {comparison.options.bootstraps} patient-cluster bootstraps"
+    return Pairing(interval, tuple(scores), tuple(columns))
 
 
 def _estimates(target: Target, names: dict[str, str]) -> dict[str, Estimate | None]:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from hf_hybrid.core.report import Score
+from hf_hybrid.core.scores import Score
 from hf_hybrid.data.pixels import to_tensor, to_uint8
 from hf_hybrid.data.records import Records
 from hf_hybrid.metrics.estimates import bootstrap_weights
@@ -29,7 +29,7 @@ def reconstruct(records: Records, codec: AlphaGAN) -> tuple[np.ndarray, np.ndarr
     return pixels, reconstructions
 
 
-def score_reconstruction(train: Records, test: Records, codec: AlphaGAN, num_bootstraps: int) -> list[Score]:
+def measure_reconstruction(train: Records, test: Records, codec: AlphaGAN, num_bootstraps: int) -> list[Score]:
     """L1, PSNR and SSIM on unseen patients.
 
     Args:

@@ -12,8 +12,10 @@ from hf_hybrid.core.provenance import read_provenance
 from hf_hybrid.data.cells import is_missing, to_category
 from hf_hybrid.data.columns import names_a_person
 from hf_hybrid.data.records import Records, load_records
-from hf_hybrid.data.schema import RecordSchema, check_entry, load_description
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.data.schema_description import check_entry, load_description
 from hf_hybrid.evaluation.comparison import EvaluationSet
+from hf_hybrid.evaluation.options import EvaluationInputs
 from hf_hybrid.metrics import predictors
 
 _SPLITS = ("train", "train", "test")  # unless another is named
@@ -42,47 +44,35 @@ class ComparedRecords:
         return set().union(*map(private_strings, self.records[1:]))
 
 
-def load_compared(
-    release: str | Path,
-    train: str | Path,
-    test: str | Path,
-    schema: str | Path | None = None,
-    targets: list[str] | None = None,
-) -> ComparedRecords:
+def load_compared(inputs: EvaluationInputs) -> ComparedRecords:
     """Loads a release beside real records.
-
-    Args:
-        release: see `evaluation.evaluate_release`, as the others.
-        train: likewise.
-        test: likewise.
-        schema: likewise.
-        targets: likewise.
 
     Raises:
         InputError: a dataset cannot be read, train is not what the release was learned from, or train and test share
             patients or images.
     """
-    schema = _read_schema(release, schema).with_targets(targets)
-    provenance = read_provenance(release)
-    codec = provenance["codec"]["config"]
-    resize_mode = codec.get("resize_mode", "crop")  # as the codec saw them
+    schema = _read_schema(inputs.release, inputs.schema).with_targets(inputs.targets)
+    provenance = read_provenance(inputs.release)
     every = [
         load_records(one, schema=schema, split=split)
-        for one, split in zip((release, train, test), _SPLITS, strict=True)
+        for one, split in zip((inputs.release, inputs.train, inputs.test), _SPLITS, strict=True)
     ]
-    sets = [
-        EvaluationSet(
-            one.pixel_values(predictors.RESOLUTION, fit=resize_mode, by_way_of=codec["resolution"]),
-            one.frame,
-            one.groups,
-            lambda rows, one=one: one.select(rows).iter_pixels(codec["resolution"], fit=resize_mode),
-        )
-        for one in every
-    ]
+    sets = [_evaluation_set(one, provenance["codec"]["config"]) for one in every]
     check_apart(every[1:], [one.pixels for one in sets[1:]])
     check_learned_from(every[1], provenance["sampler"]["training"])
     check_encoded_from(every[1], provenance["codec"])
     return ComparedRecords(every, sets, schema, provenance["codec"])
+
+
+def _evaluation_set(records: Records, codec: dict) -> EvaluationSet:
+    """Records as scores need them, their images resized as the codec's configuration says."""
+    resolution, fit = codec["resolution"], codec.get("resize_mode", "crop")
+    return EvaluationSet(
+        records.pixel_values(predictors.RESOLUTION, fit=fit, by_way_of=resolution),
+        records.frame,
+        records.groups,
+        lambda rows: records.select(rows).iter_pixels(resolution, fit=fit),
+    )
 
 
 def check_apart(sides: list[Records], pixels: Sequence[np.ndarray] = ()) -> None:

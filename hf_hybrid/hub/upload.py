@@ -10,26 +10,22 @@ What `push` promises:
 - A push that broke off is continued by pushing again: files that have arrived are not sent twice.
 """
 
-import contextlib
 import itertools
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import httpx2
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_session, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id
 
-from hf_hybrid.core import provenance
+from hf_hybrid.core import artifacts
+from hf_hybrid.core.artifacts import PROVENANCE
 from hf_hybrid.core.errors import InputError, PushFailed
 from hf_hybrid.hub import gate
+from hf_hybrid.hub.calls import one_line_errors, retried, status_of
 
-RETRY_PAUSES = (2.0, 10.0, 30.0)  # seconds between attempts, beside the retries within the client
-SILENCE_LIMIT = 600.0  # seconds without a byte; the client itself would wait for ever
 BATCH_RECORDS = 64
 _TWIN = "-twin"
 _OF_THE_HUB = ".gitattributes"  # in every repository from its first commit on
@@ -89,6 +85,17 @@ def push(
         PushRefused: the gate says no; there is no override.
         PushFailed: the Hub did not answer as it should, or does not hold what was sent.
     """
+    _check_request(repo_id, public, gated)
+    parcel = gate.check(folder, public, *((license, accept_risk) if dry_run else ()))
+    upload = _Upload(HfApi(token=token), parcel, {"repo_id": repo_id, "repo_type": parcel.kind.repo_type})
+    if not dry_run:
+        _check_connection(token)
+        upload.run(public, gated)
+    return upload.result(public=public and not dry_run, uploaded=not dry_run)
+
+
+def _check_request(repo_id: str, public: bool, gated: bool | None) -> None:
+    """Checks what can be checked before the folder is read."""
     try:
         validate_repo_id(repo_id)
         is_full = "/" in repo_id
@@ -101,37 +108,14 @@ def push(
             "expected `--gated true` (readers ask, you decide) or `--gated false` (everyone at once) beside "
             "`--public`, found neither: what was once downloaded cannot be called back"
         )
-    parcel = gate.check(folder, public, *((license, accept_risk) if dry_run else ()))
-    api = HfApi(token=token)
-    upload = _Upload(api, parcel, {"repo_id": repo_id, "repo_type": parcel.kind.repo_type})
-    if not dry_run:
-        if constants.is_offline_mode():
-            raise InputError("expected a connection to the Hub, found `HF_HUB_OFFLINE` set: unset it")
-        if not (token or get_token()):
-            raise InputError("expected a token of the Hub, found none: run `hf auth login` or set `HF_TOKEN`")
-        with _one_line_errors(repo_id):
-            was_private = upload.open(public)
-            if was_private:
-                upload.send()
-            else:
-                seen = _retried(api.repo_info, **upload.repo).sha
-                if not upload.is_there():
-                    twin = replace(upload, repo={**upload.repo, "repo_id": f"{repo_id}{_TWIN}"})
-                    twin.open(public=False)
-                    twin.send()
-                    twin.verify()
-                    upload.update(seen, gated)
-            revision = upload.verify()
-            upload.settle(revision, public, was_private, gated)
-    return PushResult(
-        kind=parcel.kind.name,
-        **upload.repo,
-        url=f"{api.endpoint}/{'datasets/' if parcel.kind.repo_type == 'dataset' else ''}{repo_id}",
-        files=parcel.files,
-        left_out=parcel.left_out,
-        public=public and not dry_run,
-        uploaded=not dry_run,
-    )
+
+
+def _check_connection(token: str | None) -> None:
+    """Checks that the Hub may be called, and that there is a token for it."""
+    if constants.is_offline_mode():
+        raise InputError("expected a connection to the Hub, found `HF_HUB_OFFLINE` set: unset it")
+    if not (token or get_token()):
+        raise InputError("expected a token of the Hub, found none: run `hf auth login` or set `HF_TOKEN`")
 
 
 @dataclass(frozen=True)
@@ -142,14 +126,48 @@ class _Upload:
     parcel: gate.Parcel
     repo: dict
 
+    def run(self, public: bool, gated: bool | None) -> None:
+        """All steps: fill, verify, and only then make public."""
+        with one_line_errors(self.repo["repo_id"]):
+            was_private = self.open(public)
+            if was_private:
+                self.send()
+            else:
+                self._replace_public(gated)
+            self.settle(self.verify(), public, was_private, gated)
+
+    def _replace_public(self, gated: bool | None) -> None:
+        """Updates a public repository, once a private twin has been filled and verified; no-op if it is up to date."""
+        seen = retried(self.api.repo_info, **self.repo).sha
+        if self.is_there():
+            return
+        twin = replace(self, repo={**self.repo, "repo_id": f"{self.repo['repo_id']}{_TWIN}"})
+        twin.open(public=False)
+        twin.send()
+        twin.verify()
+        self.update(seen, gated)
+
+    def result(self, public: bool, uploaded: bool) -> PushResult:
+        """What `push` returns."""
+        kind, is_dataset = self.parcel.kind, self.parcel.kind.repo_type == "dataset"
+        return PushResult(
+            kind=kind.name,
+            **self.repo,
+            url=f"{self.api.endpoint}/{'datasets/' if is_dataset else ''}{self.repo['repo_id']}",
+            files=self.parcel.files,
+            left_out=self.parcel.left_out,
+            public=public,
+            uploaded=uploaded,
+        )
+
     def open(self, public: bool) -> bool:
         """Makes a private repository or checks the one there; False if it is public and may be."""
         repo_id, kind = self.repo["repo_id"], self.parcel.kind
         try:
-            info = _retried(self.api.repo_info, **self.repo)
+            info = retried(self.api.repo_info, **self.repo)
         except RepositoryNotFoundError:
-            _retried(self.api.create_repo, **self.repo, private=True, exist_ok=True)
-            info = _retried(self.api.repo_info, **self.repo)
+            retried(self.api.create_repo, **self.repo, private=True, exist_ok=True)
+            info = retried(self.api.repo_info, **self.repo)
         names = {sibling.rfilename for sibling in info.siblings} - {_OF_THE_HUB}
         if info.private is not True and not public:
             raise InputError(
@@ -157,10 +175,10 @@ class _Upload:
                 "or choose another `repo_id`"
             )
         foreign = sorted(name for name in names if not kind.allowed.fullmatch(name))
-        if foreign or (names and provenance.FILE_NAME not in names):
+        if foreign or (names and PROVENANCE not in names):
             raise InputError(
                 f"expected `{repo_id}` to be empty or to hold an earlier {kind.name}, found "
-                f"{', '.join(foreign) or f'files but no {provenance.FILE_NAME}'}: choose another `repo_id`"
+                f"{', '.join(foreign) or f'files but no {PROVENANCE}'}: choose another `repo_id`"
             )
         if info.private is not True and not names:
             raise InputError(
@@ -171,28 +189,28 @@ class _Upload:
 
     def is_there(self) -> bool:
         """Whether the Hub holds the files of the folder and no others, byte for byte."""
-        found = _retried(self.api.verify_repo_checksums, **self.repo, local_dir=self.parcel.folder)
-        names = set(_retried(self.api.list_repo_files, **self.repo)) - {_OF_THE_HUB}
+        found = retried(self.api.verify_repo_checksums, **self.repo, local_dir=self.parcel.folder)
+        names = set(retried(self.api.list_repo_files, **self.repo)) - {_OF_THE_HUB}
         return names == set(self.parcel.files) and not found.mismatches
 
     def update(self, seen: str, gated: bool) -> None:
         """Replaces what is public at `seen` in one commit: readers see the earlier release or this one."""
         if gated:  # before there is something new to read
-            _retried(self.api.update_repo_settings, **self.repo, gated="manual")
+            retried(self.api.update_repo_settings, **self.repo, gated="manual")
         try:
-            _retried(self._commit, message="Update", names=self.parcel.files, parent=seen)
+            retried(self._commit, message="Update", names=self.parcel.files, parent=seen)
         except HfHubHTTPError as error:
             # Somebody else's push came between, unless this one's own answer was lost.
-            if _status(error) != 412 or not self.is_there():
+            if status_of(error) != 412 or not self.is_there():
                 raise
 
     def send(self) -> None:
         """Data or weights first, then what describes them, the card last of all."""
         # Provenance comes with the data: it is how the next push knows the repository for one of ours.
-        first = [n for n in self.parcel.files if n.endswith((".parquet", ".safetensors")) or n == provenance.FILE_NAME]
+        first = [n for n in self.parcel.files if n.endswith((".parquet", ".safetensors")) or n == PROVENANCE]
         then = [name for name in self.parcel.files if name not in first]
-        _retried(self._commit, message="Add data", names=first)
-        _retried(self._commit, message="Add card", names=sorted(then, key=lambda name: name == "README.md"))
+        retried(self._commit, message="Add data", names=first)
+        retried(self._commit, message="Add card", names=sorted(then, key=lambda name: name == "README.md"))
 
     def _commit(self, message: str, names: list[str], parent: str | None = None) -> None:
         # The client writes into the operations: an attempt after a failed one needs new ones.
@@ -204,14 +222,14 @@ class _Upload:
 
     def verify(self) -> str:
         """Checks that the Hub holds the folder's files, byte for byte, and returns the revision that does."""
-        revision = _retried(self.api.repo_info, **self.repo).sha
-        found = _retried(self.api.verify_repo_checksums, **self.repo, revision=revision, local_dir=self.parcel.folder)
+        revision = retried(self.api.repo_info, **self.repo).sha
+        found = retried(self.api.verify_repo_checksums, **self.repo, revision=revision, local_dir=self.parcel.folder)
         wrong = {mismatch["path"] for mismatch in found.mismatches}
         wrong |= set(found.extra_paths) & set(self.parcel.files)
         wrong |= set(found.missing_paths) - {_OF_THE_HUB}
         if wrong:
             self._fail(f"does not hold the files of {self.parcel.folder}: {', '.join(sorted(wrong))} differ")
-        if self.parcel.kind is gate.RELEASE:
+        if self.parcel.kind is artifacts.RELEASE:
             self._compare_records(revision)
         return revision
 
@@ -240,20 +258,20 @@ class _Upload:
         """Sets gate and visibility in one request, if `revision` still is all that the repository holds."""
         settings = {"gated": "manual"} if gated else {}
         if public and was_private:
-            if _retried(self.api.repo_info, **self.repo).sha != revision:
+            if retried(self.api.repo_info, **self.repo).sha != revision:
                 self._fail("was changed by somebody else during the push")
             self._check_history(revision)
             settings["private"] = False
         if settings:
-            _retried(self.api.update_repo_settings, **self.repo, **settings)
-        if _retried(self.api.repo_info, **self.repo).private is public:
+            retried(self.api.update_repo_settings, **self.repo, **settings)
+        if retried(self.api.repo_info, **self.repo).private is public:
             self._fail("does not have the visibility that was asked for, see its settings page")
 
     def _check_history(self, revision: str) -> None:
         """A public repository shows its history too: it may hold nothing but the files of `revision`."""
-        refs = _retried(self.api.list_repo_refs, **self.repo, include_pull_requests=True)
+        refs = retried(self.api.list_repo_refs, **self.repo, include_pull_requests=True)
         heads = {ref.target_commit for ref in (*refs.branches, *refs.tags, *(refs.pull_requests or ()))}
-        histories = [_retried(self.api.list_repo_commits, **self.repo, revision=head) for head in heads]
+        histories = [retried(self.api.list_repo_commits, **self.repo, revision=head) for head in heads]
         published = self._files_at(revision)
         commits = {commit.commit_id for history in histories for commit in history}
         earlier = sorted({path for commit in commits for path, _ in self._files_at(commit) - published})
@@ -264,55 +282,8 @@ class _Upload:
             )
 
     def _files_at(self, revision: str) -> set[tuple[str, str]]:
-        tree = _retried(lambda: list(self.api.list_repo_tree(**self.repo, revision=revision, recursive=True)))
+        tree = retried(lambda: list(self.api.list_repo_tree(**self.repo, revision=revision, recursive=True)))
         return {(file.path, file.blob_id) for file in tree if isinstance(file, RepoFile) and file.path != _OF_THE_HUB}
 
     def _fail(self, what: str) -> None:
         raise PushFailed(f"`{self.repo['repo_id']}` {what}: this push did not make it public; push again")
-
-
-def _retried(call: Callable, **arguments: object) -> object:
-    """Calls the Hub, again after faults that pass; every call here can be repeated without doing anything twice."""
-    for pause in (*RETRY_PAUSES, None):
-        session = get_session()
-        before, session.timeout = session.timeout, SILENCE_LIMIT
-        try:
-            return call(**arguments)
-        except (httpx2.TransportError, ConnectionError, HfHubHTTPError, RuntimeError) as error:
-            status = _status(error)
-            if pause is None or not (status is None or status in (408, 409, 412, 429) or status >= 500):
-                raise
-        finally:
-            session.timeout = before
-        time.sleep(pause)
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _status(error: BaseException | None) -> int | None:
-    """The Hub's answer behind an error; that of a failed upload is the cause of another error."""
-    while error is not None:
-        if isinstance(error, HfHubHTTPError):
-            return error.response.status_code
-        error = error.__cause__
-    return None
-
-
-@contextlib.contextmanager
-def _one_line_errors(repo_id: str) -> Iterator[None]:
-    """Turns what the clients raise into one line; their own messages may hold addresses and headers."""
-    try:
-        yield
-    except (InputError, PushFailed):
-        raise
-    except (httpx2.HTTPError, OSError, RuntimeError, ValueError) as error:
-        status = _status(error)
-        said = getattr(error, "server_message", None) or (str(error) if isinstance(error, ValueError) else "")
-        answer = " ".join(f"{status or type(error).__name__} {said}".split())
-        if status in (401, 403):
-            raise InputError(
-                f"expected a token that may write to `{repo_id}`, found the answer {answer}: run `hf auth login` or "
-                "set `HF_TOKEN`"
-            ) from None
-        raise PushFailed(
-            f"the push to `{repo_id}` broke off with {answer}: push again, what has arrived is not sent twice"
-        ) from None

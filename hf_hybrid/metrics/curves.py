@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from hf_hybrid.core.report import MEMBERS, UNSEEN
+from hf_hybrid.core.scores import HELD_OUT, MEMBERS
 from hf_hybrid.metrics.membership import by_patient
 
 _NUM_BINS = 20
@@ -29,7 +29,7 @@ def histograms(
         "edges": [round(float(edge), 4) for edge in edges],
         "shares": {
             side: [round(float(one), 3) for one in share]
-            for side, share in zip((MEMBERS, UNSEEN), shares, strict=True)
+            for side, share in zip((MEMBERS, HELD_OUT), shares, strict=True)
         },
     }
 

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.core.report import CHANCE
+from hf_hybrid.core.scores import CHANCE
 from hf_hybrid.metrics.predictions import divide
 
 SHARE_FLOORS = {"auc": 0.6, "r2": 0.1}  # real data must do surely better than this before a share of it says anything

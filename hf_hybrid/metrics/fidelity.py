@@ -14,6 +14,8 @@ import pandas as pd
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import rankdata
 
+from hf_hybrid.metrics.base import HIGHER, LOWER, FidelityMetric, MetricFacts
+
 NUM_BINS = 10
 
 
@@ -152,3 +154,62 @@ def _codes(synthetic: pd.Series, real: pd.Series, num_bins: int = NUM_BINS) -> t
             words[side] = words[side].where(words[side] != "value", bins)
     codes, found = pd.factorize(pd.concat(words))
     return codes[: len(synthetic)], codes[len(synthetic) :], len(found)
+
+
+# --- the same as metrics of a report ---------------------------------------------------------------------------------
+
+_SDMETRICS = "SDMetrics, docs.sdv.dev/sdmetrics; missing and infinite cells count, numbers are correlated by rank"
+
+
+class ColumnShapes(FidelityMetric):
+    """See `column_shapes`."""
+
+    facts = {
+        "column shapes": MetricFacts(HIGHER, (0.0, 1.0), "how alike each column is distributed", _SDMETRICS),
+    }
+
+    def scores(self, synthetic: pd.DataFrame, real: pd.DataFrame) -> dict[str, float]:
+        """The number by its name."""
+        return {"column shapes": column_shapes(synthetic, real)}
+
+
+class PairTrends(FidelityMetric):
+    """See `pair_trends`."""
+
+    facts = {
+        "pair trends": MetricFacts(HIGHER, (0.0, 1.0), "how alike each two columns go together", _SDMETRICS),
+    }
+
+    def scores(self, synthetic: pd.DataFrame, real: pd.DataFrame) -> dict[str, float]:
+        """The number by its name."""
+        return {"pair trends": pair_trends(synthetic, real)}
+
+
+class ThreeWayShares(FidelityMetric):
+    """See `three_way_shares`."""
+
+    facts = {
+        "three-way shares": MetricFacts(
+            *(LOWER, (0.0, 1.0), "share by which the joint distributions of three columns differ"),
+            "McKenna et al. 2021, arXiv:2108.04978 (three-way marginals)",
+        ),
+    }
+
+    def scores(self, synthetic: pd.DataFrame, real: pd.DataFrame) -> dict[str, float]:
+        """The number by its name."""
+        return {"three-way shares": three_way_shares(synthetic, real)}
+
+
+class MissingShares(FidelityMetric):
+    """See `missing_shares`."""
+
+    facts = {
+        "missing shares": MetricFacts(
+            *(LOWER, (0.0, 1.0), "the largest difference of a column's missing share"),
+            "SDMetrics, docs.sdv.dev/sdmetrics (missing value similarity)",
+        ),
+    }
+
+    def scores(self, synthetic: pd.DataFrame, real: pd.DataFrame) -> dict[str, float]:
+        """The number by its name."""
+        return {"missing shares": missing_shares(synthetic, real)}

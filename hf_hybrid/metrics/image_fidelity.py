@@ -8,6 +8,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 from scipy.spatial.distance import cdist
 
+from hf_hybrid.metrics.base import HIGHER, LOWER, FidelityMetric, MetricFacts
+
 NUM_NEIGHBOURS = 5
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
@@ -94,3 +96,63 @@ def _similarity(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _radii(points: np.ndarray) -> np.ndarray:
     place = min(NUM_NEIGHBOURS, len(points) - 1)
     return np.partition(cdist(points, points), place, axis=1)[:, place]
+
+
+# --- the same as metrics of a report ---------------------------------------------------------------------------------
+
+
+class FrechetDistance(FidelityMetric):
+    """See `frechet_distance`."""
+
+    facts = {
+        "Frechet distance": MetricFacts(
+            *(LOWER, (0.0, None), "how far means and covariances of image features lie apart"),
+            "Heusel et al. 2017, arXiv:1706.08500",
+        ),
+    }
+
+    def scores(self, synthetic: np.ndarray, real: np.ndarray) -> dict[str, float]:
+        """The number by its name."""
+        return {"Frechet distance": frechet_distance(synthetic, real)}
+
+
+class KernelDistance(FidelityMetric):
+    """See `kernel_distance`."""
+
+    facts = {
+        "kernel distance": MetricFacts(
+            *(LOWER, (None, None), "how far the distributions of image features lie apart"),
+            "Bińkowski et al. 2018, arXiv:1801.01401",
+        ),
+    }
+
+    def scores(self, synthetic: np.ndarray, real: np.ndarray) -> dict[str, float]:
+        """The number by its name."""
+        return {"kernel distance": kernel_distance(synthetic, real)}
+
+
+_PRECISION, _DENSITY = "Kynkäänniemi et al. 2019, arXiv:1904.06991", "Naeem et al. 2020, arXiv:2002.09797"
+
+
+class ManifoldScores(FidelityMetric):
+    """See `manifold_scores`."""
+
+    facts = {
+        "precision": MetricFacts(
+            HIGHER, (0.0, 1.0), "share of synthetic images that look like some real one", _PRECISION
+        ),
+        "recall": MetricFacts(
+            HIGHER, (0.0, 1.0), "share of real images that some synthetic one looks like", _PRECISION
+        ),
+        "density": MetricFacts(
+            *(HIGHER, (0.0, None), "real images that a synthetic one looks like, as a share of those expected"),
+            _DENSITY,
+        ),
+        "coverage": MetricFacts(
+            HIGHER, (0.0, 1.0), "share of real images that have a synthetic one near by", _DENSITY
+        ),
+    }
+
+    def scores(self, synthetic: np.ndarray, real: np.ndarray) -> dict[str, float]:
+        """The numbers by name."""
+        return manifold_scores(synthetic, real)

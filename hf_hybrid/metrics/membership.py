@@ -2,7 +2,7 @@
 
 Three attacks give every record a score that is higher for records learned from, if anything is given away: how near
 the nearest synthetic record lies (`distance`), how much denser synthetic records lie there than records of a reference
-population (`density_ratio`; van Breugel et al. 2023, DOMIAS, arXiv 2302.12580, with neighbours for densities), and how
+population (`density ratio`; van Breugel et al. 2023, DOMIAS, arXiv 2302.12580, with neighbours for densities), and how
 surely a classifier takes it for synthetic rather than for one of that reference (`classifier`). The reference is one
 half of the unseen patients while the other half is attacked, so that nobody is compared with himself.
 """
@@ -15,7 +15,7 @@ import pandas as pd
 from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
 from hf_hybrid.metrics.predictions import auc
 
-ATTACKS = ("distance", "density_ratio", "classifier")
+ATTACKS = ("distance", "density ratio", "classifier")
 MIN_FALSE_POSITIVES = 10  # unseen patients that an operating point of an attack rests on
 NUM_TREES = 100
 _NUM_NEIGHBOURS = 5
@@ -79,17 +79,19 @@ def attack_scores(
         others: the same of patients that nothing was learned from, `(k, d)`.
         other_groups: the patient of each of these.
         synthetic: features of the release, `(m, d)`.
-        attacks: which ones; `distance` alone where one half of the others would be nobody.
+        attacks: which ones; those but `distance` are left out where one half of the others would be nobody.
         seed: of the halves and of the classifier.
     """
     rng = np.random.default_rng(seed)
     half, member_half = (_half(groups, rng) for groups in (other_groups, member_groups))
     found = {}
-    for name in attacks if half.any() else attacks[:1]:
+    for name in attacks:
+        if name != "distance" and not half.any():  # there is nobody to be the reference
+            continue
         if name == "distance":
             found[name] = tuple(-nearest_distances(side, synthetic) for side in (members, others))
             continue
-        score = _density_ratio if name == "density_ratio" else _classifier
+        score = _density_ratio if name == "density ratio" else _classifier
         of_members, of_others = np.zeros(len(members)), np.zeros(len(others))
         for reference, own in ((half, member_half), (~half, ~member_half)):
             scored = score(np.concatenate([members[own], others[~reference]]), synthetic, others[reference], seed)

@@ -103,7 +103,7 @@ def scale_table(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nda
 def image_components(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Principal components `(n, num_components)` of standardised pixels, found on the training side.
 
-    All are divided by one number. Each by its own would blow up the weak ones, and those are what a codec blurs away.
+    All are divided by one number: each by its own scale would amplify the weak ones, which a codec blurs away.
     """
     from sklearn.decomposition import PCA
 
@@ -129,38 +129,63 @@ def predict_linear(
 ) -> np.ndarray:
     """Ridge or logistic regression, without class weights.
 
-    Fine-tuned, it is one that also sees what the earlier model says, which it is free to trust or not: the others'
-    weights are then shrunk towards the earlier model's instead of 0.
+    With `num_first`, the model also sees the outputs of an earlier model, whose weight is hardly shrunk: the weights
+    of the other features are then shrunk towards those of the earlier model instead of 0.
 
     Args:
         train: features, each `(n_train, num_features)`.
         values: numbers, class numbers or labels to learn.
         test: the same features of the test records.
         num_classes: number of classes or labels, None for numbers.
-        num_first: how many records of `train` an earlier model learns from, before it is fine-tuned on the rest.
+        num_first: how many records of `train` an earlier model learns from; it is then fine-tuned on the rest.
 
     Returns:
         Numbers `(n_test,)`, or probabilities `(n_test, num_classes)`.
     """
-    from sklearn.linear_model import LogisticRegression, Ridge
-
-    if num_first and varies(values[:num_first]):
-        earlier, train = ([side[part] for side in train] for part in (slice(num_first), slice(num_first, None)))
-        asked = [np.concatenate(sides) for sides in zip(train, test, strict=True)]
-        said = predict_linear(earlier, values[:num_first], asked, num_classes)
-        if num_classes is None:
-            said = (said[:, None] - values.mean()) / values.std()
-        else:
-            said = logit(said.clip(0.001, 0.999))
-        count = len(train[0])
-        train, test = [*train, _FREE * said[:count]], [*test, _FREE * said[count:]]
+    if num_first:
+        if varies(values[:num_first]):
+            train, test = _add_earlier_outputs(train, values, test, num_classes, num_first)
+        else:  # an earlier model would have nothing to learn
+            train = [side[num_first:] for side in train]
         values = values[num_first:]
-    elif num_first:  # there was nothing to learn before
-        train, values = [side[num_first:] for side in train], values[num_first:]
     train, test = np.concatenate(train, axis=1), np.concatenate(test, axis=1)
     if num_classes is None:
-        mean, scale = values.mean(), values.std()
-        return Ridge(RIDGE_ALPHA).fit(train, (values - mean) / scale).predict(test) * scale + mean
+        return _predict_ridge(train, values, test)
+    return _predict_logistic(train, values, test, num_classes)
+
+
+def _add_earlier_outputs(
+    train: Sequence[np.ndarray],
+    values: np.ndarray,
+    test: Sequence[np.ndarray],
+    num_classes: int | None,
+    num_first: int,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Features of the records after the first and of the test records, with an earlier model's outputs added.
+
+    The earlier model learns from the first records; arguments as of `predict_linear`.
+    """
+    first, train = ([side[part] for side in train] for part in (slice(num_first), slice(num_first, None)))
+    both = [np.concatenate(sides) for sides in zip(train, test, strict=True)]
+    outputs = predict_linear(first, values[:num_first], both, num_classes)
+    if num_classes is None:
+        outputs = (outputs[:, None] - values.mean()) / values.std()
+    else:
+        outputs = logit(outputs.clip(0.001, 0.999))
+    count = len(train[0])
+    return [*train, _FREE * outputs[:count]], [*test, _FREE * outputs[count:]]
+
+
+def _predict_ridge(train: np.ndarray, values: np.ndarray, test: np.ndarray) -> np.ndarray:
+    from sklearn.linear_model import Ridge
+
+    mean, scale = values.mean(), values.std()
+    return Ridge(RIDGE_ALPHA).fit(train, (values - mean) / scale).predict(test) * scale + mean
+
+
+def _predict_logistic(train: np.ndarray, values: np.ndarray, test: np.ndarray, num_classes: int) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression
+
     logistic = LogisticRegression(C=LOGISTIC_C, max_iter=500)
     outputs = np.zeros((len(test), num_classes))
     if values.ndim == 1:

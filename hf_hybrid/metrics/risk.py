@@ -5,7 +5,7 @@ that one number serves every level that a correction for several tests may ask f
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from scipy.stats import norm
 
+from hf_hybrid.core.families import Limit, Verdict
 from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
 
 LEVEL = 0.025  # one-sided: the ends of a 95 % interval
@@ -158,54 +159,30 @@ def wilson(rate: float, count: int, z: float) -> tuple[float, float]:
     return max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0)
 
 
-@dataclass(frozen=True)
-class Limit:
-    """What a family of risks may be.
-
-    Args:
-        fail_above: a risk that is surely above this fails.
-        pass_below: risks that are all surely below this pass.
-    """
-
-    fail_above: float
-    pass_below: float
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a family of risks decides.
-
-    Args:
-        word: `pass`, `fail` or `inconclusive`.
-        failed: positions of the risks that are surely too high, details behind the others.
-        patients_needed: for an inconclusive one, about how many unseen patients would settle it; None where no number
-            can be told.
-    """
-
-    word: str
-    failed: tuple[int, ...] = ()
-    patients_needed: int | None = None
-
-
-def judge(risks: Sequence[Risk], limit: Limit, details: Sequence[Risk] = ()) -> Verdict:
+def judge(risks: Mapping[str, Risk], limit: Limit, details: Mapping[str, Risk] | None = None) -> Verdict:
     """Fails where a Holm-corrected lower bound lies above the limit, passes where every upper bound lies below it.
-
-    `details` are parts of the risks, each known less well than they: one may fail the family, none keeps it from
-    passing.
 
     Holm 1979 (Scand. J. Stat. 6, 65): the risks are taken from the surest to the least sure, each against `FAIL_LEVEL`
     divided by the number of those left. To pass, all must be below the limit, each at the full level: no correction
     is needed for that (Berger 1982, doi:10.1080/00401706.1982.10487790).
+
+    Args:
+        risks: by name.
+        limit: of all of them.
+        details: parts of the risks, each known less well than they: one may fail the family, none keeps it from
+            passing.
     """
-    certainties = [_certainty(risk, limit.fail_above) for risk in (*risks, *details)]
+    every = {**risks, **(details or {})}
+    assert len(every) == len(risks) + len(details or {}), "expected different names of risks"
+    names, certainties = list(every), [_certainty(risk, limit.fail_above) for risk in every.values()]
     failed = []
     for place, position in enumerate(np.argsort(certainties)[::-1]):
         if certainties[position] <= norm.isf(FAIL_LEVEL / (len(certainties) - place)):
             break
         failed.append(int(position))
     if failed:
-        return Verdict("fail", tuple(sorted(failed)))
-    open_ = [risk for risk in risks if not interval(risk)[1] < limit.pass_below]  # so that NaN does not pass
+        return Verdict("fail", tuple(names[position] for position in sorted(failed)))
+    open_ = [risk for risk in risks.values() if not interval(risk)[1] < limit.pass_below]  # so that NaN does not pass
     if not open_:
         return Verdict("pass")
     needed = [_patients_needed(risk, limit) for risk in open_]

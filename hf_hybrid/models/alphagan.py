@@ -19,6 +19,7 @@ from hf_hybrid.core.provenance import hash_files, versions, write_provenance
 from hf_hybrid.core.randomness import generator
 from hf_hybrid.data.pixels import encode_png, image_grid, to_uint8
 from hf_hybrid.hub import upload
+from hf_hybrid.models.layers import Encoder, Generator
 from hf_hybrid.reports import cards
 
 RESOLUTIONS = (32, 64, 128, 256, 512)
@@ -53,10 +54,10 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         max_channels: where the doubling stops.
         layers_per_block: convolutions at each resolution.
         norm: `group` or `none`; batch norm is not offered, since a record's code must not depend on its neighbours.
-        linear_path: whether the linear path is there.
+        linear_path: whether to build the linear path.
         linear_resolution: resolution at which it works.
-        resize_mode: how images that are not square become so, `crop` (their middle) or `pad` (all, on black); told to
-            whoever prepares images, not applied here.
+        resize_mode: how images that are not square become square, `crop` (their middle) or `pad` (all, on black); a
+            setting for the code that prepares images, not applied here.
         private_images: whether it learns from images that are not public; it is pushed only with a report then.
     """
 
@@ -80,13 +81,13 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         if resize_mode not in ("crop", "pad"):
             raise InputError(f"expected `resize_mode` crop or pad, found {resize_mode!r}")
         widths = [min(base_channels * 2**stage, max_channels) for stage in range(resolution.bit_length() - 3)]
-        self.encoder = _Encoder(in_channels, widths, layers_per_block, norm, latent_dim)
-        self.generator = _Generator(in_channels, widths, layers_per_block, norm, latent_dim)
+        self.encoder = Encoder(in_channels, widths, layers_per_block, norm, latent_dim)
+        self.generator = Generator(in_channels, widths, layers_per_block, norm, latent_dim)
         if linear_path:
             side = min(linear_resolution, resolution)
             self.linear_encoder = nn.Linear(in_channels * side**2, latent_dim)
             self.linear_decoder = nn.Linear(latent_dim, in_channels * side**2)
-            for last in (self.encoder.layers[-1], self.generator.layers[-1]):  # the convolutions start from nothing
+            for last in (self.encoder.layers[-1], self.generator.layers[-1]):  # the convolutions start at zero output
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(last.bias)
         self.register_buffer("latents_mean", torch.zeros(latent_dim))
@@ -170,7 +171,7 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         """Writes what a codec's repository holds: weights, provenance, sample grid and, last of all, the card.
 
         Args:
-            folder: where to.
+            folder: where to write.
             training: `images` (what they are), `steps`, `seed` and `scores`; None when that is not known.
             license: an identifier of the Hub for the card.
         """
@@ -225,9 +226,8 @@ class AlphaGAN(ModelMixin, ConfigMixin):
                 f"expected an {cls.__name__} codec (config.json and safetensors), found none that loads at "
                 f"`{pretrained_model_name_or_path}`: {type(error).__name__}; check the folder or Hub id and the token"
             ) from None
-        codec.register_to_config(
-            _name_or_path=None
-        )  # diffusers would save the path of this machine with the next copy
+        # diffusers would save this machine's path with the next copy.
+        codec.register_to_config(_name_or_path=None)
         return codec
 
 
@@ -258,49 +258,3 @@ def _check_configuration(
         raise InputError("expected `latent_dim`, `base_channels`, `max_channels` and `layers_per_block` of at least 1")
     if norm not in ("group", "none"):
         raise InputError(f"expected `norm` group or none, found {norm!r}")
-
-
-def _stage(in_channels: int, out_channels: int, layers: int, norm: str) -> list[nn.Module]:
-    """`layers` times convolution, normalisation, activation, at one resolution."""
-    modules = []
-    for index in range(layers):
-        modules.append(nn.Conv2d(out_channels if index else in_channels, out_channels, 3, padding=1))
-        if norm == "group":
-            modules.append(nn.GroupNorm(_groups(out_channels), out_channels))
-        modules.append(nn.SiLU())
-    return modules
-
-
-def _groups(channels: int) -> int:
-    """The most groups up to 8 that divide the channels."""
-    return next(groups for groups in range(8, 0, -1) if channels % groups == 0)
-
-
-class _Encoder(nn.Module):
-    """Image -> code: halve the resolution down to 4 x 4, then one linear layer."""
-
-    def __init__(self, in_channels: int, widths: list[int], layers: int, norm: str, latent_dim: int) -> None:
-        super().__init__()
-        modules = [nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1), nn.SiLU()]
-        for one, two in zip(widths, widths[1:], strict=False):
-            modules += [*_stage(one, two, layers, norm), nn.AvgPool2d(2)]
-        self.layers = nn.Sequential(*modules, nn.Flatten(), nn.Linear(widths[-1] * 16, latent_dim))
-
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        return self.layers(pixel_values)
-
-
-class _Generator(nn.Module):
-    """Code -> image: one linear layer to 4 x 4, then double the resolution."""
-
-    def __init__(self, in_channels: int, widths: list[int], layers: int, norm: str, latent_dim: int) -> None:
-        super().__init__()
-        self.start = nn.Linear(latent_dim, widths[-1] * 16)
-        upwards, modules = [*reversed(widths), widths[0]], []
-        for one, two in zip(upwards, upwards[1:], strict=False):
-            # Nearest neighbour and a convolution: transposed convolutions leave a chequered pattern.
-            modules += [nn.Upsample(scale_factor=2), *_stage(one, two, layers, norm)]
-        self.layers = nn.Sequential(*modules, nn.Conv2d(widths[0], in_channels, 3, padding=1))
-
-    def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        return self.layers(self.start(codes).view(len(codes), -1, 4, 4))

@@ -1,36 +1,28 @@
 """Plain facts for the cards and the report, gathered from the files of a folder; one that is missing is an error."""
 
-import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image
 
+from hf_hybrid.core.artifacts import REPORT, SAMPLES, SCHEMA, SHARDS
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.core.provenance import NO_LICENSE, REPORT, read_provenance
-from hf_hybrid.core.verdicts import PARTS
-from hf_hybrid.data.columns import ColumnSchema
+from hf_hybrid.core.files import read_json
+from hf_hybrid.core.provenance import NO_LICENSE, read_provenance
+from hf_hybrid.core.report import PARTS, NotMeasured, Report
 from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.reports.column_facts import ColumnFacts, column_facts, release_columns
 from hf_hybrid.reports.score_tables import (
-    Privacy,
-    Scores,
-    by_target_and_metric,
-    different,
-    fidelity_facts,
-    pairing_facts,
-    privacy_facts,
+    PrivacyTables,
+    ScoreTables,
+    UtilityTables,
+    fidelity_tables,
+    pairing_tables,
+    privacy_tables,
+    utility_tables,
 )
 
-SAMPLES = "assets/samples.png"
-MAX_CATEGORIES_SHOWN = 20
-
-_INPUTS = {"image": "Image only", "table": "Table only", "both": "Image and table"}
-_METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "r2": "R2", "mae": "mean absolute error"}
 _CODEC_SCORES = {
     "l1": "mean absolute error of a reconstruction in [-1, 1] (lower is better)",
     "ssim": "structural similarity of a reconstruction (higher is better)",
@@ -38,60 +30,25 @@ _CODEC_SCORES = {
     "sharpness": "gradient of the reconstructions relative to that of the images (1 is right)",
     "score": "chooses the weights: l1 + (1 - ssim) + latent_normality + abs(1 - sharpness) / 2 (lower is better)",
 }
-_COPULA = "- Hoff 2007, Gaussian copula, [arXiv:math/0610413](https://arxiv.org/abs/math/0610413)"
+_COPULA = "Hoff 2007, Gaussian copula, [arXiv:math/0610413](https://arxiv.org/abs/math/0610413)"
 _SAMPLERS = {  # whether it learns in closed form, and whom to cite
-    "BootstrapSampler": (True, "- Efron 1979, [doi:10.1214/aos/1176344552](https://doi.org/10.1214/aos/1176344552)"),
-    "CTGANSampler": (False, "- Xu et al. 2019, CTGAN, [arXiv:1907.00503](https://arxiv.org/abs/1907.00503)"),
+    "BootstrapSampler": (True, "Efron 1979, [doi:10.1214/aos/1176344552](https://doi.org/10.1214/aos/1176344552)"),
+    "CTGANSampler": (False, "Xu et al. 2019, CTGAN, [arXiv:1907.00503](https://arxiv.org/abs/1907.00503)"),
     "DiffusionSampler": (
         False,
-        "- Kotelnikov et al. 2023, TabDDPM, [arXiv:2209.15421](https://arxiv.org/abs/2209.15421)",
+        "Kotelnikov et al. 2023, TabDDPM, [arXiv:2209.15421](https://arxiv.org/abs/2209.15421)",
     ),
     "GaussianCopulaSampler": (True, _COPULA),
     "IndependentSampler": (True, _COPULA),
-    "SmoteSampler": (True, "- Chawla et al. 2002, SMOTE, [arXiv:1106.1813](https://arxiv.org/abs/1106.1813)"),
+    "SmoteSampler": (True, "Chawla et al. 2002, SMOTE, [arXiv:1106.1813](https://arxiv.org/abs/1106.1813)"),
 }
-_NOT_RUN = {"score": "not run", "difference": ""}
-_NOT_EVALUATED = {"status": "not measured", "reason": "the release was generated and not evaluated"}
-
-
-@dataclass
-class ColumnFacts:
-    """A column as a card shows it; `missing` is a share of the synthetic records, None where there are none."""
-
-    name: str
-    role: str
-    kind: str
-    unit: str
-    values: str
-    missing: str | None
-
-
-@dataclass
-class ScoreTable:
-    """The scores of one target and metric; a row is what a model was trained on, a column what it saw.
-
-    A row holds `trained_on`, `num_records`, `compared_with` and `cells`, one an input, each the texts `score` and
-    `difference`.
-    """
-
-    target: str
-    metric: str
-    direction: str
-    range: str
-    num_records: str
-    num_patients: str
-    seeds: str
-    inputs: list[str]
-    rows: list[dict]
-
-
-@dataclass
-class Utility:
-    """The utility scores; `interval` says what stands in parentheses behind each."""
-
-    interval: str
-    headline: list[dict]
-    tables: list[ScoreTable]
+_NOT_EVALUATED = NotMeasured("the release was generated and not evaluated")
+_TABLES = {
+    "utility": utility_tables,
+    "fidelity": fidelity_tables,
+    "pairing": pairing_tables,
+    "privacy": privacy_tables,
+}
 
 
 @dataclass
@@ -108,10 +65,10 @@ class ReleaseFacts:
     columns: list[ColumnFacts]
     samples: str
     charts: list[str]
-    utility: Utility | None
-    fidelity: Scores | None
-    pairing: Scores | None
-    privacy: Privacy | None
+    utility: UtilityTables | None
+    fidelity: ScoreTables | None
+    pairing: ScoreTables | None
+    privacy: PrivacyTables | None
     not_measured: dict[str, str]
 
 
@@ -128,7 +85,7 @@ class ModelFacts:
     columns: list[ColumnFacts]
     samples: str
     scores: list[dict]
-    privacy: Privacy | None = None
+    privacy: PrivacyTables | None = None
     license: str = NO_LICENSE
     accepted_risk: str = ""
 
@@ -141,33 +98,25 @@ def release_facts(folder: str | Path) -> ReleaseFacts:
     """
     folder = Path(folder)
     provenance = read_provenance(folder)
-    schema = RecordSchema.load(folder / "schema.json")
-    report = json.loads((folder / REPORT).read_text("utf-8")) if (folder / REPORT).is_file() else {}
-    not_measured = {}
-    for name in PARTS:
-        section = report.get(name, _NOT_EVALUATED)
-        if section["status"] == "not measured":
-            not_measured[name] = _known(section, "reason", f"{REPORT}, {name}")
-    tell = {"utility": _utility, "fidelity": fidelity_facts, "pairing": pairing_facts, "privacy": privacy_facts}
-    try:
-        told = {name: None if name in not_measured else tell[name](report[name]) for name in PARTS}
-    except KeyError as key:
-        raise InputError(f"expected the fact {key} in report.json, found none: a card leaves nothing out") from None
-    shards = sorted(folder.glob("data/train-*.parquet"))
+    schema = RecordSchema.load(folder / SCHEMA)
+    report = read_report(folder) or Report(**dict.fromkeys(PARTS, _NOT_EVALUATED))
+    measured = report.measured()
+    not_measured = {name: (getattr(report, name) or _NOT_EVALUATED).reason for name in PARTS if name not in measured}
+    shards = sorted(folder.glob(SHARDS))
     if not shards:
         raise InputError(f"expected data/train-*.parquet in {folder}, found none: generate the release first")
     return ReleaseFacts(
-        release=_known(provenance, "release"),
-        codec=_known(provenance, "codec"),
+        release=known_fact(provenance, "release"),
+        codec=known_fact(provenance, "codec"),
         sampler=_sampler_facts(provenance),
-        versions=_known(provenance, "versions"),
+        versions=known_fact(provenance, "versions"),
         schema=schema,
         shards=shards,
         num_records=sum(pq.read_metadata(shard).num_rows for shard in shards),
-        columns=_release_columns(shards, schema),
+        columns=release_columns(shards, schema),
         samples=_samples(folder),
         charts=sorted(f"assets/{path.name}" for path in folder.glob("assets/utility_*.png")),
-        **told,
+        **{name: _TABLES[name](measured[name]) if name in measured else None for name in PARTS},
         not_measured=not_measured,
     )
 
@@ -179,11 +128,11 @@ def codec_facts(folder: str | Path) -> ModelFacts:
         InputError: a file or a fact is missing.
     """
     provenance = read_provenance(folder)
-    codec = _known(provenance, "codec")
-    scores = _codec_scores(_known(_known(codec, "training", "codec"), "scores", "codec.training"))
-    facts = ModelFacts(codec, None, _known(provenance, "versions"), [], _samples(Path(folder)), scores)
-    if (Path(folder) / REPORT).is_file():
-        facts.privacy = privacy_facts(json.loads((Path(folder) / REPORT).read_text("utf-8"))["privacy"])
+    codec = known_fact(provenance, "codec")
+    scores = _codec_scores(known_fact(known_fact(codec, "training", "codec"), "scores", "codec.training"))
+    facts = ModelFacts(codec, None, known_fact(provenance, "versions"), [], _samples(Path(folder)), scores)
+    if report := read_report(folder):
+        facts.privacy = privacy_tables(report.privacy)
     facts.license, facts.accepted_risk = provenance.get("license", NO_LICENSE), provenance.get("accepted_risk", "")
     return facts
 
@@ -196,143 +145,44 @@ def pipeline_facts(folder: str | Path) -> ModelFacts:
     """
     facts = codec_facts(folder)
     facts.sampler = _sampler_facts(read_provenance(folder))
-    table = RecordSchema.load(Path(folder) / "schema.json").table
-    facts.columns = [_column_facts(name, column, missing=None) for name, column in table.items()]
+    table = RecordSchema.load(Path(folder) / SCHEMA).table
+    facts.columns = [column_facts(name, column, missing=None) for name, column in table.items()]
     return facts
+
+
+def read_report(folder: str | Path) -> Report | None:
+    """The report in a folder, None where it was not evaluated.
+
+    Raises:
+        InputError: a fact is missing in it.
+    """
+    path = Path(folder) / REPORT
+    return Report.from_dict(read_json(path)) if path.is_file() else None
 
 
 def _sampler_facts(provenance: dict) -> dict:
     """What made the sampler, `how` it learned, and the `reference` of its method."""
-    sampler = _known(provenance, "sampler")
+    sampler = known_fact(provenance, "sampler")
     closed_form, reference = _SAMPLERS.get(sampler.get("class"), (False, None))
     how = "in closed form"
     if not closed_form:
-        training = _known(sampler, "training", "sampler")
-        steps, kept, seed = (_known(training, name, "sampler.training") for name in ("steps", "kept_step", "seed"))
+        training = known_fact(sampler, "training", "sampler")
+        steps, kept, seed = (known_fact(training, name, "sampler.training") for name in ("steps", "kept_step", "seed"))
         how = f"at most {steps:,} steps, the weights of step {kept:,} kept, seed {seed}"
     return {**sampler, "how": how, "reference": reference}
-
-
-def _release_columns(shards: list[Path], schema: RecordSchema) -> list[ColumnFacts]:
-    """The image, then the table with its missing shares, counted batch by batch without the images."""
-    empty, beyond, num_records = dict.fromkeys(schema.table, 0), dict.fromkeys(schema.table, 0), 0
-    for shard in shards:
-        for batch in pq.ParquetFile(shard).iter_batches(columns=list(schema.table)):
-            num_records += len(batch)
-            for name in schema.table:
-                column = batch[name]
-                empty[name] += column.null_count
-                if pa.types.is_floating(column.type):
-                    beyond[name] += pc.sum(pc.is_inf(column)).as_py() or 0
-    batch = next(pq.ParquetFile(shards[0]).iter_batches(1, columns=[schema.image_column]))
-    image = Image.open(io.BytesIO(batch[schema.image_column][0].as_py()["bytes"]))
-    mode = {"L": "grey", "RGB": "colour"}.get(image.mode, image.mode)
-    values = f"{image.format}, {mode}, {image.width} x {image.height} pixels"
-    columns = [ColumnFacts(schema.image_column, "image", "image", "", values, _percent(0))]
-    for name, column in schema.table.items():
-        facts = _column_facts(name, column, missing=_percent(empty[name] / num_records))
-        if beyond[name]:
-            facts.values += f", or beyond a detection limit (inf, {_percent(beyond[name] / num_records)})"
-        columns.append(facts)
-    return columns
-
-
-def _column_facts(name: str, column: ColumnSchema, missing: str | None) -> ColumnFacts:
-    if column.is_number:
-        if column.bounds is None:
-            raise InputError(f"expected `bounds` of column `{name}` in schema.json, found none: a card shows them")
-        low, high = column.bounds
-        values = f"{low:.10g} to {high:.10g}"
-    elif column.kind == "boolean":
-        values = ", ".join(column.categories or ["true", "false"])
-    else:
-        names = _known(vars(column), "categories", f"schema.json, column `{name}`")
-        values = ", ".join(names[:MAX_CATEGORIES_SHOWN])
-        if len(names) > MAX_CATEGORIES_SHOWN:
-            values += f" and {len(names) - MAX_CATEGORIES_SHOWN} more, listed in schema.json"
-        values = f"any of {values}" if column.kind == "multi-label" else values
-    return ColumnFacts(name, column.role, column.kind, column.unit or "", values, missing)
-
-
-def _utility(section: dict) -> Utility:
-    """The scores of report.json as one table a target and metric; above them what the most synthetic records keep."""
-    groups = by_target_and_metric(section["scores"])
-    main_metric = {target: metric for target, metric in reversed(groups)}
-    largest = {
-        (entry["target"], entry["inputs"]): entry
-        for entry in section["headline"]
-        if entry["metric"] == main_metric[entry["target"]]
-    }
-    headline = [
-        {
-            "target": entry["target"],
-            "metric": _METRICS.get(entry["metric"], entry["metric"]),
-            "inputs": _INPUTS[entry["inputs"]],
-            "trained_on": entry["trained_on"],
-            "share": "not given" if entry["recovered_share"] is None else f"{entry['recovered_share']:.0%}",
-            "gap": _with_interval(entry, "gap"),
-        }
-        for entry in largest.values()
-    ]
-    return Utility(section["interval"], headline, [_score_table(*group, scores) for group, scores in groups.items()])
-
-
-def _score_table(target: str, metric: str, scores: list[dict]) -> ScoreTable:
-    def all_of(key: str, scores: list[dict] = scores) -> str:
-        return ", ".join(dict.fromkeys("too few" if score[key] is None else f"{score[key]:,}" for score in scores))
-
-    inputs = [name for name in _INPUTS if any(score["inputs"] == name for score in scores)]
-    rows = []
-    for trained_on in different("trained_on", scores):
-        found = {score["inputs"]: score for score in scores if score["trained_on"] == trained_on}
-        rows.append(
-            {
-                "trained_on": trained_on,
-                "num_records": all_of("n_train", list(found.values())),
-                "compared_with": next(iter(found.values()))["compared_with"],
-                "cells": [_score_cell(found[name]) if name in found else _NOT_RUN for name in inputs],
-            }
-        )
-    low, high = scores[0]["range"]
-    return ScoreTable(
-        target=target,
-        metric=_METRICS.get(metric, metric),
-        direction=scores[0]["direction"],
-        range=f"{'no lower end' if low is None else f'{low:g}'} to {'no upper end' if high is None else f'{high:g}'}",
-        num_records=all_of("n_test"),
-        num_patients=all_of("n_test_patients"),
-        seeds=all_of("seeds"),
-        inputs=[_INPUTS[name] for name in inputs],
-        rows=rows,
-    )
-
-
-def _score_cell(score: dict) -> dict[str, str]:
-    difference = "" if score["difference"] is None else _with_interval(score, "difference")
-    return {"score": _with_interval(score, "value", "interval"), "difference": difference}
-
-
-def _with_interval(entry: dict, name: str, interval: str | None = None) -> str:
-    """A number with its interval, or why there is none."""
-    if entry[name] is None:
-        return f"not given: {entry['reason']}"
-    value, bounds = entry[name], entry[interval or f"{name}_interval"]
-    places = 3 if max(map(abs, [value, *(bounds or ())])) < 2 else 1  # an AUC has three, an error in years one
-    behind = " to ".join(f"{bound:.{places}f}" for bound in bounds) if bounds else "no interval"
-    return f"{value:.{places}f} ({behind})"
 
 
 def _codec_scores(scores: dict) -> list[dict]:
     """The codec's held-out scores beside those of a PCA; none for a codec that was handed over without them."""
     if not scores:
         return []
-    own, pca = _known(scores, "codec", "codec.training.scores"), _known(scores, "pca", "codec.training.scores")
+    own, pca = known_fact(scores, "codec", "codec.training.scores"), known_fact(scores, "pca", "codec.training.scores")
     return [
         {
             "metric": name,
-            "meaning": _known(_CODEC_SCORES, name, "what a card can explain"),
+            "meaning": known_fact(_CODEC_SCORES, name, "what a card can explain"),
             "codec": f"{value:.3f}",
-            "pca": f"{_known(pca, name, 'codec.training.scores.pca'):.3f}",
+            "pca": f"{known_fact(pca, name, 'codec.training.scores.pca'):.3f}",
         }
         for name, value in own.items()
     ]
@@ -344,12 +194,8 @@ def _samples(folder: Path) -> str:
     return SAMPLES
 
 
-def _known(facts: Mapping, key: str, where: str = "provenance.json") -> object:
+def known_fact(facts: Mapping, key: str, where: str = "provenance.json") -> object:
     """A fact that has to be there."""
     if facts.get(key) is None:
         raise InputError(f"expected the fact `{key}` in {where}, found none: a card leaves nothing out")
     return facts[key]
-
-
-def _percent(share: float) -> str:
-    return "below 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"

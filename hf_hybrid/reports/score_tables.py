@@ -1,30 +1,64 @@
-"""What the card and the report tell of fidelity, pairing and privacy, from these parts of report.json."""
+"""The parts of a report as rows of text, for cards, page and terminal."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
+from hf_hybrid.core.families import Family
+from hf_hybrid.core.report import Fidelity, Pairing, Privacy, Utility
+from hf_hybrid.core.scores import Recovered, Score, UtilityScore
+
+INPUTS = {"image": "Image only", "table": "Table only", "both": "Image and table"}
+METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "r2": "R2", "mae": "mean absolute error"}
 _VERDICTS = {
-    "pass": ("passed", "Every attack is surely weaker than its limit."),
-    "inconclusive": ("inconclusive", "There are too few patients to say that every attack is weaker than its limit."),
-    "fail": ("FAILED", "An attack is surely stronger than its limit: do not hand these records on."),
+    "pass": ("passed", "In every family of attacks the measured risk lies below its limit, with its 95 % interval."),
+    "inconclusive": (
+        "inconclusive",
+        "In some families of attacks the 95 % interval of the risk reaches its limit: too few patients to tell.",
+    ),
+    "fail": (
+        "FAILED",
+        "An attack exceeds its limit by more than chance explains: do not hand these records on.",
+    ),
 }
+_NOT_RUN = {"score": "not run", "difference": ""}
 _BLANK = dict.fromkeys(("reference", "direction", "n", "meaning"), "")
-_FAMILIES = {
-    "copies": "Does the release repeat somebody's image, row or record, exactly or nearly?",
-    "membership": "Can somebody who holds a patient's record tell whether it was learned from?",
-    "attribute inference": "Can somebody who knows all else of a patient guess one cell?",
-    "singling out": "Does a description that fits one synthetic record fit exactly one patient?",
-    "linkability": "Does the release tell which parts of a record belong to one patient?",
-    "files": "Do the files hold names, identifiers, times, paths, or anything beside pixels in their images?",
-}
 
 
 @dataclass
-class Scores:
+class ScoreTable:
+    """The scores of one target and metric; a row is what a model was trained on, a column what it saw.
+
+    A row holds `trained_on`, `num_records`, `compared_with` and `cells`, one an input, each the texts `score` and
+    `difference`.
+    """
+
+    target: str
+    metric: str
+    direction: str
+    range: str
+    num_records: str
+    num_patients: str
+    seeds: str
+    inputs: list[str]
+    rows: list[dict]
+
+
+@dataclass
+class UtilityTables:
+    """The utility scores; `interval` says what is in parentheses behind each, `shares` what synthetic data keep."""
+
+    interval: str
+    shares: list[dict]
+    tables: list[ScoreTable]
+
+
+@dataclass
+class ScoreTables:
     """Tables of scores.
 
     Args:
-        interval: what stands in parentheses behind each.
+        interval: what is in parentheses behind each.
         tables: title -> rows of `name`, `value`, `reference`, `direction`, `n` and `meaning`.
     """
 
@@ -32,34 +66,8 @@ class Scores:
     tables: dict[str, list[dict]]
 
 
-def fidelity_facts(section: dict) -> Scores:
-    """The facts of a measured section.
-
-    Raises:
-        KeyError: one is missing.
-    """
-    titles = {"table": "Table", "images": f"Images; features: {section['extractor']}"}
-    if "codec" in section:  # where it was at hand
-        titles["codec"] = "Codec, on images of unseen patients"
-    tables = {title: [score_row(score) for score in section[name]] for name, title in titles.items()}
-    return Scores(section["interval"], tables)
-
-
-def pairing_facts(section: dict) -> Scores:
-    """The facts of a measured section.
-
-    Raises:
-        KeyError: one is missing.
-    """
-    titles = {"scores": "All columns", "columns": "Each column, from the image alone"}
-    if "measurements" in section:
-        titles["measurements"] = "What was measured in the images"
-    tables = {title: [score_row(score) for score in section[name]] for name, title in titles.items()}
-    return Scores(section["interval"], tables)
-
-
 @dataclass
-class Privacy:
+class PrivacyTables:
     """What attacks found, in words.
 
     Args:
@@ -74,72 +82,153 @@ class Privacy:
     verdict: str
     meaning: str
     families: list[dict]
-    screening: list[dict]
+    screening: list[dict] = field(default_factory=list)
 
 
-def privacy_facts(section: dict) -> Privacy:
-    """The facts of a measured section.
+def utility_tables(part: Utility) -> UtilityTables:
+    """One table a target and metric; above them what the most synthetic records keep."""
+    groups = by_target_and_metric(part.scores)
+    main_metric = {target: metric for target, metric in reversed(groups)}
+    shares = [_share_row(one) for one in largest(part.headline) if one.metric == main_metric[one.target]]
+    return UtilityTables(part.interval, shares, [_score_table(*group, scores) for group, scores in groups.items()])
 
-    Raises:
-        KeyError: one is missing.
-    """
-    return Privacy(
-        section["verdict"] == "pass",
-        *_VERDICTS[section["verdict"]],
-        [_family(one) for one in section["families"]],
-        [score_row(score) for score in section["screening"]],
+
+def fidelity_tables(part: Fidelity) -> ScoreTables:
+    """Scores of rows, of images and, where it was at hand, of the codec."""
+    scores = {"Table": part.table, f"Images; features: {part.extractor}": part.images}
+    if part.codec:
+        scores["Codec, on images of held-out patients"] = part.codec
+    return ScoreTables(part.interval, {title: list(map(score_row, some)) for title, some in scores.items()})
+
+
+def pairing_tables(part: Pairing) -> ScoreTables:
+    """Scores over all columns, of each column and, where there were some, of measurements in the images."""
+    scores = {"All columns": part.scores, "Each column, from the image alone": part.columns}
+    if part.measurements:
+        scores["What was measured in the images"] = part.measurements
+    return ScoreTables(part.interval, {title: list(map(score_row, some)) for title, some in scores.items()})
+
+
+def privacy_tables(part: Privacy) -> PrivacyTables:
+    """The verdict, and that of every family."""
+    families = [_family_row(one) for one in part.families]
+    return PrivacyTables(
+        part.verdict == "pass", *_VERDICTS[part.verdict], families, list(map(score_row, part.screening))
     )
 
 
-def _family(family: dict) -> dict:
-    rows = [score_row(score) for score in family["scores"]]
-    words = {"pass": "pass", "inconclusive": "inconclusive", "fail": "FAIL"}[family["verdict"]]
-    if family["patients_needed"]:
-        words += f" (about {family['patients_needed']:,} test patients would settle it)"
-    if family["failed"]:
-        words += f" ({', '.join(family['failed'][:5])})"
-    strongest = max(family["scores"], key=lambda score: score["value"], default=None)
-    return {
-        "name": family["name"],
-        "question": _FAMILIES[family["name"]],
-        "verdict": words,
-        "limit": _limit(family) if rows else "none may be found",
-        "strongest": f"{strongest['name']}: {score_row(strongest)['value']}" if strongest else "",
-        "advice": family["advice"] or "",
-        "scores": rows + [score_row(score) for score in family["details"]],
-    }
-
-
-def _limit(family: dict) -> str:
-    if family["fails_above"] == family["limit"]:
-        return f"{family['limit']:g}"
-    return f"fails above {family['fails_above']:g}, passes below {family['limit']:g}"
-
-
-def score_row(score: dict) -> dict[str, str]:
+def score_row(score: Score) -> dict[str, str]:
     """A score as a table shows it."""
-    if score["value"] is None:
-        return {**_BLANK, "name": score["name"], "value": f"not given: {score['reason']}"}
-    interval = " ({:.3f} to {:.3f})".format(*score["interval"]) if score["interval"] else ""
-    reference = ", ".join(f"{name} {value:.3f}" for name, value in score["reference"].items())
+    if score.value is None:
+        return {**_BLANK, "name": score.name, "value": f"not given: {score.reason}"}
+    interval = " ({:.3f} to {:.3f})".format(*score.interval) if score.interval else ""
     return {
-        "name": score["name"],
-        "value": f"{score['value']:.3f}{interval}",
-        "reference": reference,
-        "direction": score["direction"],
-        "n": f"{score['n']:,}",
-        "meaning": score["meaning"],
+        "name": score.name,
+        "value": f"{score.value:.3f}{interval}",
+        "reference": ", ".join(f"{name} {value:.3f}" for name, value in score.reference.items()),
+        "direction": score.direction,
+        "n": f"{score.n:,}",
+        "meaning": score.meaning,
     }
 
 
-def by_target_and_metric(scores: list[dict]) -> dict[tuple[str, str], list[dict]]:
+def largest(headline: Iterable[Recovered]) -> list[Recovered]:
+    """What the most synthetic records keep, by target, metric and input: each row replaces the smaller before."""
+    return list({(one.target, one.metric, one.inputs): one for one in headline}.values())
+
+
+def by_target_and_metric(scores: Iterable[UtilityScore]) -> dict[tuple[str, str], list[UtilityScore]]:
     """The utility scores of each target and metric."""
     groups = defaultdict(list)
     for score in scores:
-        groups[score["target"], score["metric"]].append(score)
+        groups[score.target, score.metric].append(score)
     return groups
 
 
-def different(key: str, scores: list[dict]) -> list[str]:
-    """The values of `key`, each once, in the order of the report."""
-    return list(dict.fromkeys(score[key] for score in scores))
+def different(name: str, scores: Iterable[UtilityScore]) -> list[str]:
+    """The values of a field, each once, in the order of the report."""
+    return list(dict.fromkeys(getattr(score, name) for score in scores))
+
+
+def _share_row(one: Recovered) -> dict[str, str]:
+    return {
+        "target": one.target,
+        "metric": METRICS.get(one.metric, one.metric),
+        "inputs": INPUTS[one.inputs],
+        "trained_on": one.trained_on,
+        "share": "not given" if one.recovered_share is None else f"{one.recovered_share:.0%}",
+        "gap": _with_interval(one.gap, one.gap_interval, one.reason),
+    }
+
+
+def _score_table(target: str, metric: str, scores: list[UtilityScore]) -> ScoreTable:
+    def all_of(name: str, scores: list[UtilityScore] = scores) -> str:
+        values = (getattr(score, name) for score in scores)
+        return ", ".join(dict.fromkeys("too few" if value is None else f"{value:,}" for value in values))
+
+    inputs = [name for name in INPUTS if any(score.inputs == name for score in scores)]
+    rows = []
+    for trained_on in different("trained_on", scores):
+        found = {score.inputs: score for score in scores if score.trained_on == trained_on}
+        rows.append(
+            {
+                "trained_on": trained_on,
+                "num_records": all_of("n_train", list(found.values())),
+                "compared_with": next(iter(found.values())).compared_with,
+                "cells": [_score_cell(found[name]) if name in found else _NOT_RUN for name in inputs],
+            }
+        )
+    low, high = scores[0].range
+    return ScoreTable(
+        target=target,
+        metric=METRICS.get(metric, metric),
+        direction=scores[0].direction,
+        range=f"{'no lower end' if low is None else f'{low:g}'} to {'no upper end' if high is None else f'{high:g}'}",
+        num_records=all_of("n_test"),
+        num_patients=all_of("n_test_patients"),
+        seeds=all_of("seeds"),
+        inputs=[INPUTS[name] for name in inputs],
+        rows=rows,
+    )
+
+
+def _score_cell(score: UtilityScore) -> dict[str, str]:
+    difference = ""
+    if score.difference is not None:
+        difference = _with_interval(score.difference, score.difference_interval, score.reason)
+    return {"score": _with_interval(score.value, score.interval, score.reason), "difference": difference}
+
+
+def _with_interval(value: float | None, interval: tuple[float, float] | None, reason: str | None) -> str:
+    """A number with its interval, or why there is none."""
+    if value is None:
+        return f"not given: {reason}"
+    places = 3 if max(map(abs, [value, *(interval or ())])) < 2 else 1  # an AUC has three, an error in years one
+    behind = " to ".join(f"{bound:.{places}f}" for bound in interval) if interval else "no interval"
+    return f"{value:.{places}f} ({behind})"
+
+
+def _family_row(family: Family) -> dict:
+    verdict = family.verdict
+    words = {"pass": "pass", "inconclusive": "inconclusive", "fail": "FAIL"}[verdict.word]
+    if verdict.patients_needed:
+        words += f" (about {verdict.patients_needed:,} test patients would settle it)"
+    if verdict.failed:
+        words += f" ({', '.join(verdict.failed[:5])})"
+    strongest = max(family.scores, key=lambda score: score.value, default=None)
+    return {
+        "name": family.name,
+        "question": family.facts.question,
+        "verdict": words,
+        "limit": _limit(family) if family.scores else "none may be found",
+        "strongest": f"{strongest.name}: {score_row(strongest)['value']}" if strongest else "",
+        "advice": family.advice or "",
+        "scores": list(map(score_row, (*family.scores, *family.details))),
+    }
+
+
+def _limit(family: Family) -> str:
+    fail_above, pass_below = family.limit.fail_above, family.limit.pass_below
+    if fail_above == pass_below:
+        return f"{pass_below:g}"
+    return f"fails above {fail_above:g}, passes below {pass_below:g}"

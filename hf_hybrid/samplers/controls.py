@@ -14,7 +14,9 @@ import torch
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.metrics.membership import nearest_distances
-from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
+from hf_hybrid.samplers.base import BLOCK, Sampler
+from hf_hybrid.samplers.conditions import Conditions, conditions_met
+from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.validation import joint_features
 
 

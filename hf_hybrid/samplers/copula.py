@@ -14,8 +14,10 @@ import torch
 from scipy.special import ndtr, ndtri
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, Sampler, conditions_met
+from hf_hybrid.samplers.base import BLOCK, Sampler
+from hf_hybrid.samplers.conditions import Conditions, conditions_met
 from hf_hybrid.samplers.moments import correlations, shrink
+from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.transform import Block
 
 _CANDIDATES = 8  # rows drawn for each that is wanted, where conditions will refuse some

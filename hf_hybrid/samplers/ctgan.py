@@ -15,17 +15,38 @@ from pathlib import Path
 import numpy as np
 import torch
 from ctgan.synthesizers.ctgan import Generator
+from torch import nn
 
 from hf_hybrid.core.errors import InputError, check_above
 from hf_hybrid.core.randomness import generator
-from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows
+from hf_hybrid.samplers.base import BLOCK
 from hf_hybrid.samplers.blocks import OneHotBlocks, gumbel
+from hf_hybrid.samplers.conditions import Conditions
 from hf_hybrid.samplers.critic import Critic
 from hf_hybrid.samplers.moments import shrunk_moments
+from hf_hybrid.samplers.rows import LatentRows
+from hf_hybrid.samplers.rows_by_choice import RowsByChoice
 from hf_hybrid.samplers.trained import TrainedSampler
 from hf_hybrid.samplers.validation import Validation
 
 _ATTACK_STARTS, _ATTACK_STEPS = 32, 100
+
+
+@dataclass
+class _Batch:
+    """The rows of one step: real and fake ones `(n, width + choices)`, each row followed by its condition.
+
+    Attributes:
+        choice: the condition of each row, as the number of a choice, `(n,)`.
+        real: real rows that meet the conditions.
+        fake: drawn rows, their choices as soft one-hot vectors.
+        choices: the logits of all choices of the fake rows, `(n, choices)`.
+    """
+
+    choice: torch.Tensor
+    real: torch.Tensor
+    fake: torch.Tensor
+    choices: torch.Tensor
 
 
 @dataclass
@@ -185,40 +206,53 @@ class CTGANSampler(TrainedSampler):
                 for one in (network, critic)
             )
             blocks = copy.deepcopy(self.blocks_).to(device)
-            data = _TrainingData(matrix.to(device), self.transform_.num_scalars_)
+            data = RowsByChoice(matrix.to(device), self.transform_.num_scalars_)
             weights = torch.log1p(data.counts)
             for step, run in self._steps(accelerator, arguments, network, matrix, validation, logging_dir):
-                choice = blocks.draw(weights, self.batch_size)
-                condition = blocks.one_hot(choice)
-                real = torch.cat([data.draw(choice), condition], 1)
-                noise = torch.randn(self.batch_size, self.embedding_dim, device=device)
-                logits = network(torch.cat([noise, condition], 1))
-                scalars, choices = logits.split([self.transform_.num_scalars_, blocks.num_choices], 1)
-                soft = blocks.softmax((choices + gumbel(torch.rand_like(choices))) / self.temperature)
-                fake = torch.cat([scalars, soft, condition], 1)
-
+                batch = self._batch(network, blocks, data, weights)
                 critic.requires_grad_(True)
-                fakes, reals = critic(torch.cat([fake.detach(), real])).chunk(2)
-                # The critic's gradient norm is to be 1 between real and fake (Gulrajani et al. 2017).
-                share = torch.rand(self.batch_size // self.pac, 1, device=device).repeat_interleave(self.pac, 0)
-                gradient = critic.gradient(torch.lerp(fake.detach(), real, share))
-                penalty = (gradient.norm(dim=1) - 1).square().mean()
-                critic_loss = fakes.mean() - reals.mean() + self.gradient_penalty * penalty
+                critic_loss = self._critic_loss(critic, batch)
                 critic_optimizer.zero_grad()
                 accelerator.backward(critic_loss)
                 critic_optimizer.step()
-
                 critic.requires_grad_(False)
-                judged = critic(fake).mean()
-                # Cross-entropy of the asked blocks against the asked choices: what makes the generator obey.
-                log_shares = blocks.log_softmax(choices)
-                ignored = -log_shares.gather(1, choice[:, None]).mean() if len(weights) else 0 * judged
+                judged, ignored = self._generator_losses(critic, blocks, batch)
                 generator_optimizer.zero_grad()
                 accelerator.backward(ignored - judged)
                 generator_optimizer.step()
                 losses = {"critic": critic_loss, "judged": judged, "condition": ignored}
                 run.log(step, {name: loss.detach() for name, loss in losses.items()})
         self.generator_ = accelerator.unwrap_model(network).cpu()
+
+    def _batch(self, network: nn.Module, blocks: OneHotBlocks, data: RowsByChoice, weights: torch.Tensor) -> _Batch:
+        """Draws a condition for each row, real rows that meet it, and fake ones that are asked to."""
+        choice = blocks.draw(weights, self.batch_size)
+        condition = blocks.one_hot(choice)
+        real = torch.cat([data.draw(choice), condition], 1)
+        noise = torch.randn(self.batch_size, self.embedding_dim, device=real.device)
+        logits = network(torch.cat([noise, condition], 1))
+        scalars, choices = logits.split([self.transform_.num_scalars_, blocks.num_choices], 1)
+        soft = blocks.softmax((choices + gumbel(torch.rand_like(choices))) / self.temperature)
+        return _Batch(choice, real, torch.cat([scalars, soft, condition], 1), choices)
+
+    def _critic_loss(self, critic: Critic, batch: _Batch) -> torch.Tensor:
+        """Wasserstein loss; the critic's gradient norm is to be 1 between real and fake (Gulrajani et al. 2017)."""
+        fake = batch.fake.detach()
+        fakes, reals = critic(torch.cat([fake, batch.real])).chunk(2)
+        share = torch.rand(self.batch_size // self.pac, 1, device=fake.device).repeat_interleave(self.pac, 0)
+        gradient = critic.gradient(torch.lerp(fake, batch.real, share))
+        penalty = (gradient.norm(dim=1) - 1).square().mean()
+        return fakes.mean() - reals.mean() + self.gradient_penalty * penalty
+
+    def _generator_losses(
+        self, critic: Critic, blocks: OneHotBlocks, batch: _Batch
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the critic says of the fake rows, and how far they ignore their conditions."""
+        judged = critic(batch.fake).mean()
+        # Cross-entropy of the asked blocks against the asked choices: what makes the generator obey.
+        log_shares = blocks.log_softmax(batch.choices)
+        has_choices = log_shares.shape[1] > 0
+        return judged, -log_shares.gather(1, batch.choice[:, None]).mean() if has_choices else 0 * judged
 
     def _asked(self, conditions: Conditions) -> int | None:
         """The rarest choice among the conditions that are one-hot choices, None when there is none."""
@@ -236,32 +270,3 @@ class CTGANSampler(TrainedSampler):
 
 _UNASKED = object()
 _STATES = {None: "missing", (math.inf, math.inf): "inf", (-math.inf, -math.inf): "-inf"}
-
-
-class _TrainingData:
-    """All rows, and which of them hold each choice, for drawing real rows that match a condition.
-
-    Args:
-        matrix: `(n, width)`, on the device.
-        num_scalars: where the one-hot blocks begin.
-    """
-
-    def __init__(self, matrix: torch.Tensor, num_scalars: int) -> None:
-        self.matrix = matrix
-        flags = matrix[:, num_scalars:]
-        held = torch.nonzero(flags.T)
-        self.rows = held[:, 1]
-        self.counts = torch.bincount(held[:, 0], minlength=flags.shape[1])
-        self.first = self.counts.cumsum(0) - self.counts
-
-    def draw(self, choice: torch.Tensor) -> torch.Tensor:
-        """One row for each choice, uniformly among its holders; among all where there is no choice to hold."""
-        share = torch.rand(len(choice), device=choice.device)
-        if not len(self.counts):
-            return self.matrix[_pick(share, torch.full_like(choice, len(self.matrix)))]
-        return self.matrix[self.rows[self.first[choice] + _pick(share, self.counts[choice])]]
-
-
-def _pick(share: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-    """Uniform positions below `count`; rounding of the product must not reach it."""
-    return torch.minimum((share * count).long(), count - 1)

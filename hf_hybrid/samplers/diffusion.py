@@ -17,18 +17,20 @@ import torch
 
 from hf_hybrid.core.errors import InputError, check_above, check_at_least, check_share
 from hf_hybrid.core.randomness import generator
-from hf_hybrid.data.tables import from_arrow
-from hf_hybrid.samplers.base import BLOCK, Conditions, LatentRows, conditions_met, latent_features, latent_names
+from hf_hybrid.samplers.base import BLOCK
 from hf_hybrid.samplers.blocks import gumbel
+from hf_hybrid.samplers.completion import LATENTS, check_given_cells, choices_without_value, read_given
+from hf_hybrid.samplers.conditions import Conditions, conditions_met
 from hf_hybrid.samplers.denoiser import Denoiser
+from hf_hybrid.samplers.masks import draw_masks
 from hf_hybrid.samplers.moments import shrunk_moments
+from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.trained import TrainedSampler
 from hf_hybrid.samplers.validation import Validation
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-LATENTS = "latents"  # the name of all latents together, among the columns
 _LEVELS = 1000
 _PATTERNS = 64  # combinations of columns that are trained
 _PATTERNS_A_STEP = 8
@@ -126,12 +128,11 @@ class DiffusionSampler(TrainedSampler):
             InputError: a name that is not in the table, other features, a negative seed, or a cell that its column
                 cannot hold.
         """
-        rows, given = self._read(table, given)
+        rows, given = read_given(table, given, self.schema_, len(self.transform_.latents_mean_))
         if seed < 0:
             raise InputError(f"expected `seed` of at least 0, found {seed}")
         cells = [name for name in given if name != LATENTS]
-        for name in cells:
-            self._check_cells(name, rows.frame[name], fill_missing)
+        check_given_cells(rows.frame[cells], self.schema_, fill_missing)
         holes = rows.frame[cells].isna().to_numpy(bool) & fill_missing
         latents = np.empty_like(rows.latents)
         frame = {
@@ -142,16 +143,12 @@ class DiffusionSampler(TrainedSampler):
         for index, pattern in enumerate(np.unique(holes, axis=0)):
             alike = np.flatnonzero((holes == pattern).all(axis=1))
             empty = [name for name, hole in zip(cells, pattern, strict=True) if hole]
-            held = [name for name in given if name not in empty]
             for block in range(0, len(alike), BLOCK):
                 chosen = alike[block : block + BLOCK]
-                part = rows.take(chosen)
-                known = self._known(part.latents, part.frame, held)
-                drawn = self._draw_rest(known, held, generator(seed, block, index), self._forbidden(empty))
-                found = LatentRows(*self.transform_.inverse(drawn.numpy()))
-                latents[chosen] = part.latents if LATENTS in held else found.latents
+                found = self._complete_rows(rows.take(chosen), given, empty, generator(seed, block, index))
+                latents[chosen] = found.latents
                 for name in frame:
-                    frame[name][chosen] = (part if name in held else found).frame[name].to_numpy()
+                    frame[name][chosen] = found.frame[name].to_numpy()
         return LatentRows(latents, pd.DataFrame(frame)).to_dataset(self.schema_)
 
     @torch.inference_mode()
@@ -189,6 +186,15 @@ class DiffusionSampler(TrainedSampler):
         self.denoiser_.load_state_dict(tensors)
 
     # --- drawing ---------------------------------------------------------------------------------------------------
+
+    def _complete_rows(self, rows: LatentRows, given: list[str], empty: list[str], rng: torch.Generator) -> LatentRows:
+        """Draws what is not given of these records, and a value in the columns `empty`, whose cells are missing."""
+        held = [name for name in given if name not in empty]
+        known = self._known(rows.latents, rows.frame, held)
+        forbidden = choices_without_value(self.transform_.blocks_, empty)
+        latents, cells = self.transform_.inverse(self._draw_rest(known, held, rng, forbidden).numpy())
+        cells = cells.assign(**{name: rows.frame[name] for name in held if name != LATENTS})
+        return LatentRows(rows.latents if LATENTS in held else latents, cells)
 
     def _draw_rest(
         self, known: torch.Tensor, given: list[str], rng: torch.Generator, forbidden: torch.Tensor | None = None
@@ -238,12 +244,19 @@ class DiffusionSampler(TrainedSampler):
             if forbidden is not None:
                 log_shares = network.blocks.log_softmax(log_shares.masked_fill(forbidden.to(device), -torch.inf))
             noisy = scheduler.step(torch.cat([scalars, log_shares.exp()], dim=2), step, noisy).prev_sample
-        # Choices are drawn by their last posterior; to take the likeliest would bend rare ones.
-        uniform = torch.rand(log_shares[0].shape, generator=rng).to(device)
-        chosen = network.blocks.choose(log_shares[0] + gumbel(uniform))
-        filled = torch.cat([noisy[0, :, : network.num_scalars], chosen], dim=1).cpu()
-        filled = torch.where(self._has_value(filled), filled, 0)
+        filled = self._choose(noisy[0], log_shares[0], rng)
         return torch.where(patterns.drawn.cpu(), filled, known)
+
+    def _choose(self, noisy: torch.Tensor, log_shares: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """The matrix at the end of denoising, with one choice drawn in each block by its last posterior.
+
+        To take the likeliest choice would make rare ones rarer.
+        """
+        network = self.denoiser_
+        uniform = torch.rand(log_shares.shape, generator=rng).to(noisy.device)
+        chosen = network.blocks.choose(log_shares + gumbel(uniform))
+        filled = torch.cat([noisy[:, : network.num_scalars], chosen], dim=1).cpu()
+        return torch.where(self._has_value(filled), filled, 0)
 
     def _known(self, latents: np.ndarray, frame: pd.DataFrame, given: list[str]) -> torch.Tensor:
         """The transform's matrix of the given columns, 0 elsewhere, `(n, width)` float32."""
@@ -260,48 +273,6 @@ class DiffusionSampler(TrainedSampler):
         matrix = torch.from_numpy(self.transform_.transform(latents, pd.DataFrame(cells))).float()
         is_given = np.array([name in given for name in self.names_])[self.column_of_]
         return torch.where(torch.from_numpy(is_given), matrix, 0)
-
-    def _read(self, table: "Dataset", given: Sequence[str] | None) -> tuple[LatentRows, list[str]]:
-        """The given latents (zeros when they are not) and cells of a table, and the names of what is given."""
-        latent_dim = len(self.transform_.latents_mean_)
-        columns = {LATENTS: latent_names(latent_dim)} | {name: [name] for name in self.schema_.table}
-        held = [name for name, parts in columns.items() if set(parts) <= set(table.column_names)]
-        unknown = [name for name in given or () if name not in held]
-        if unknown:
-            raise InputError(f"expected `given` among {held}, which the table holds, found {unknown}")
-        given = held if given is None else list(given)
-        features = latent_features(self.schema_, latent_dim)
-        other = [part for name in given for part in columns[name] if table.features[part] != features[part]]
-        if other:
-            raise InputError(f"expected the features of a latent table, found others in {other}: cast them first")
-        table = table.with_format("arrow")[:]
-        latents = np.zeros((len(table), latent_dim), dtype=np.float32)
-        if LATENTS in given:
-            latents[:] = np.stack([table[name].to_numpy() for name in columns[LATENTS]], axis=1)
-        frame = from_arrow({name: table[name] for name in given if name != LATENTS}, self.schema_)
-        return LatentRows(latents, frame.reindex(range(len(table)))), given
-
-    def _check_cells(self, name: str, cells: pd.Series, fill_missing: bool) -> None:
-        """Raises InputError where a given column holds a state that the schema does not know."""
-        states = self.schema_.table[name].states
-        if cells.isna().any() and "missing" not in states and not fill_missing:
-            raise InputError(f"expected a value in every cell of `{name}`, found a missing one: do not give it")
-        if self.schema_.table[name].is_number and any(
-            (cells == value).any() and state not in states for state, value in (("inf", np.inf), ("-inf", -np.inf))
-        ):
-            raise InputError(f"expected finite numbers in `{name}`, found an infinite one: do not give it")
-
-    def _forbidden(self, empty: list[str]) -> torch.Tensor:
-        """Choices other than a value in columns whose missing cells are to be filled, `(choices,)` bool."""
-        return torch.tensor(
-            [
-                block.column in empty
-                and (choice is None if block.role == "value" else block.role == "state" and choice != "value")
-                for block in self.transform_.blocks_
-                for choice in block.choices
-            ],
-            dtype=torch.bool,
-        )
 
     # --- training --------------------------------------------------------------------------------------------------
 
@@ -346,7 +317,8 @@ class DiffusionSampler(TrainedSampler):
         optimizer = accelerator.prepare_optimizer(
             torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
         )
-        patterns = network.patterns(*self._masks())
+        rng = np.random.default_rng((self.seed, _MASKS))
+        patterns = network.patterns(*draw_masks(rng, len(self.names_), _PATTERNS, self.table_first))
         data, has_value = matrix.to(device), self._has_value(matrix).to(device)
         shape = (_PATTERNS_A_STEP, self.batch_size // _PATTERNS_A_STEP)
         for step, run in self._steps(accelerator, arguments, network, matrix, validation, logging_dir):
@@ -367,23 +339,3 @@ class DiffusionSampler(TrainedSampler):
             optimizer.step()
             run.log(step, {"scalars": scalars.detach(), "choices": choices.detach()})
         self.denoiser_ = accelerator.unwrap_model(network).cpu()
-
-    def _masks(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which columns are given and which drawn in each pattern that is trained, both `(_PATTERNS, columns)`."""
-        rng = np.random.default_rng((self.seed, _MASKS))
-        # Shares of given and drawn columns vary from pattern to pattern, so that few and many given ones are met.
-        shares = rng.dirichlet(np.ones(3), _PATTERNS).cumsum(axis=1)[:, None]
-        state = (rng.random((_PATTERNS, len(self.names_), 1)) > shares).sum(axis=2)  # 0 given, 1 drawn, 2 absent
-        if self.table_first:
-            kinds = np.arange(_PATTERNS) % 5
-            state[kinds < 2, 0] = 1  # the latents given the row
-            state[kinds < 2, 1:] = 0
-            state[kinds == 2, 0] = 2  # the row
-            state[kinds == 2, 1:] = 1
-            state[kinds == 3, 0] = 2  # part of the row given part of it
-            state[kinds == 4, 0] = 0  # and given the latents
-        else:
-            state[::2] = 1
-        for pattern in np.flatnonzero(~(state == 1).any(axis=1)):
-            state[pattern, rng.integers(1, len(self.names_))] = 1
-        return state == 0, state == 1

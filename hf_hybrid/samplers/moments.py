@@ -1,4 +1,6 @@
-"""Correlations of a latent table, told so that no small group can be read from them, and the moments they make."""
+"""Correlations of a latent table that disclose nothing about small groups, and the moments made of them."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,59 +14,91 @@ _MIN_EIGENVALUE = 1e-3
 def correlations(
     scalars: np.ndarray, known: np.ndarray, yes: np.ndarray, asked: np.ndarray, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Correlations of scalars and of answers, each pair where both are there.
+    """Correlations of scalars and of answers, each pair over the rows that have both.
 
-    What rests on fewer than ten patients is not told: a scalar and an answer correlate by 0 unless ten patients whose
-    scalar is known answer yes, and ten no; a combination of two answers that fewer than ten patients give counts as if
-    five did, and where fewer than twenty give one of the answers, the two correlate by 0.
+    What rests on fewer than ten patients is not disclosed: a scalar and an answer correlate by 0 unless ten patients
+    whose scalar is known answer yes, and ten no; a combination of two answers that fewer than ten patients give counts
+    as if five did, and where fewer than twenty give one of the answers, the two correlate by 0.
 
     Args:
         scalars: `(n, s)`.
-        known: where they are there, `(n, s)` bool.
+        known: where the scalars are known, `(n, s)` bool.
         yes: answers to questions, `(n, q)` bool.
-        asked: where they were asked, `(n, q)` bool.
+        asked: where the questions were asked, `(n, q)` bool.
         groups: the patient of each row, `(n,)`.
 
     Returns:
-        Correlations and the patients that each rests on, both `(s + q, s + q)`; of what is not told, 0.
+        Correlations and the patients that each rests on, both `(s + q, s + q)`; 0 for what is not disclosed.
     """
-    few, s = MIN_PATIENTS_A_COMPONENT, scalars.shape[1]
+    s = scalars.shape[1]
     _, patient, records = np.unique(groups, return_inverse=True, return_counts=True)
-    weights = 1 / records[patient][:, None]  # a patient counts once at most, however many records are hers
-    there = np.concatenate([known, asked], axis=1).astype(np.float64)
+    weights = 1 / records[patient][:, None]  # a patient counts once at most, however many records there are
+    present = np.concatenate([known, asked], axis=1).astype(np.float64)
     values = np.concatenate([np.where(known, scalars, 0), yes], axis=1)
-    count, patients = there.T @ there, (there * weights).T @ there
+    count, patients = present.T @ present, (present * weights).T @ present
     divisor = count.clip(min=1)
-    mean = values.T @ there / divisor  # [i, j]: of i, where j is there too
-    variance = (values**2).T @ there / divisor - mean**2
+    mean = values.T @ present / divisor  # [i, j]: of i, where j is present too
+    variance = (values**2).T @ present / divisor - mean**2
     covariance = values.T @ values / divisor - mean * mean.T
-
     yes, no = yes.astype(np.float64), (asked & ~yes).astype(np.float64)
-    both, only, neither = ((a * weights).T @ b for a, b in ((yes, yes), (yes, no), (no, no)))
-    n, first, together = count[s:, s:], (yes.T @ there[:, s:]), yes.T @ yes
-    five = few / 2 * n / patients[s:, s:].clip(min=1e-12)
-    for cell, told in (
-        (both, five),
-        (only, first - five),
-        (only.T, first.T - five),
-        (neither, first + first.T - n + five),
-    ):
-        together = np.where(cell < few, told, together)
-    together = np.clip(together, (first + first.T - n).clip(min=0), np.minimum(first, first.T))
+    pairs = _AnswerPairs(*((a * weights).T @ b for a, b in ((yes, yes), (yes, no), (no, no))))
+    together = _rows_with_both(yes, present[:, s:], patients[s:, s:], pairs)
     covariance[s:, s:] = together / divisor[s:, s:] - mean[s:, s:] * mean[s:, s:].T
-
-    told = patients >= few
-    of_answers = np.minimum(np.minimum(both + only, only.T + neither), np.minimum(both + only.T, only + neither))
-    told[s:, s:] &= of_answers >= 2 * few
-    of_scalars = np.minimum(*((known * weights).T @ answer for answer in (yes, no)))
-    told[:s, s:] &= of_scalars >= few
-    told[s:, :s] = told[:s, s:].T
     spread = variance * variance.T
-    told &= spread > 1e-12
-    np.fill_diagonal(told, True)
-    found = np.where(told, covariance / np.sqrt(np.where(told, spread, 1).clip(min=1e-12)), 0)
+    enough = _enough_patients(patients, pairs, [(known * weights).T @ answer for answer in (yes, no)])
+    disclosed = enough & (spread > 1e-12)
+    np.fill_diagonal(disclosed, True)
+    found = np.where(disclosed, covariance / np.sqrt(np.where(disclosed, spread, 1).clip(min=1e-12)), 0)
     np.fill_diagonal(found, 1)
-    return found, np.where(told, patients, 0)
+    return found, np.where(disclosed, patients, 0)
+
+
+@dataclass
+class _AnswerPairs:
+    """How many patients give each combination of two answers, `(q, q)` each.
+
+    Attributes:
+        both: yes to the first and to the second question.
+        only: yes to the first, no to the second.
+        neither: no to both.
+    """
+
+    both: np.ndarray
+    only: np.ndarray
+    neither: np.ndarray
+
+
+def _rows_with_both(yes: np.ndarray, asked: np.ndarray, patients: np.ndarray, pairs: _AnswerPairs) -> np.ndarray:
+    """How many rows say yes to both of two questions `(q, q)`, as if no combination had fewer than five patients."""
+    few = MIN_PATIENTS_A_COMPONENT
+    n, first, together = asked.T @ asked, yes.T @ asked, yes.T @ yes
+    five = few / 2 * n / patients.clip(min=1e-12)  # the rows of five patients
+    for cell, replacement in (
+        (pairs.both, five),
+        (pairs.only, first - five),
+        (pairs.only.T, first.T - five),
+        (pairs.neither, first + first.T - n + five),
+    ):
+        together = np.where(cell < few, replacement, together)
+    return np.clip(together, (first + first.T - n).clip(min=0), np.minimum(first, first.T))
+
+
+def _enough_patients(patients: np.ndarray, pairs: _AnswerPairs, with_scalar: list[np.ndarray]) -> np.ndarray:
+    """Which correlations rest on enough patients to be disclosed, `(s + q, s + q)` bool.
+
+    Args:
+        patients: who have both, `(s + q, s + q)`.
+        pairs: who give each combination of two answers.
+        with_scalar: who have a scalar and say yes, and who have it and say no, `(s, q)` each.
+    """
+    few, s = MIN_PATIENTS_A_COMPONENT, len(with_scalar[0])
+    both, only, neither = pairs.both, pairs.only, pairs.neither
+    enough = patients >= few
+    of_answers = np.minimum(np.minimum(both + only, only.T + neither), np.minimum(both + only.T, only + neither))
+    enough[s:, s:] &= of_answers >= 2 * few
+    enough[:s, s:] &= np.minimum(*with_scalar) >= few
+    enough[s:, :s] = enough[:s, s:].T
+    return enough
 
 
 def shrink(correlation: np.ndarray, variance: np.ndarray, apart: np.ndarray, share: float | None = None) -> np.ndarray:
@@ -85,7 +119,7 @@ def shrink(correlation: np.ndarray, variance: np.ndarray, apart: np.ndarray, sha
 
 
 def shrunk_moments(transform: TableTransform, matrix: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of all positions of a transform's matrix, correlations as `correlations` tells them.
+    """Mean and covariance of all positions of a transform's matrix, made of `correlations`.
 
     Args:
         transform: that made the matrix.
@@ -101,16 +135,16 @@ def shrunk_moments(transform: TableTransform, matrix: np.ndarray, groups: np.nda
     count = known.sum(axis=0).clip(min=1)
     mean = (scalars * known).sum(axis=0) / count
     deviation = np.sqrt((((scalars - mean) * known) ** 2).sum(axis=0) / count)
-    # Of a number that few of these patients have, its place among all patients is all that is told.
+    # A number that few of these patients have keeps its moments among all patients, which the transform holds.
     enough = np.diag(patients)[:s] >= MIN_PATIENTS_A_COMPONENT
     mean, deviation = np.where(enough, mean, 0), np.where(enough, deviation, 1)
     share = yes.mean(axis=0)
-    # Of these patients, who may be a part of all, fewer than five may make a choice, or not make it: told are five.
+    # Where fewer than five of these patients (who may be a part of all) make a choice, or do not: as if five did.
     least = min(MIN_PATIENTS / len(np.unique(groups)), 0.5)
     holders, others = ([count_patients(groups, column) for column in answer.T] for answer in (yes, ~yes))
     share = np.where(np.less(holders, MIN_PATIENTS), least, share)
     share = np.where(np.less(others, MIN_PATIENTS), 1 - least, share)
-    # The choices of one block exclude each other: that tells nothing beyond their shares.
+    # The choices of one block exclude each other: their correlations follow from their shares.
     sizes = [len(block.choices) for block in transform.blocks_]
     block_of = np.concatenate([np.arange(s), np.repeat(np.arange(s, s + len(sizes)), sizes)])
     apart = block_of[:, None] != block_of

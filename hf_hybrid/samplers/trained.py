@@ -12,7 +12,8 @@ import torch
 from accelerate import Accelerator
 
 from hf_hybrid.core.errors import InputError, check_above
-from hf_hybrid.samplers.base import LatentRows, Sampler
+from hf_hybrid.samplers.base import Sampler
+from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.validation import Validation
 from hf_hybrid.training.arguments import TrainingArguments
 from hf_hybrid.training.run import TrainingRun

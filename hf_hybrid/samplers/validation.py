@@ -9,8 +9,9 @@ from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.metrics.fidelity import energy_distance
 from hf_hybrid.metrics.membership import membership
 from hf_hybrid.metrics.pairing import explained_variance
-from hf_hybrid.samplers.base import BLOCK, LatentRows, Sampler
+from hf_hybrid.samplers.base import BLOCK, Sampler
 from hf_hybrid.samplers.copula import GaussianCopulaSampler
+from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.training.run import TrainingRun
 from hf_hybrid.training.weights import BestWeights

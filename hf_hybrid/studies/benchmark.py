@@ -20,20 +20,22 @@ from PIL import Image
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import new_folder, private_folder
 from hf_hybrid.core.memory import peak_memory
-from hf_hybrid.core.report import REAL
+from hf_hybrid.core.scores import REAL
 from hf_hybrid.data.images import resize
 from hf_hybrid.data.records import Records
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
 from hf_hybrid.evaluation.options import EvaluationOptions
-from hf_hybrid.evaluation.utility import real_and_whole, score_targets, training_sets, whole_release
+from hf_hybrid.evaluation.training_sets import real_and_whole, training_sets, whole_release
+from hf_hybrid.evaluation.utility import score_targets
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.estimates import Estimate, recover
 from hf_hybrid.metrics.fidelity import column_shapes, pair_trends
 from hf_hybrid.metrics.membership import membership
 from hf_hybrid.metrics.pairing import explained_variance
 from hf_hybrid.models.alphagan import AlphaGAN
-from hf_hybrid.samplers.base import LatentRows, Sampler, latent_names
+from hf_hybrid.samplers.base import Sampler
 from hf_hybrid.samplers.registry import SAMPLERS
+from hf_hybrid.samplers.rows import LatentRows, latent_names
 from hf_hybrid.samplers.transform import TableTransform
 from hf_hybrid.samplers.validation import joint_features
 from hf_hybrid.synthesis.latent_table import LatentTable, encode_rows

@@ -90,16 +90,8 @@ def write_study(release: str | Path, real: str, output_dir: str | Path, num_imag
             f"expected no study in {output_dir}, found one whose readers may still be answering: score it, or move "
             f"{PAGE} and {KEY} away"
         )
-    config = read_provenance(release)["codec"]["config"]
-    schema = RecordSchema.load(Path(release) / "schema.json")  # which knows the patients
-    rng = np.random.default_rng(seed)
-    sides = [
-        _chosen(load_records(one, schema=schema, split=split), num_images // 2, rng)
-        for one, split in ((release, "train"), (real, "test"))
-    ]
-    look = config["resolution"], config.get("in_channels", 1), config.get("resize_mode", "crop")
-    pixels = np.concatenate([one.pixel_values(*look) for one in sides])
-    # Of these very images, so that the key of one study is not that of another.
+    pixels = _draw_images(release, real, num_images // 2, seed)
+    # The order follows from these very images, so that the key of one study does not fit another.
     digest = hashlib.sha256(pixels.tobytes() + str(seed).encode())
     order = np.random.default_rng(list(digest.digest())).permutation(num_images)
     study = hashlib.sha256(digest.digest() + order.tobytes()).hexdigest()[:8]
@@ -139,6 +131,19 @@ def score_study(key: str | Path, answers: list[str | Path]) -> StudyScore:
     readers = [_score(name, one, is_synthetic[one.index]) for name, one in tables.items()]
     kappas = [one for one in kappas if np.isfinite(one)]  # of two who gave one answer throughout there is none
     return StudyScore(readers, float(np.mean(kappas)) if kappas else None)
+
+
+def _draw_images(release: str | Path, real: str, count: int, seed: int) -> np.ndarray:
+    """Pixels of `count` synthetic and then as many real images, at the resolution of the codec."""
+    config = read_provenance(release)["codec"]["config"]
+    schema = RecordSchema.load(Path(release) / "schema.json")  # which knows the patients
+    rng = np.random.default_rng(seed)
+    sides = [
+        _chosen(load_records(one, schema=schema, split=split), count, rng)
+        for one, split in ((release, "train"), (real, "test"))
+    ]
+    look = config["resolution"], config.get("in_channels", 1), config.get("resize_mode", "crop")
+    return np.concatenate([one.pixel_values(*look) for one in sides])
 
 
 def _chosen(records: Records, count: int, rng: np.random.Generator) -> Records:

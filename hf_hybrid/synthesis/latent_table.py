@@ -15,7 +15,7 @@ from hf_hybrid.data.pixels import to_tensor
 from hf_hybrid.data.records import Records
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.models.alphagan import AlphaGAN
-from hf_hybrid.samplers.base import LatentRows
+from hf_hybrid.samplers.rows import LatentRows
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -17,9 +17,11 @@ from PIL import Image
 from torch.nn import functional
 
 from hf_hybrid import __version__
+from hf_hybrid.core.artifacts import CARD, CODEC_FOLDER, CONFIG, REPORT, SAMPLER_FOLDER, SAMPLES, SCHEMA
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.core.files import write_json
-from hf_hybrid.core.provenance import REPORT, hash_files, read_provenance, versions, write_provenance
+from hf_hybrid.core.files import read_json, write_json
+from hf_hybrid.core.provenance import hash_files, read_provenance, versions, write_provenance
+from hf_hybrid.core.report import Report
 from hf_hybrid.data.pixels import encode_png, image_grid, to_uint8
 from hf_hybrid.data.records import Records
 from hf_hybrid.data.schema import RecordSchema
@@ -28,7 +30,8 @@ from hf_hybrid.hub import upload
 from hf_hybrid.hub.download import local_folder
 from hf_hybrid.models.alphagan import NOT_STATED, AlphaGAN
 from hf_hybrid.reports import cards
-from hf_hybrid.samplers.base import BLOCK, Conditions, Sampler, check_request
+from hf_hybrid.samplers.base import BLOCK, Sampler
+from hf_hybrid.samplers.conditions import Conditions, check_request
 from hf_hybrid.samplers.registry import load_sampler
 from hf_hybrid.synthesis.latent_table import LatentTable
 
@@ -54,7 +57,7 @@ class HybridPipeline(ModelHubMixin):
         self.sampler = sampler
         self.schema = schema
         self.facts = facts
-        self.report: dict | None = None  # on attacks on its files, of a folder that was evaluated
+        self.report: Report | None = None  # on attacks on its files, of a folder that was evaluated
 
     @classmethod
     def fit(
@@ -149,22 +152,22 @@ class HybridPipeline(ModelHubMixin):
     # --- folders and the Hub ---------------------------------------------------------------------------------------
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        self.codec.save_pretrained(save_directory / "codec")
-        self.sampler.save_pretrained(save_directory / "sampler")
-        self.schema.save(save_directory / "schema.json")
+        self.codec.save_pretrained(save_directory / CODEC_FOLDER)
+        self.sampler.save_pretrained(save_directory / SAMPLER_FOLDER)
+        self.schema.save(save_directory / SCHEMA)
         config = {"_class_name": type(self).__name__, "_hf_hybrid_version": __version__}
-        write_json(save_directory / "config.json", config)
-        (save_directory / "assets").mkdir(exist_ok=True)
-        (save_directory / "assets" / "samples.png").write_bytes(self.sample_grid())
-        names = ["config.json", "schema.json", "assets/samples.png"]
-        names += [f"codec/{path.name}" for path in (save_directory / "codec").iterdir()]
-        names += [f"sampler/{path.name}" for path in (save_directory / "sampler").iterdir()]
+        write_json(save_directory / CONFIG, config)
+        (save_directory / SAMPLES).parent.mkdir(exist_ok=True)
+        (save_directory / SAMPLES).write_bytes(self.sample_grid())
+        names = [CONFIG, SCHEMA, SAMPLES]
+        for folder in (CODEC_FOLDER, SAMPLER_FOLDER):
+            names += [f"{folder}/{path.name}" for path in (save_directory / folder).iterdir()]
         if self.report:
-            write_json(save_directory / REPORT, self.report)
+            write_json(save_directory / REPORT, self.report.to_dict())
             names.append(REPORT)
         facts = {"versions": versions(), **self.facts, "files": hash_files(save_directory, names)}
         write_provenance(save_directory, facts)
-        cards.pipeline_card(save_directory).save(save_directory / "README.md")
+        cards.pipeline_card(save_directory).save(save_directory / CARD)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> Self:
@@ -184,13 +187,13 @@ class HybridPipeline(ModelHubMixin):
                 f"expected a {cls.__name__} at `{model_id}`, found {config.get('_class_name')}: "
                 "name a pipeline that hf-hybrid fit made"
             )
-        schema = RecordSchema.load(folder / "schema.json")
+        schema = RecordSchema.load(folder / SCHEMA)
         kept = ("codec", "sampler", "license", "accepted_risk")
         facts = {key: value for key, value in read_provenance(folder).items() if key in kept}
-        codec = AlphaGAN.from_pretrained(folder / "codec").to(_device())
-        pipeline = cls(codec, load_sampler(folder / "sampler", schema), schema, facts)
+        codec = AlphaGAN.from_pretrained(folder / CODEC_FOLDER).to(_device())
+        pipeline = cls(codec, load_sampler(folder / SAMPLER_FOLDER, schema), schema, facts)
         if (folder / REPORT).is_file():
-            pipeline.report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+            pipeline.report = Report.from_dict(read_json(folder / REPORT))
         return pipeline
 
     def push_to_hub(
@@ -239,6 +242,6 @@ def _codec_facts(codec: AlphaGAN) -> dict:
 
 def _read_config(folder: Path) -> dict:
     try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return read_json(folder / CONFIG)
     except (OSError, json.JSONDecodeError):
         raise InputError(f"expected a config.json in {folder}, found none that reads: name another folder") from None

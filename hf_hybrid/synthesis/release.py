@@ -9,21 +9,16 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from hf_hybrid.core import artifacts
+from hf_hybrid.core.artifacts import CARD, PROVENANCE, REPORT, REPORT_PAGE
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.core.files import check_new, write_atomically, write_json
-from hf_hybrid.core.provenance import (
-    FILE_NAME,
-    NO_LICENSE,
-    REPORT,
-    hash_files,
-    read_provenance,
-    versions,
-    write_provenance,
-)
-from hf_hybrid.hub import gate
+from hf_hybrid.core.files import check_new, read_json, write_atomically, write_json
+from hf_hybrid.core.provenance import NO_LICENSE, hash_files, read_provenance, versions, write_provenance
+from hf_hybrid.core.report import Report
+from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.reports import cards
 from hf_hybrid.reports.charts import Chart, report_charts
-from hf_hybrid.samplers.base import Conditions
+from hf_hybrid.samplers.conditions import Conditions
 from hf_hybrid.synthesis.pipeline import HybridPipeline, grid_of
 
 MAX_SHARD_BYTES = 300_000_000
@@ -56,8 +51,8 @@ def write_release(
 ) -> Path:
     """Draws records into parquet shards and writes schema, provenance and a card that says "not evaluated".
 
-    Memory does not grow with `num_records`. A run that was killed is continued behind its last whole shard; the bytes
-    are those of an undisturbed run.
+    Memory does not grow with `num_records`. A run that was killed is continued after its last whole shard; the bytes
+    are the same as without the interruption.
 
     Args:
         pipeline: what draws the records.
@@ -69,39 +64,33 @@ def write_release(
         max_shard_bytes: a shard is closed before it grows beyond this; row groups hold 64 records.
 
     Raises:
-        InputError: `output_dir` holds something, or a broken run with another request lies beside it.
+        InputError: `output_dir` holds something, or an interrupted run with another request lies beside it.
     """
     output_dir = Path(output_dir)
     check_new(output_dir)
-    # Made beside the release and renamed in the end: what looks complete is complete.
+    # Made beside the release and renamed at the end: a folder with the final name is complete.
     partial = output_dir.with_name(output_dir.name + ".partial")
-    info = info or ReleaseInfo()
-    release = {**asdict(info), "num_records": num_records, "seed": seed, "conditions": _jsonable(conditions)}
+    request = {"num_records": num_records, "seed": seed, "conditions": _jsonable(conditions)}
     made_by = {name: pipeline.facts[name] for name in ("codec", "sampler")}
-    facts = {"versions": versions(), "release": release, **made_by}
+    facts = {"versions": versions(), "release": {**asdict(info or ReleaseInfo()), **request}, **made_by}
     _claim(partial, facts)
     _write_shards(pipeline, partial / "data", num_records, seed, conditions, max_shard_bytes)
-    pipeline.schema.save(partial / "schema.json")
-    (partial / "assets").mkdir(exist_ok=True)
-    (partial / "assets" / "samples.png").write_bytes(_sample_grid(partial / "data", pipeline.schema.image_column))
+    _write_schema_and_samples(pipeline.schema, partial)
     _finish(partial, facts)
-    (partial / "request.json").unlink()
-    if output_dir.exists():
-        output_dir.rmdir()
-    partial.rename(output_dir)
+    _give_final_name(partial, output_dir)
     return output_dir
 
 
-def complete(release_dir: str | Path, report: dict, charts: Mapping[str, list[Chart]] | None = None) -> None:
+def complete(release_dir: str | Path, report: Report, charts: Mapping[str, list[Chart]] | None = None) -> None:
     """Writes `report.json`, `report.html`, the card and the hashes again, once a release has been evaluated.
 
     Args:
         release_dir: the release; charts of the evaluation already lie in its `assets/`.
-        report: the report, as in `report.json`.
-        charts: of it, if they are drawn already.
+        report: of it.
+        charts: of the report, if they are drawn already.
     """
     release_dir = Path(release_dir)
-    write_json(release_dir / REPORT, report)
+    write_json(release_dir / REPORT, report.to_dict())
     facts = {key: value for key, value in read_provenance(release_dir).items() if key != "files"}
     facts["release"].pop("accepted_risk", None)  # it was said of an earlier report
     _finish(release_dir, facts, charts)
@@ -117,11 +106,11 @@ def change_facts(release_dir: str | Path, **facts: str) -> None:
 def _finish(folder: Path, facts: dict, charts: Mapping[str, list[Chart]] | None = None) -> None:
     """Card and report from the files that are there, then the hashes of all that is published."""
     write_provenance(folder, facts)
-    cards.release_card(folder).save(folder / "README.md")
+    cards.release_card(folder).save(folder / CARD)
     if (folder / REPORT).exists():
-        charts = charts or report_charts(json.loads((folder / REPORT).read_text(encoding="utf-8")))
-        (folder / "report.html").write_text(cards.report_html(folder, charts), encoding="utf-8")
-    names = [name for name in gate.publishable(folder, gate.RELEASE) if name != FILE_NAME]
+        charts = charts or report_charts(Report.from_dict(read_json(folder / REPORT)))
+        (folder / REPORT_PAGE).write_text(cards.report_html(folder, charts), encoding="utf-8")
+    names = [name for name in artifacts.publishable(folder, artifacts.RELEASE) if name != PROVENANCE]
     write_provenance(folder, {**facts, "files": hash_files(folder, names)})
 
 
@@ -143,7 +132,7 @@ def _claim(partial: Path, facts: dict) -> None:
 def _write_shards(
     pipeline: HybridPipeline, folder: Path, num_records: int, seed: int, conditions: Conditions | None, limit: int
 ) -> None:
-    """Whole shards are `shard-00000.parquet`, ...; their final names hold their number, known only in the end."""
+    """Whole shards are `shard-00000.parquet`, ...; their final names contain how many there are, known at the end."""
     if any(folder.glob("train-*.parquet")):  # killed while renaming
         whole = sorted(folder.glob("*.parquet"), key=lambda path: path.name.split("-")[1][:5])
         return _name_shards(whole)
@@ -175,12 +164,22 @@ def _name_shards(whole: list[Path]) -> None:
         shard.rename(shard.with_name(f"train-{index:05d}-of-{len(whole):05d}.parquet"))
 
 
-def _sample_grid(data: Path, image_column: str) -> bytes:
+def _give_final_name(partial: Path, output_dir: Path) -> None:
+    (partial / "request.json").unlink()
+    if output_dir.exists():  # and is empty
+        output_dir.rmdir()
+    partial.rename(output_dir)
+
+
+def _write_schema_and_samples(schema: RecordSchema, folder: Path) -> None:
+    """Writes the schema, and a grid of the first records' images."""
     from datasets import Image
 
-    first = pq.ParquetFile(sorted(data.iterdir())[0]).read_row_group(0, columns=[image_column])
-    cells = first[image_column].to_pylist()[:_SAMPLE_IMAGES]
-    return grid_of([Image().decode_example(cell) for cell in cells])
+    schema.save(folder / "schema.json")
+    first = pq.ParquetFile(sorted((folder / "data").iterdir())[0]).read_row_group(0, columns=[schema.image_column])
+    cells = first[schema.image_column].to_pylist()[:_SAMPLE_IMAGES]
+    (folder / "assets").mkdir(exist_ok=True)
+    (folder / "assets" / "samples.png").write_bytes(grid_of([Image().decode_example(cell) for cell in cells]))
 
 
 def _jsonable(conditions: Conditions | None) -> dict | None:

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from hf_hybrid.core import provenance
+from hf_hybrid.core.artifacts import PROVENANCE
 from hf_hybrid.core.errors import InputError
 
 
@@ -27,9 +28,9 @@ def test_hashes_are_sorted_sha256(folder):
 
 
 def test_the_same_facts_give_the_same_bytes(folder):
-    before = (folder / provenance.FILE_NAME).read_bytes()
+    before = (folder / PROVENANCE).read_bytes()
     provenance.write_provenance(folder, provenance.read_provenance(folder))
-    assert (folder / provenance.FILE_NAME).read_bytes() == before
+    assert (folder / PROVENANCE).read_bytes() == before
 
 
 def test_versions_name_what_decides_the_bytes():
@@ -61,7 +62,7 @@ def test_no_path_of_this_machine_is_written(tmp_path, path):
     ) as caught:
         provenance.write_provenance(tmp_path, facts)
     assert "hospital" not in str(caught.value)
-    assert not (tmp_path / provenance.FILE_NAME).exists()
+    assert not (tmp_path / PROVENANCE).exists()
 
 
 def test_a_number_that_json_cannot_hold_is_refused(tmp_path):
@@ -72,6 +73,6 @@ def test_a_number_that_json_cannot_hold_is_refused(tmp_path):
 @pytest.mark.parametrize("content", [None, "not json", json.dumps([1])])
 def test_folder_without_provenance_is_refused(tmp_path, content):
     if content is not None:
-        (tmp_path / provenance.FILE_NAME).write_text(content)
+        (tmp_path / PROVENANCE).write_text(content)
     with pytest.raises(InputError, match="^expected a .* found"):
         provenance.read_provenance(tmp_path)

@@ -8,8 +8,9 @@ from tiny import tiny_samplers
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.schema import RecordSchema
-from hf_hybrid.samplers.base import LatentRows, check_request, conditions_met
+from hf_hybrid.samplers.conditions import check_request, conditions_met
 from hf_hybrid.samplers.registry import SAMPLERS
+from hf_hybrid.samplers.rows import LatentRows
 
 ROWS = 60
 

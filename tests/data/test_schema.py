@@ -7,7 +7,8 @@ import pytest
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.data.columns import ColumnSchema
-from hf_hybrid.data.schema import RecordSchema, load_description
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.data.schema_description import load_description
 
 
 def infer(columns, overrides=None):

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from hf_hybrid.core.errors import InputError
+from hf_hybrid.evaluation.attacks.copies import is_no_chance
+from hf_hybrid.evaluation.attacks.spaces import AttackSpaces
 from hf_hybrid.evaluation.comparison import Comparison
 from hf_hybrid.evaluation.options import EvaluationOptions
-from hf_hybrid.evaluation.privacy import _Attacked, score_privacy
+from hf_hybrid.evaluation.privacy import measure_privacy
 from hf_hybrid.metrics.curves import histograms
 from hf_hybrid.models import image_encoder
 
@@ -92,7 +94,7 @@ def test_train_and_test_cannot_be_exchanged(planted, monkeypatch, plant, message
     setting = planted.Setting(0, num_records=120, multiple=1)
     release, options = planted.PLANTS[plant](setting), EvaluationOptions(bootstraps=100)
     with pytest.raises(InputError, match=message):
-        score_privacy(Comparison(release, setting.unseen, setting.train, setting.schema, options))
+        measure_privacy(Comparison(release, setting.unseen, setting.train, setting.schema, options))
 
 
 def test_ordinary_shift_is_no_exchange(planted, monkeypatch):
@@ -103,31 +105,31 @@ def test_ordinary_shift_is_no_exchange(planted, monkeypatch):
     for one, wide in ((setting.train, 1.6), (setting.unseen, 0.6)):
         one.pixels = np.clip(middle + wide * (one.pixels - middle), 0, 255).astype(np.uint8)
     release, options = planted.PLANTS["copula"](setting), EvaluationOptions(bootstraps=100)
-    section, _ = score_privacy(Comparison(release, setting.train, setting.unseen, setting.schema, options))
-    distance = families(section)["membership"]["scores"][0]["reference"]
+    section, _ = measure_privacy(Comparison(release, setting.train, setting.unseen, setting.schema, options))
+    distance = families(section.to_dict())["membership"]["scores"][0]["reference"]
     assert distance["AUC on the release"] < 0.35 and distance["AUC on a Gaussian copula"] < 0.35
 
 
 def test_equal_rows_of_one_patient_are_one_coincidence(planted, monkeypatch):
     setting = planted.Setting(0, num_records=120, multiple=1)
     options = EvaluationOptions(bootstraps=100)
-    attacked = _Attacked(Comparison(setting.fresh, setting.train, setting.unseen, setting.schema, options))
+    attacked = AttackSpaces(Comparison(setting.fresh, setting.train, setting.unseen, setting.schema, options))
     hit = np.zeros(len(setting.train), bool)
     hit[:12] = True
     monkeypatch.setattr(
-        "hf_hybrid.evaluation.privacy.chance_of_rows", lambda release, frame: np.full(len(frame), 2e-7)
+        "hf_hybrid.evaluation.attacks.copies.chance_of_rows", lambda release, frame: np.full(len(frame), 2e-7)
     )
-    assert attacked._is_no_chance(hit)  # twelve records of several patients
+    assert is_no_chance(attacked, hit)  # twelve records of several patients
     attacked.train.groups[:12] = attacked.train.groups[0]
     attacked.train.frame.iloc[:12] = attacked.train.frame.iloc[0]
-    assert not attacked._is_no_chance(hit)
+    assert not is_no_chance(attacked, hit)
 
 
 def test_a_bin_of_distances_tells_nothing_of_few_patients():
     rng = np.random.default_rng(0)
     members, unseen = rng.normal(2, 1, 90), np.append(rng.normal(3, 1, 28), [9, 9.5])
     found = histograms("nearest image", members, unseen, (np.arange(90), np.arange(30)), min_patients=5)
-    for side, values in (("patients learned from", members), ("unseen patients", unseen)):
+    for side, values in (("training patients", members), ("held-out patients", unseen)):
         counts = np.round(np.array(found["shares"][side]) * len(values)).astype(int)
         assert counts.sum() == len(values) and not ((counts > 0) & (counts < 5)).any(), counts
     assert len(found["edges"]) - 1 == len(counts) > 3 and (np.diff(found["edges"]) > 0).all()
@@ -145,4 +147,4 @@ def test_every_number_says_what_it_is_read_against(scored):
         assert low <= score["value"] <= high and score["n"] > 0 and score["reference"] and score["meaning"]
         assert score["direction"] == "lower is better"
     dcr, nndr = section["screening"]
-    assert dcr["reference"] == {"no difference": 0.5} and "unseen patients" in nndr["reference"]
+    assert dcr["reference"] == {"no difference": 0.5} and "held-out patients" in nndr["reference"]

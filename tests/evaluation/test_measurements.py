@@ -9,10 +9,12 @@ import pytest
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
-from hf_hybrid.evaluation.measurements import read_measurements, score_measurements
+from hf_hybrid.evaluation.measurements import measure_measurements, read_measurements
 from hf_hybrid.evaluation.options import EvaluationOptions
-from hf_hybrid.phantom.cohort import phantom_schema, sample_cohort
-from hf_hybrid.phantom.drawing import ImageParameters, draw_phantom
+from hf_hybrid.phantom.cohort import sample_cohort
+from hf_hybrid.phantom.drawing import draw_phantom
+from hf_hybrid.phantom.parameters import ImageParameters
+from hf_hybrid.phantom.variables import phantom_schema
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def made():
 
 
 def scores(comparison, truths):
-    return {one.name: one for one in score_measurements(comparison, *truths[1:])}
+    return {one.name: one for one in measure_measurements(comparison, *truths[1:])}
 
 
 def test_honest_rows_go_with_their_images_and_shuffled_ones_do_not(made):
@@ -38,7 +40,7 @@ def test_honest_rows_go_with_their_images_and_shuffled_ones_do_not(made):
     overall = found["trends with measurements"]
     assert overall.value < 0.5 * overall.reference["images shuffled"]
     fatter = found["soft_tissue and bmi"]
-    assert abs(fatter.value) < 0.1 and fatter.reference["real, unseen patients"] > 0.6
+    assert abs(fatter.value) < 0.1 and fatter.reference["real, held-out patients"] > 0.6
     assert abs(fatter.reference["images shuffled"]) < 0.2
     order = np.random.default_rng(0).permutation(250)
     unpaired = dataclasses.replace(comparison.synthetic, pixels=comparison.synthetic.pixels[order])
@@ -50,10 +52,10 @@ def test_honest_rows_go_with_their_images_and_shuffled_ones_do_not(made):
 def test_what_cannot_be_read_off_an_image_has_no_score(made):
     comparison, truths = made
     noise = [pd.DataFrame({"mood": np.random.default_rng(seed).normal(size=250)}) for seed in range(3)]
-    (only,) = score_measurements(comparison, *noise[1:])
+    (only,) = measure_measurements(comparison, *noise[1:])
     assert (
         only.value is None
-        and only.reason == "no measurement can be read off the images of unseen patients (R2 of 0.3)"
+        and only.reason == "no measurement can be read off the images of held-out patients (R2 of 0.3)"
     )
 
 

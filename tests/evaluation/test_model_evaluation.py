@@ -7,10 +7,10 @@ import pytest
 from tiny import messy_table, tiny_codec, tiny_samplers, write_image_folder
 
 from hf_hybrid.commands import cli
-from hf_hybrid.core import provenance
+from hf_hybrid.core import artifacts, provenance
 from hf_hybrid.core.errors import InputError, PushRefused
 from hf_hybrid.data.records import load_records
-from hf_hybrid.evaluation import model_evaluation
+from hf_hybrid.evaluation import model_attacks
 from hf_hybrid.evaluation.model_evaluation import evaluate_model
 from hf_hybrid.evaluation.options import EvaluationOptions
 from hf_hybrid.hub import gate
@@ -47,7 +47,7 @@ def attacks(report):
 
 
 def test_a_sampler_that_holds_its_rows_fails(pipeline, real):
-    report = evaluate_model(pipeline(BootstrapSampler()), *real, FAST)
+    report = evaluate_model(pipeline(BootstrapSampler()), *real, FAST).to_dict()
     found = attacks(report)["sampler: nearest row"]
     assert found["value"] == 0.5 and found["reference"]["AUC"] == 1.0
     assert report["privacy"]["verdict"] == "fail"
@@ -56,7 +56,7 @@ def test_a_sampler_that_holds_its_rows_fails(pipeline, real):
 
 def test_a_copula_of_few_columns_is_told_as_it_is(pipeline, real):
     folder = pipeline(GaussianCopulaSampler())
-    report = evaluate_model(folder, *real, FAST)
+    report = evaluate_model(folder, *real, FAST).to_dict()
     found = attacks(report)["sampler: likelihood"]
     low, high = found["interval"]
     assert low <= found["value"] <= high and report["privacy"]["verdict"] != "fail"
@@ -72,7 +72,7 @@ def test_a_copula_of_few_columns_is_told_as_it_is(pipeline, real):
 
 @pytest.mark.parametrize("name", ["ctgan", "diffusion"])
 def test_every_trained_sampler_is_asked(pipeline, real, name):
-    report = evaluate_model(pipeline(tiny_samplers()[name]), *real, FAST)
+    report = evaluate_model(pipeline(tiny_samplers()[name]), *real, FAST).to_dict()
     expected = {
         "ctgan": {"sampler: best-latent distance"},
         "diffusion": {
@@ -102,7 +102,7 @@ def test_a_pipeline_is_pushed_with_its_report_only(pipeline, real, capsys):
     assert "privacy is inconclusive (membership" in capsys.readouterr().err
     loaded = HybridPipeline.from_pretrained(folder)
     loaded.save_pretrained(folder.with_name("again"))
-    assert gate.check(folder.with_name("again")).kind is gate.PIPELINE
+    assert gate.check(folder.with_name("again")).kind is artifacts.PIPELINE
     weights = folder / "sampler" / "config.json"
     weights.write_text(weights.read_text("utf-8") + "\n", encoding="utf-8")
     facts = provenance.read_provenance(folder)
@@ -122,7 +122,7 @@ def test_the_same_records_are_no_others_even_where_no_patient_is_known(real, tmp
 
 
 def test_how_many_images_a_patient_has_tells_nothing(real, monkeypatch):
-    from hf_hybrid.evaluation.model_evaluation import _by_patient, _test
+    from hf_hybrid.evaluation.model_attacks import _by_patient, _test
 
     rng = np.random.default_rng(0)
     scores = [rng.normal(size=600), rng.normal(size=200)]  # three images of each patient learned from, one of others
@@ -147,7 +147,7 @@ def test_an_accepted_risk_stands_in_the_card_of_a_pipeline(pipeline, real):
         state(folder, accepted_risk=" ")
     state(folder, license="cc-by-4.0", accepted_risk="a drawn cohort")
     assert "The publisher accepts the risk: a drawn cohort." in (folder / "README.md").read_text("utf-8")
-    assert gate.check(folder, public=True).kind is gate.PIPELINE
+    assert gate.check(folder, public=True).kind is artifacts.PIPELINE
     evaluate_model(folder, *real, FAST)  # it was said of an earlier report
     assert "accepts the risk" not in (folder / "README.md").read_text("utf-8")
 
@@ -157,7 +157,7 @@ def test_a_codec_of_private_images_is_attacked_and_pushed_with_its_report_only(r
     codec.save_with_card(tmp_path / "codec")
     with pytest.raises(PushRefused, match="in which privacy was measured, found none"):
         push(tmp_path / "codec", "owner/name", dry_run=True)
-    report = evaluate_model(tmp_path / "codec", *real, FAST)
+    report = evaluate_model(tmp_path / "codec", *real, FAST).to_dict()
     assert set(attacks(report)) == {"codec: reconstruction"}
     assert report["privacy"]["verdict"] != "fail"  # it learned from nobody
     assert push(tmp_path / "codec", "owner/name", dry_run=True).kind == "codec"
@@ -185,8 +185,8 @@ def test_a_codec_that_learned_its_images_by_heart_fails(real, tmp_path, monkeypa
         pixels = records.pixel_values(32)
         return pixels, np.stack([image if image.tobytes() in known else 0 * image for image in pixels])
 
-    monkeypatch.setattr(model_evaluation, "reconstruct", by_heart)
-    report = evaluate_model(tmp_path / "codec", *real, FAST)
+    monkeypatch.setattr(model_attacks, "reconstruct", by_heart)
+    report = evaluate_model(tmp_path / "codec", *real, FAST).to_dict()
     assert report["privacy"]["verdict"] == "fail" and attacks(report)["codec: reconstruction"]["value"] == 0.5
 
 

@@ -13,16 +13,16 @@ from sklearn.metrics import roc_auc_score
 from hf_hybrid.commands import cli, evaluate
 from hf_hybrid.core import provenance
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.core.report import REFERENCE
-from hf_hybrid.core.verdicts import PARTS
+from hf_hybrid.core.report import PARTS, Report, Utility
+from hf_hybrid.core.scores import MEMBERS, UtilityScore
 from hf_hybrid.data.columns import ColumnSchema
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.tables import to_arrow
 from hf_hybrid.evaluation import fidelity, release_evaluation, utility
 from hf_hybrid.evaluation.comparison import EvaluationSet
 from hf_hybrid.evaluation.options import EvaluationOptions, PrivacyLimits
-from hf_hybrid.evaluation.release_evaluation import Report
 from hf_hybrid.metrics import predictors
+from hf_hybrid.models import image_predictor
 from hf_hybrid.reports import charts, terminal
 
 FAST = EvaluationOptions(seeds=1, bootstraps=60)
@@ -32,7 +32,12 @@ UTILITY = dataclasses.replace(FAST, parts=["utility"])
 def evaluate_sets(*arguments) -> Report:
     """Utility alone."""
     *sets, options = arguments
-    return release_evaluation.evaluate_sets(*sets, dataclasses.replace(options, parts=["utility"]))
+    return release_evaluation.measure_sets(*sets, dataclasses.replace(options, parts=["utility"])).report
+
+
+def part_of(report: Report) -> dict:
+    """The part `utility` as report.json holds it."""
+    return report.to_dict()["utility"]
 
 
 def draw(num_records: int, seed: int, sign: int = 1) -> EvaluationSet:
@@ -62,7 +67,7 @@ def schema(*targets: str, **columns: ColumnSchema) -> RecordSchema:
 
 def scores(report: Report, **wanted) -> dict[str, dict]:
     """The chosen rows by what was trained on."""
-    rows = [row for row in report.utility["scores"] if all(row[key] == value for key, value in wanted.items())]
+    rows = [row for row in part_of(report)["scores"] if all(row[key] == value for key, value in wanted.items())]
     assert len({row["trained_on"] for row in rows}) == len(rows) > 0
     return {row["trained_on"]: row for row in rows}
 
@@ -74,7 +79,7 @@ def same_distribution() -> Report:
 
 
 def test_synthetic_records_of_the_same_distribution_are_as_useful_as_real_ones(same_distribution):
-    headline = [row for row in same_distribution.utility["headline"] if row["trained_on"] == "synthetic 1x"]
+    headline = [row for row in part_of(same_distribution)["headline"] if row["trained_on"] == "synthetic 1x"]
     shares = {row["inputs"]: row["recovered_share"] for row in headline if row["target"] == "died"}
     assert set(shares) == {"image", "table", "both"}
     assert all(0.75 < share < 1.25 for share in shares.values()), shares
@@ -140,7 +145,9 @@ def test_every_number_says_what_it_is(same_distribution):
 
 
 def test_regression_gives_a_gap_of_r2_and_of_the_error(same_distribution):
-    rows = [row for row in same_distribution.utility["headline"] if row["target"] == "crp" and row["inputs"] == "both"]
+    rows = [
+        row for row in part_of(same_distribution)["headline"] if row["target"] == "crp" and row["inputs"] == "both"
+    ]
     r2, mae = rows[:2]
     assert (r2["metric"], mae["metric"]) == ("r2", "mae")
     assert r2["recovered_share"] > 0.5 and abs(r2["gap"]) < 0.1
@@ -152,7 +159,7 @@ def test_a_model_that_learned_the_opposite_stays_below_chance():
     rows = scores(report, metric="auc", inputs="both")
     assert rows["real"]["value"] > 0.8
     assert rows["synthetic 1x"]["value"] < 0.3 and rows["synthetic 1x"]["interval"][1] < 0.5
-    headline = {row["inputs"]: row for row in report.utility["headline"]}
+    headline = {row["inputs"]: row for row in part_of(report)["headline"]}
     assert headline["both"]["recovered_share"] < -0.3
 
 
@@ -170,7 +177,7 @@ def test_the_same_inputs_give_the_same_report():
 
 def test_without_targets_utility_is_not_measured():
     report = evaluate_sets(draw(20, 0), draw(20, 1), draw(20, 2), schema(), FAST)
-    assert report.utility == {
+    assert report.to_dict()["utility"] == {
         "status": "not measured",
         "reason": "the schema names no target: name columns to predict with `targets`",
     }
@@ -189,7 +196,7 @@ def test_a_target_with_one_value_gives_its_reason_and_the_others_are_measured():
         assert row["value"] is None and row["interval"] is None
         assert row["reason"] == "the training records (real) hold one value only"
     assert scores(report, target="died", metric="auc", inputs="both")["real"]["value"] > 0.6
-    reasons = {row["reason"] for row in report.utility["headline"] if row["target"] == "sex"}
+    reasons = {row["reason"] for row in part_of(report)["headline"] if row["target"] == "sex"}
     assert reasons == {"the training records (real) hold one value only"}
 
 
@@ -200,7 +207,7 @@ def test_synthetic_records_that_lost_a_class_are_not_measured_and_real_ones_are(
     rows = scores(report, metric="auc", inputs="image")
     assert rows["synthetic 1x"]["reason"] == "the training records (synthetic 1x) hold one value only"
     assert rows["synthetic 1x"]["value"] is None and rows["real"]["value"] > 0.6
-    assert report.utility["headline"][0]["reason"] == "the training records (synthetic 1x) hold one value only"
+    assert part_of(report)["headline"][0]["reason"] == "the training records (synthetic 1x) hold one value only"
 
 
 def test_missing_infinite_and_several_labels():
@@ -234,7 +241,7 @@ def test_missing_infinite_and_several_labels():
 def test_a_target_is_never_predicted_from_itself():
     one_column = RecordSchema({"image": ColumnSchema("image"), "died": ColumnSchema("target", "boolean")})
     report = evaluate_sets(draw(60, 0), draw(60, 1), draw(60, 2), one_column, FAST)
-    assert {row["inputs"] for row in report.utility["scores"]} == {"image"}
+    assert {row["inputs"] for row in part_of(report)["scores"]} == {"image"}
     with_sex = RecordSchema(
         {**one_column.columns, "sex": ColumnSchema("clinical", "categorical", categories=["F", "M"])}
     )
@@ -269,24 +276,26 @@ def test_synthetic_subsets_are_nested_and_a_small_release_is_used_whole():
 def test_the_network_learns_from_pixels_and_repeats_itself(monkeypatch):
     train, test = draw(80, 0), draw(80, 1)
     died, brightness = (train.frame["died"].to_numpy(int), train.pixels[:, 10:18, 10:18].mean(axis=(1, 2)))
-    monkeypatch.setattr(predictors, "CNN_BATCH", 16)
-    monkeypatch.setattr(predictors, "CNN_STEPS", 3)
-    outputs = [predictors.predict_cnn([train.pixels], brightness, [test.pixels], None, seed) for seed in (0, 0, 1)]
+    monkeypatch.setattr(image_predictor, "CNN_BATCH", 16)
+    monkeypatch.setattr(image_predictor, "CNN_STEPS", 3)
+    outputs = [
+        image_predictor.predict_cnn([train.pixels], brightness, [test.pixels], None, seed) for seed in (0, 0, 1)
+    ]
     np.testing.assert_array_equal(outputs[0], outputs[1])
     assert (outputs[0] != outputs[2]).any()
-    monkeypatch.setattr(predictors, "CNN_STEPS", 40)
-    found = predictors.predict_cnn([train.pixels], brightness, [test.pixels], None, seed=0)
+    monkeypatch.setattr(image_predictor, "CNN_STEPS", 40)
+    found = image_predictor.predict_cnn([train.pixels], brightness, [test.pixels], None, seed=0)
     assert np.corrcoef(found, test.pixels[:, 10:18, 10:18].mean(axis=(1, 2)))[0, 1] > 0.5
     crp = [one.frame[["crp"]].to_numpy(np.float32) / 10 for one in (train, test)]
     labels = np.stack([died == 1, died == 0], axis=1)
-    found = predictors.predict_cnn([train.pixels, crp[0]], labels, [test.pixels, crp[1]], 2, seed=0)
+    found = image_predictor.predict_cnn([train.pixels, crp[0]], labels, [test.pixels, crp[1]], 2, seed=0)
     assert found.shape == (80, 2) and found.min() > 0 and found.max() < 1
     assert roc_auc_score(test.frame["died"].to_numpy(int), found[:, 0]) > 0.7
 
 
 @pytest.mark.parametrize("predict", ["linear", "cnn"])
 def test_fine_tuning_keeps_what_helps_and_forgets_what_misleads(monkeypatch, predict):
-    monkeypatch.setattr(predictors, "CNN_STEPS", 120)
+    monkeypatch.setattr(image_predictor, "CNN_STEPS", 120)
     few, test = draw(40, 1), draw(300, 2)
 
     def score(*first):
@@ -295,7 +304,7 @@ def test_fine_tuning_keeps_what_helps_and_forgets_what_misleads(monkeypatch, pre
         died = np.concatenate([one.frame["died"].to_numpy(int) for one in learned])
         count = sum(map(len, first))
         if predict == "cnn":
-            outputs = predictors.predict_cnn([pixels], died, [test.pixels], 2, seed=0, num_first=count)
+            outputs = image_predictor.predict_cnn([pixels], died, [test.pixels], 2, seed=0, num_first=count)
         else:
             flat = [side.reshape(len(side), -1)[:, ::7] / 50.0 for side in (pixels, test.pixels)]
             outputs = predictors.predict_linear(flat[:1], died, flat[1:], 2, num_first=count)
@@ -327,7 +336,7 @@ def test_fine_tuning_of_numbers_and_labels():
 
 
 def test_the_network_takes_the_place_of_the_components(monkeypatch):
-    monkeypatch.setattr(predictors, "CNN_STEPS", 2)
+    monkeypatch.setattr(image_predictor, "CNN_STEPS", 2)
     sets = draw(40, 0), draw(40, 1), draw(40, 2)
     report = evaluate_sets(*sets, schema("died"), dataclasses.replace(FAST, image_model="cnn"))
     linear = evaluate_sets(*sets, schema("died"), FAST)
@@ -359,22 +368,21 @@ def test_the_table_for_the_terminal(same_distribution):
 def test_charts_are_the_same_bytes_without_a_program_name_and_replace_older_ones(same_distribution, tmp_path):
     (tmp_path / "utility_gone.png").write_bytes(b"old")
     (tmp_path / "samples.png").write_bytes(b"kept")
-    paths = charts.draw_charts(same_distribution.to_dict(), tmp_path)
+    paths = charts.draw_charts(same_distribution, tmp_path)
     first = {path.name: path.read_bytes() for path in paths}
     assert list(first) == ["utility_died.png", "utility_crp.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["samples.png", "utility_crp.png", "utility_died.png"]
-    assert {
-        path.name: path.read_bytes() for path in charts.draw_charts(same_distribution.to_dict(), tmp_path)
-    } == first
+    assert {path.name: path.read_bytes() for path in charts.draw_charts(same_distribution, tmp_path)} == first
     with Image.open(io.BytesIO(first["utility_died.png"])) as chart:
         assert chart.width > 600 and not chart.text
-    assert charts.draw_charts(Report().to_dict(), tmp_path) == []
+    assert charts.draw_charts(Report(), tmp_path) == []
 
 
 def test_names_that_are_no_file_names_get_charts_of_their_own(same_distribution, tmp_path):
-    rows = [row for row in same_distribution.utility["scores"] if row["metric"] == "auc" and row["inputs"] == "image"]
-    renamed = [{**row, "target": name} for name in ("SpO2 / %", "SpO2 ($)", "../..") for row in rows]
-    paths = charts.draw_charts({"utility": {"status": "measured", "scores": renamed}}, tmp_path)
+    rows = [row for row in part_of(same_distribution)["scores"] if row["metric"] == "auc" and row["inputs"] == "image"]
+    names = ("SpO2 / %", "SpO2 ($)", "../..")
+    renamed = [UtilityScore.from_dict({**row, "target": name}) for name in names for row in rows]
+    paths = charts.draw_charts(Report(Utility("", tuple(renamed), ())), tmp_path)
     assert [path.name for path in paths] == ["utility_SpO2.png", "utility_SpO2_2.png", "utility_target.png"]
     assert all(path.parent == tmp_path and path.is_file() for path in paths)
 
@@ -424,20 +432,20 @@ def test_a_release_folder_is_scored_as_the_records_in_it(folders):
     release, real, sets = folders
     options = dataclasses.replace(FAST, parts=["utility", "privacy"])
     report = release_evaluation.evaluate_release(release, real, real, options)
-    in_memory = release_evaluation.evaluate_sets(*sets, schema("died"), options)
+    in_memory = release_evaluation.measure_sets(*sets, schema("died"), options).report
     assert report.utility == in_memory.utility
-    assert [one["name"] for one in report.privacy["families"]] == [
-        *(one["name"] for one in in_memory.privacy["families"]),
+    assert [one["name"] for one in report.to_dict()["privacy"]["families"]] == [
+        *(one["name"] for one in in_memory.to_dict()["privacy"]["families"]),
         "files",
     ]
-    assert report.privacy["families"][:-1] == in_memory.privacy["families"]
+    assert report.to_dict()["privacy"]["families"][:-1] == in_memory.to_dict()["privacy"]["families"]
     assert report.provenance["files"] == provenance.hash_files(
         release, ["data/train-00000-of-00001.parquet", "schema.json"]
     )
     other_target = release_evaluation.evaluate_release(
         release, f"{real}:train", f"{real}:test", UTILITY, targets=["sex"]
     )
-    assert {row["target"] for row in other_target.utility["scores"]} == {"sex"}
+    assert {row["target"] for row in other_target.to_dict()["utility"]["scores"]} == {"sex"}
 
 
 def test_a_limit_on_the_command_line_decides_the_verdict(folders, capsys):
@@ -461,8 +469,8 @@ def test_private_names_in_a_release_fail_its_files(folders):
     facts["release"]["pretty_name"] = "like train 17 of ward 3"
     provenance.write_provenance(release, facts)
     report = release_evaluation.evaluate_release(release, real, real, privacy)
-    files = report.privacy["families"][-1]
-    assert files["verdict"] == report.privacy["verdict"] == "fail"
+    files = report.to_dict()["privacy"]["families"][-1]
+    assert files["verdict"] == report.to_dict()["privacy"]["verdict"] == "fail"
     assert files["failed"] == ["provenance.json holds 1 names or texts of the private records"]
 
 
@@ -518,10 +526,10 @@ def test_the_command_completes_the_release(folders, capsys):
     (release / "assets" / "samples.png").write_bytes(png())
     options = evaluate.Options(release=str(release), train=f"{real}:train", test=str(real), seeds=1, bootstraps=60)
     assert evaluate.main(options) == 0
-    expected = Report(**json.loads((release / "report.json").read_text("utf-8")))
+    expected = Report.from_dict(json.loads((release / "report.json").read_text("utf-8")))
     assert expected.utility == evaluate_sets(*sets, schema("died"), FAST).utility
-    assert expected.fidelity["extractor"].endswith(f"images of {CODEC['config']['resolution']} px")
-    assert {getattr(expected, part)["status"] for part in PARTS} == {"measured"}
+    assert expected.fidelity.extractor.endswith(f"images of {CODEC['config']['resolution']} px")
+    assert set(expected.measured()) == set(PARTS)
     private = release.with_name("release-private")
     out = capsys.readouterr().out
     assert out == terminal.format_report(expected) + f"not for others  {private / 'report.html'}\n"
@@ -546,11 +554,11 @@ def test_images_are_compared_as_large_as_the_release_has_them(monkeypatch):
 
         sets.append(dataclasses.replace(one, pixels=np.full_like(one.pixels, 100), read_images=read))
     options = EvaluationOptions(bootstraps=50, parts=["fidelity"])
-    found = release_evaluation.evaluate_sets(*sets, schema("died"), options).fidelity
+    found = release_evaluation.measure_sets(*sets, schema("died"), options).report.fidelity.to_dict()
     assert found["extractor"] == "random convolutional network (seed 0), images of 64 px"
     images = {one["name"]: one for one in found["images"]}
     assert images["images told apart"]["value"] > 0.99 and images["coverage"]["value"] == 0
-    assert images["images told apart"]["reference"][REFERENCE] < 0.7 < images["coverage"]["reference"][REFERENCE]
+    assert images["images told apart"]["reference"][MEMBERS] < 0.7 < images["coverage"]["reference"][MEMBERS]
     assert images["likeness of two images"]["value"] == 1
 
 
@@ -562,24 +570,24 @@ def test_a_second_run_redoes_only_what_has_changed(folders, tmp_path, monkeypatc
         own = getattr(release_evaluation, name)
         monkeypatch.setattr(release_evaluation, name, lambda comparison: made.append(name) or own(comparison))
 
-    for name in ("score_targets", "score_pairing"):
+    for name in ("measure_utility", "measure_pairing"):
         counted(name)
     options = dataclasses.replace(FAST, parts=["utility", "pairing"], bootstraps=20)
     private = tmp_path / "private"
     first = release_evaluation.evaluate_release(release, real, real, options, private_dir=private)
-    assert made == ["score_targets", "score_pairing"]
+    assert made == ["measure_utility", "measure_pairing"]
     assert (
         release_evaluation.evaluate_release(release, real, real, options, private_dir=private).to_dict()
         == first.to_dict()
     )
-    assert made == ["score_targets", "score_pairing"]
+    assert made == ["measure_utility", "measure_pairing"]
     release_evaluation.evaluate_release(release, real, real, options, targets=["sex"], private_dir=private)
-    assert made == ["score_targets", "score_pairing", "score_targets"]
+    assert made == ["measure_utility", "measure_pairing", "measure_utility"]
     path = real / "data" / "test-00000-of-00001.parquet"
     fewer = datasets.Dataset.from_parquet(str(path)).select(range(58))
     fewer.to_parquet(path)
     release_evaluation.evaluate_release(release, real, real, options, private_dir=private)
-    assert made[3:] == ["score_targets", "score_pairing"]
+    assert made[3:] == ["measure_utility", "measure_pairing"]
     assert {path.stat().st_mode & 0o777 for path in (private, private / "cache")} == {0o700}
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.metrics.dependencies import Dependency, find_dependencies
-from hf_hybrid.phantom.cohort import phantom_schema, sample_cohort
+from hf_hybrid.phantom.cohort import sample_cohort
+from hf_hybrid.phantom.variables import phantom_schema
 
 
 @pytest.fixture

@@ -4,18 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from hf_hybrid.core.families import Limit, Verdict
 from hf_hybrid.metrics.estimates import Estimate
-from hf_hybrid.metrics.risk import (
-    UNKNOWN,
-    EstimatedRisk,
-    Limit,
-    ObservedRisk,
-    RateRisk,
-    Verdict,
-    interval,
-    judge,
-    wilson,
-)
+from hf_hybrid.metrics.risk import UNKNOWN, EstimatedRisk, ObservedRisk, RateRisk, Risk, interval, judge, wilson
 
 LIMIT = Limit(0.09, 0.09)
 
@@ -23,6 +14,12 @@ LIMIT = Limit(0.09, 0.09)
 def rates(member_hits: int, members: int, unseen_hits: int, unseen: int) -> RateRisk:
     sides = ((member_hits, members), (unseen_hits, unseen))
     return RateRisk(*(np.repeat([1.0, 0.0], [hits, count - hits]) for hits, count in sides))
+
+
+def decide(risks: list[Risk], limit: Limit, details: list[Risk] = ()) -> Verdict:
+    """The verdict on risks that are named by their places, details behind the others."""
+    names = map(str, range(len(risks) + len(details)))
+    return judge(*({next(names): one for one in risks}, limit, {next(names): one for one in details}))
 
 
 def estimated(value: float, spread: float, num_unseen: int = 100) -> EstimatedRisk:
@@ -45,7 +42,7 @@ class TestRateRisk:
     def test_what_works_on_all_unseen_patients_tells_nothing(self):
         for hits in (0, 60, 100):
             assert interval(rates(hits, 100, 40, 40)) == UNKNOWN
-            assert judge([rates(hits, 100, 40, 40)], LIMIT) == Verdict("inconclusive")
+            assert decide([rates(hits, 100, 40, 40)], LIMIT) == Verdict("inconclusive")
 
     def test_none_hit_among_few_is_not_known_to_be_none(self):
         low, high = interval(rates(0, 20, 0, 20))
@@ -78,46 +75,46 @@ def test_wilson_is_that_of_the_literature():
 
 class TestJudge:
     def test_words(self):
-        assert judge([estimated(0.0, 0.02)], LIMIT).word == "pass"
-        assert judge([estimated(0.3, 0.02)], LIMIT).word == "fail"
-        assert judge([estimated(0.08, 0.02)], LIMIT).word == "inconclusive"
+        assert decide([estimated(0.0, 0.02)], LIMIT).word == "pass"
+        assert decide([estimated(0.3, 0.02)], LIMIT).word == "fail"
+        assert decide([estimated(0.08, 0.02)], LIMIT).word == "inconclusive"
 
     def test_all_must_pass_and_the_failed_are_named(self):
-        assert judge([estimated(0.0, 0.02), estimated(0.08, 0.02)], LIMIT).word == "inconclusive"
-        verdict = judge([estimated(0.0, 0.02), estimated(0.5, 0.02), estimated(0.4, 0.02)], LIMIT)
-        assert (verdict.word, verdict.failed) == ("fail", (1, 2))
+        assert decide([estimated(0.0, 0.02), estimated(0.08, 0.02)], LIMIT).word == "inconclusive"
+        verdict = decide([estimated(0.0, 0.02), estimated(0.5, 0.02), estimated(0.4, 0.02)], LIMIT)
+        assert (verdict.word, verdict.failed) == ("fail", ("1", "2"))
 
     def test_many_tests_do_not_fail_by_chance(self):
         """Holm: a risk that fails alone does not among forty."""
         borderline = estimated(0.09 + 3.3 * 0.02, 0.02)
-        assert judge([borderline], LIMIT).word == "fail"
-        assert judge([borderline, *[estimated(0.0, 0.02)] * 39], LIMIT).word == "inconclusive"
+        assert decide([borderline], LIMIT).word == "fail"
+        assert decide([borderline, *[estimated(0.0, 0.02)] * 39], LIMIT).word == "inconclusive"
         rng = np.random.default_rng(0)
-        failed = [judge([estimated(v, 0.02) for v in rng.normal(0.09, 0.02, 20)], LIMIT).word for _ in range(200)]
+        failed = [decide([estimated(v, 0.02) for v in rng.normal(0.09, 0.02, 20)], LIMIT).word for _ in range(200)]
         assert failed.count("fail") <= 2
 
     def test_a_detail_may_fail_the_family_and_keeps_none_from_passing(self):
         uncertain, certain = estimated(0.0, 0.2), estimated(0.9, 0.02)
-        assert judge([estimated(0.0, 0.02)], LIMIT, [uncertain]).word == "pass"
-        assert judge([estimated(0.0, 0.02)], LIMIT, [uncertain, certain]).failed == (2,)
+        assert decide([estimated(0.0, 0.02)], LIMIT, [uncertain]).word == "pass"
+        assert decide([estimated(0.0, 0.02)], LIMIT, [uncertain, certain]).failed == ("2",)
 
     @pytest.mark.parametrize("value", [0.0, 0.5])
     def test_few_patients_or_replicates_settle_nothing(self, value):
-        assert judge([estimated(value, 0.001, num_unseen=9)], LIMIT) == Verdict("inconclusive")
+        assert decide([estimated(value, 0.001, num_unseen=9)], LIMIT) == Verdict("inconclusive")
         few = EstimatedRisk(Estimate(value, np.full(10, value)), 100)
-        assert judge([few], LIMIT) == Verdict("inconclusive")
+        assert decide([few], LIMIT) == Verdict("inconclusive")
 
     def test_what_is_no_number_does_not_pass(self):
-        assert judge([EstimatedRisk(Estimate(np.nan, np.full(100, np.nan)), 100)], LIMIT).word == "inconclusive"
+        assert decide([EstimatedRisk(Estimate(np.nan, np.full(100, np.nan)), 100)], LIMIT).word == "inconclusive"
 
     def test_what_is_counted_has_no_spread(self):
-        assert judge([ObservedRisk(0.0, 50)], Limit(0.0, 0.05)).word == "pass"
-        assert judge([ObservedRisk(0.003, 50)], Limit(0.0, 0.05)).word == "fail"
+        assert decide([ObservedRisk(0.0, 50)], Limit(0.0, 0.05)).word == "pass"
+        assert decide([ObservedRisk(0.003, 50)], Limit(0.0, 0.05)).word == "fail"
 
     @pytest.mark.parametrize("value", [0.05, 0.12])
     def test_as_many_patients_as_it_says_would_settle_it(self, value):
-        verdict = judge([estimated(value, 0.03, num_unseen=100)], LIMIT)
+        verdict = decide([estimated(value, 0.03, num_unseen=100)], LIMIT)
         assert verdict.word == "inconclusive"
         narrower = 0.03 * np.sqrt(100 / verdict.patients_needed)
-        assert judge([estimated(value, 0.98 * narrower)], LIMIT).word == ("pass" if value < 0.09 else "fail")
-        assert judge([estimated(value, 1.05 * narrower)], LIMIT).word == "inconclusive"
+        assert decide([estimated(value, 0.98 * narrower)], LIMIT).word == ("pass" if value < 0.09 else "fail")
+        assert decide([estimated(value, 1.05 * narrower)], LIMIT).word == "inconclusive"

@@ -7,7 +7,8 @@ from scipy.ndimage import shift
 from hf_hybrid.models import image_encoder
 from hf_hybrid.models.image_encoder import ImageEncoder
 from hf_hybrid.phantom.cohort import sample_cohort
-from hf_hybrid.phantom.drawing import ImageParameters, draw_phantom
+from hf_hybrid.phantom.drawing import draw_phantom
+from hf_hybrid.phantom.parameters import ImageParameters
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hf_hybrid.data.schema import RecordSchema
-from hf_hybrid.phantom.cohort import (
-    PHANTOM_UNITS,
-    ImageParameters,
-    draw_phantom,
-    phantom_schema,
-    sample_cohort,
-    write_phantom,
-)
+from hf_hybrid.phantom.cohort import sample_cohort, write_phantom
+from hf_hybrid.phantom.drawing import draw_phantom
+from hf_hybrid.phantom.parameters import ImageParameters
+from hf_hybrid.phantom.variables import PHANTOM_UNITS, phantom_schema
 
 COLUMNS = phantom_schema()["columns"]
 VARIABLES = [name for name, column in COLUMNS.items() if column["role"] != "group"]

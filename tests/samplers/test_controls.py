@@ -5,8 +5,8 @@ import pytest
 from sampler_contract import SamplerContract, rows
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.samplers.base import LatentRows
 from hf_hybrid.samplers.controls import BootstrapSampler, SmoteSampler
+from hf_hybrid.samplers.rows import LatentRows
 
 
 class TestBootstrapSampler(SamplerContract):

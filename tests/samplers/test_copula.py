@@ -9,8 +9,8 @@ from scipy.special import ndtri
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.schema import RecordSchema
-from hf_hybrid.samplers.base import LatentRows
 from hf_hybrid.samplers.copula import GaussianCopulaSampler, IndependentSampler
+from hf_hybrid.samplers.rows import LatentRows
 
 LINK = 0.6
 

@@ -10,8 +10,8 @@ from tiny import made_up_rows, tiny_codec, tiny_records, tiny_sampler
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.randomness import generator
-from hf_hybrid.samplers.base import LatentRows
 from hf_hybrid.samplers.blocks import OneHotBlocks
+from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.synthesis.latent_table import LatentTable
 
 

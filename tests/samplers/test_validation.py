@@ -7,10 +7,10 @@ import pytest
 from tiny import tiny_codec, tiny_records
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.samplers.base import LatentRows
 from hf_hybrid.samplers.controls import BootstrapSampler
 from hf_hybrid.samplers.copula import GaussianCopulaSampler, IndependentSampler
 from hf_hybrid.samplers.ctgan import CTGANSampler
+from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.validation import NUM_RECORDS, Validation
 from hf_hybrid.synthesis.latent_table import LatentTable
 

@@ -12,8 +12,8 @@ from tiny import RESOLUTION, decode_png, tiny_codec, tiny_pipeline, tiny_records
 
 from hf_hybrid.core.errors import InputError, PushRefused
 from hf_hybrid.hub import gate
-from hf_hybrid.samplers.base import LatentRows
 from hf_hybrid.samplers.registry import SAMPLERS, sampler_class
+from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.synthesis.latent_table import LatentTable
 from hf_hybrid.synthesis.pipeline import HybridPipeline
 from hf_hybrid.synthesis.release import write_release

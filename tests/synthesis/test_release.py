@@ -22,6 +22,7 @@ from tiny import (
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.provenance import check_files
+from hf_hybrid.core.report import Report
 from hf_hybrid.synthesis.pipeline import HybridPipeline
 from hf_hybrid.synthesis.release import ReleaseInfo, complete, write_release
 
@@ -56,7 +57,7 @@ def test_what_is_in_a_release(pipeline, tmp_path):
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
     assert sorted(check_files(release)) == sorted(set(contents(release)) - {"provenance.json"})
-    assert "not evaluated" in (release / "README.md").read_text().lower()
+    assert "has not been evaluated" in (release / "README.md").read_text().lower()
 
 
 def test_the_folder_loads_as_what_the_pipeline_draws(pipeline, tmp_path):
@@ -74,7 +75,7 @@ def test_the_folder_loads_as_what_the_pipeline_draws(pipeline, tmp_path):
 
 def test_after_evaluation_report_and_card_are_complete(pipeline, tmp_path):
     release = write_release(pipeline, tmp_path / "release", 70)
-    complete(release, REPORT)
+    complete(release, Report.from_dict(REPORT))
 
     assert json.loads((release / "report.json").read_text()) == REPORT
     assert "of this test" in (release / "report.html").read_text()
@@ -84,7 +85,7 @@ def test_after_evaluation_report_and_card_are_complete(pipeline, tmp_path):
 def test_what_does_not_belong_to_a_release_is_not_listed(pipeline, tmp_path):
     release = write_release(pipeline, tmp_path / "release", 70)
     (release / "secret.csv").write_text("private")
-    complete(release, REPORT)
+    complete(release, Report.from_dict(REPORT))
 
     assert "secret" not in (release / "provenance.json").read_text()
 
@@ -194,8 +195,8 @@ def every_text(folder):
 def test_no_canary_is_in_a_pipeline_or_release(tmp_path, pipeline):
     """A unique text, an extreme number, one patient's category, a file name and a PNG text were planted in `tiny`."""
     from hf_hybrid.evaluation.model_evaluation import evaluate_model
-    from hf_hybrid.evaluation.publication import write_evidence
-    from hf_hybrid.evaluation.release_evaluation import EvaluationOptions, evaluate_release
+    from hf_hybrid.evaluation.options import EvaluationInputs, EvaluationOptions
+    from hf_hybrid.evaluation.publication import evaluate_and_complete
 
     pipeline.save_pretrained(tmp_path / "pipeline")
     release = write_release(pipeline, tmp_path / "release", 700)
@@ -203,9 +204,9 @@ def test_no_canary_is_in_a_pipeline_or_release(tmp_path, pipeline):
     others = messy_table(80, seed=5)
     others["patient_id"] += "-of-the-test"
     test = write_image_folder(tmp_path / "test", others, seed=5)
-    report = evaluate_release(release, str(train), str(test), EvaluationOptions(seeds=1, bootstraps=20))
-    assert report.utility["status"] == "measured"
-    write_evidence(release, report)
+    inputs = EvaluationInputs(release, str(train), str(test))
+    report = evaluate_and_complete(inputs, EvaluationOptions(seeds=1, bootstraps=20))
+    assert "utility" in report.measured()
     evaluate_model(tmp_path / "pipeline", str(train), str(test), EvaluationOptions(bootstraps=20))
     number = str(CANARY_NUMBER).split(".")[0]
     canaries = [CANARY_TEXT, CANARY_TEXT.split("^")[0], CANARY_CATEGORY, CANARY_FILE, number, "haemolytic", "remarks"]

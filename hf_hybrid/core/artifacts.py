@@ -1,0 +1,148 @@
+"""The files that a codec, a pipeline and a release consist of: their names stand here and nowhere else."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.families import FAMILIES
+
+CARD = "README.md"
+CONFIG = "config.json"
+PROVENANCE = "provenance.json"
+REPORT = "report.json"  # once evaluated
+REPORT_PAGE = "report.html"
+SAMPLES = "assets/samples.png"
+SCHEMA = "schema.json"
+WEIGHTS = "diffusion_pytorch_model.safetensors"  # of a codec, as diffusers names them
+CODEC_FOLDER, SAMPLER_FOLDER = "codec", "sampler"  # of a pipeline
+SAMPLER_WEIGHTS = "model.safetensors"
+SHARDS = "data/train-*.parquet"
+SHARD = re.compile(r"data/train-(\d{5})-of-(\d{5})\.parquet")
+CHARTS = "assets/utility_*.png"
+HUB_FILE = ".gitattributes"  # in every repository of the Hub from its first commit on
+
+
+def shard_name(index: int, count: int) -> str:
+    """Name of a shard within `data/`."""
+    return f"train-{index:05d}-of-{count:05d}.parquet"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What can be pushed.
+
+    Args:
+        name: of the kind.
+        repo_type: of the Hub.
+        required: files that it must have.
+        allowed: pattern of all that it may have.
+        evaluated: pattern of those that its report is about: what was there before the report.
+        families: of attacks that its report must hold.
+    """
+
+    name: str
+    repo_type: str
+    required: tuple[str, ...]
+    allowed: re.Pattern
+    evaluated: re.Pattern
+    families: tuple[str, ...]
+
+
+def _any_of(*names: str | re.Pattern) -> re.Pattern:
+    return re.compile("|".join(one.pattern if isinstance(one, re.Pattern) else re.escape(one) for one in names))
+
+
+_CODEC_FILES = (CARD, PROVENANCE, CONFIG, WEIGHTS, SAMPLES)
+_SAMPLER_FILES = (f"{SAMPLER_FOLDER}/{CONFIG}", f"{SAMPLER_FOLDER}/{SAMPLER_WEIGHTS}")
+# What was learned. The configuration of a codec is written anew by whoever loads it.
+_LEARNED = _any_of(WEIGHTS, f"{CODEC_FOLDER}/{WEIGHTS}", *_SAMPLER_FILES, SCHEMA)
+_MODEL_FAMILIES = ("membership", "files")
+
+RELEASE = Kind(
+    "release",
+    "dataset",
+    required=(CARD, PROVENANCE, SCHEMA),
+    allowed=_any_of(
+        *(CARD, PROVENANCE, SCHEMA, REPORT, REPORT_PAGE, SAMPLES), SHARD, re.compile(r"assets/utility_[\w-]+\.png")
+    ),
+    evaluated=_any_of(SCHEMA, SHARD),
+    families=tuple(FAMILIES),
+)
+PIPELINE = Kind(
+    "pipeline",
+    "model",
+    required=(
+        *(CARD, PROVENANCE, SCHEMA, CONFIG, f"{CODEC_FOLDER}/{CONFIG}", f"{CODEC_FOLDER}/{WEIGHTS}"),
+        *_SAMPLER_FILES,
+    ),
+    allowed=_any_of(
+        *(CARD, PROVENANCE, CONFIG, SAMPLES, SCHEMA, REPORT),
+        *(f"{CODEC_FOLDER}/{name}" for name in _CODEC_FILES),
+        *_SAMPLER_FILES,
+    ),
+    evaluated=_LEARNED,
+    families=_MODEL_FAMILIES,
+)
+CODEC = Kind(
+    "codec",
+    "model",
+    required=(CARD, PROVENANCE, CONFIG, WEIGHTS),
+    allowed=_any_of(*_CODEC_FILES, REPORT),
+    evaluated=_LEARNED,
+    families=_MODEL_FAMILIES,
+)
+
+
+def private_folder_of(folder: str | Path) -> Path:
+    """The folder beside a release that is never uploaded."""
+    folder = Path(folder).resolve()
+    return folder.with_name(folder.name + "-private")
+
+
+def kind_of(folder: str | Path) -> Kind:
+    """Whether a folder is a codec, a pipeline or a release, by its files.
+
+    Raises:
+        InputError: it is none, or holds a symbolic link.
+    """
+    found = list(iter_files(folder))
+    if any(name.startswith("data/") for name in found):
+        return RELEASE
+    if any(name.startswith(f"{SAMPLER_FOLDER}/") for name in found):
+        return PIPELINE
+    if WEIGHTS in found:
+        return CODEC
+    raise InputError(
+        f"expected a codec, pipeline or release in {folder}, found no data/, {SAMPLER_FOLDER}/ or {WEIGHTS}"
+    )
+
+
+def publishable(folder: str | Path, kind: Kind) -> list[str]:
+    """The files in a folder that a kind may have, in order."""
+    return sorted(name for name in iter_files(folder) if kind.allowed.fullmatch(name))
+
+
+def evaluated_files(kind: Kind, names: Iterable[str]) -> list[str]:
+    """Those of the files that a report is about."""
+    return [name for name in names if kind.evaluated.fullmatch(name)]
+
+
+def iter_files(folder: str | Path) -> Iterator[str]:
+    """Relative names of all files, with forward slashes.
+
+    Raises:
+        InputError: there is no such folder, or it holds a symbolic link.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"expected the folder of a codec, pipeline or release, found none at {folder}")
+    for root, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(root) / name
+            if path.is_symlink():
+                raise InputError(f"expected plain files, found the symbolic link {path}: put the file in its place")
+            if name in files:
+                yield path.relative_to(folder).as_posix()

@@ -1,0 +1,177 @@
+"""Scores, which never stand without what they mean and what they are read against; JSON both ways."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Self
+
+from hf_hybrid.core.errors import InputError
+
+CHANCE = {"auc": 0.5, "r2": 0.0}  # metrics with a level of chance; a recovered share is one of what is above it
+
+
+# Words of a report: what a model was trained on, and whose records a number is about.
+# Words of a report: what a model was trained on, and whose records a number is about.
+REAL, REPEATED, SHUFFLED = "real", "real repeated", "images shuffled"
+
+
+MEMBERS, HELD_OUT = "training patients", "held-out patients"
+
+
+class Facts:
+    """JSON both ways for a frozen dataclass: its fields in their order, under their names.
+
+    A field's metadata may say what its items are (`of`); one that is `optional` is left out where it is None.
+    """
+
+    def to_dict(self) -> dict:
+        """JSON-able."""
+        return {
+            one.name: plain_json(getattr(self, one.name))
+            for one in fields(self)
+            if not (one.metadata.get("optional") and getattr(self, one.name) is None)
+        }
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`.
+
+        Raises:
+            InputError: a fact is missing.
+        """
+        values = {}
+        for one in fields(cls):
+            if not isinstance(facts, Mapping) or (one.name not in facts and one.default is MISSING):
+                raise InputError(
+                    f"expected the fact '{one.name}' in report.json, found none: run `hf-hybrid evaluate` again"
+                )
+            if one.name in facts:
+                values[one.name] = _read(facts[one.name], one.metadata.get("of"))
+        return cls(**values)
+
+
+def plain_json(value: object) -> object:
+    """Facts and what holds them, JSON-able."""
+    if isinstance(value, Facts):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {key: plain_json(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain_json(one) for one in value]
+    return value
+
+
+def _read(value: object, of: type[Facts] | None) -> object:
+    if of and isinstance(value, Sequence):
+        return tuple(of.from_dict(one) for one in value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 4)
+
+
+@dataclass(frozen=True)
+class Score(Facts):
+    """A number, its interval, and what it is to be read against.
+
+    Args:
+        name: what was scored.
+        value: None where it cannot be told; `reason` says why then.
+        interval: 95 %, over patients; None where there is none.
+        direction: which way is better.
+        range: lowest and highest value, None where there is no end.
+        n: patients that it rests on; None where they are too few to be counted.
+        reference: the control or controls that it is to be read against, by name.
+        meaning: one sentence for a reader who is no statistician.
+        reason: why there is no value.
+    """
+
+    name: str
+    value: float | None
+    interval: tuple[float, float] | None
+    direction: str
+    range: tuple[float | None, float | None]
+    n: int | None
+    reference: dict[str, float] = field(default_factory=dict)
+    meaning: str = ""
+    reason: str | None = None
+
+    def to_dict(self) -> dict:
+        """JSON-able, rounded."""
+        return super().to_dict() | {
+            "value": _rounded(self.value),
+            "interval": self.interval and [_rounded(end) for end in self.interval],
+            "reference": {name: _rounded(value) for name, value in self.reference.items()},
+        }
+
+
+@dataclass(frozen=True)
+class UtilityScore(Facts):
+    """How well a model that was trained on some records does on real test patients.
+
+    Args:
+        target: column that it predicts.
+        metric: `auc`, `balanced_accuracy`, `r2` or `mae`.
+        direction: which way is better.
+        range: lowest and highest value, None where there is no end.
+        inputs: what it sees: `image`, `table` or `both`.
+        trained_on: name of the training set.
+        n_train: training records with a value.
+        n_test: test records with a value; None where their patients are too few to be counted.
+        n_test_patients: likewise.
+        classes_scored: classes that enough test patients hold; None for numbers.
+        seeds: repetitions that it is the mean of.
+        value: None where `reason` says why.
+        interval: 95 %, over patients.
+        compared_with: the training set whose score is subtracted.
+        difference: of both scores, paired.
+        difference_interval: 95 %.
+        reason: why there is no value.
+    """
+
+    target: str
+    metric: str
+    direction: str
+    range: tuple[float | None, float | None]
+    inputs: str
+    trained_on: str
+    n_train: int
+    n_test: int | None
+    n_test_patients: int | None
+    classes_scored: int | None
+    seeds: int
+    value: float | None
+    interval: tuple[float, float] | None
+    compared_with: str
+    difference: float | None
+    difference_interval: tuple[float, float] | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Recovered(Facts):
+    """What synthetic records keep of what real ones give.
+
+    Args:
+        target: column that is predicted.
+        metric: see `UtilityScore`.
+        inputs: likewise.
+        trained_on: the synthetic training set.
+        compared_with: the real one.
+        recovered_share: (synthetic - chance) / (real - chance); None where `reason` says why.
+        recovered_share_interval: 95 %, over patients.
+        gap: real - synthetic, paired.
+        gap_interval: 95 %.
+        reason: why neither is given.
+    """
+
+    target: str
+    metric: str
+    inputs: str
+    trained_on: str
+    compared_with: str
+    recovered_share: float | None
+    recovered_share_interval: tuple[float, float] | None
+    gap: float | None
+    gap_interval: tuple[float, float] | None
+    reason: str | None

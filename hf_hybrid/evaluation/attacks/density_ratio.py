@@ -1,0 +1,10 @@
+"""Membership by density ratio."""
+
+from hf_hybrid.evaluation.attacks.membership import MembershipAttack
+
+
+class DensityRatioAttack(MembershipAttack):
+    """How much denser synthetic records lie around a record than records of a reference population."""
+
+    name = "density ratio"
+    citation = "van Breugel et al. 2023, DOMIAS, arXiv:2302.12580"

@@ -1,0 +1,67 @@
+"""The spaces in which attacks compare a release with training and held-out patients.
+
+An attacker holds the release and what he knows of some person; nothing here uses the model. All spaces are laid out by
+the release itself, so that training patients have no part in them that held-out ones have not.
+"""
+
+import numpy as np
+
+from hf_hybrid.data import privacy_rule
+from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
+from hf_hybrid.metrics import predictors
+from hf_hybrid.metrics.copies import RowSpace
+from hf_hybrid.samplers.copula import GaussianCopulaSampler
+from hf_hybrid.samplers.rows import LatentRows
+from hf_hybrid.samplers.transform import TableTransform
+from hf_hybrid.samplers.validation import joint_features
+
+
+class AttackSpaces:
+    """Release, training patients and held-out ones, in the spaces in which they are compared.
+
+    Attributes:
+        schema: the protected schema.
+        options: how to score.
+        sets: release, training patients, held-out patients.
+        cells: `RowSpace.features` of each.
+        images: principal components of the images of each, found on the release.
+        records: components and cells of each, and of the control, as `joint_features` scales them.
+        control: rows of a Gaussian copula that learned the same components and cells.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        train = comparison.train
+        self.schema = privacy_rule.protected(comparison.schema, train.frame, train.groups)
+        self.options = comparison.options
+        self.sets = [
+            EvaluationSet(one.pixels, privacy_rule.restrict(self.schema, one.frame), one.groups)
+            for one in (comparison.synthetic, train, comparison.test)
+        ]
+        self.synthetic, self.train, self.held_out = self.sets
+        space = RowSpace(self.schema, self.synthetic.frame)
+        self.cells = [space.features(one.frame) for one in self.sets]
+        pixels = [one.pixels for one in self.sets]
+        components, real = predictors.image_components(pixels[0], np.concatenate(pixels[1:]), seed=0)
+        self.images = [components, *np.split(real, [len(train)])]
+        rows = [
+            LatentRows(image.astype(np.float32), one.frame) for image, one in zip(self.images, self.sets, strict=True)
+        ]
+        copula = GaussianCopulaSampler().fit(rows[1].to_dataset(self.schema), self.schema, train.groups)
+        self.control = LatentRows.from_dataset(copula.sample(len(self.synthetic), seed=0), self.schema)
+        transform = TableTransform(self.schema).fit(rows[0].latents, rows[0].frame, np.arange(len(self.synthetic)))
+        self.records = [joint_features(transform, one) for one in (*rows, self.control)]
+
+    @property
+    def multiple(self) -> float:
+        """Synthetic records per training record."""
+        return len(self.synthetic) / len(self.train)
+
+    @property
+    def num_patients(self) -> int:
+        """Training and held-out patients."""
+        return self.train.num_patients + self.held_out.num_patients
+
+
+def side_by_side(cells: dict[str, np.ndarray]) -> np.ndarray:
+    """Features of all columns, `(n, d)`."""
+    return np.concatenate(list(cells.values()), axis=1)

@@ -1,0 +1,91 @@
+"""Attacks by somebody who holds the files of a model and can ask it about any record.
+
+White-box membership inference (Shokri et al. 2017, arXiv 1610.05820; for generators Chen et al. 2020, arXiv
+1909.03935). How well the sampler knows a record is told by the sampler itself (`Sampler.familiarity`), how well the
+codec knows an image by its reconstruction. Training patients should be known no better than held-out ones: the floor
+is chance.
+"""
+
+import numpy as np
+
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.scores import Score
+from hf_hybrid.data.records import Records
+from hf_hybrid.evaluation.attacks.base import LOWER, AttackResult, Test
+from hf_hybrid.evaluation.reconstruction import reconstruct
+from hf_hybrid.metrics.curves import roc_curves
+from hf_hybrid.metrics.estimates import Estimate
+from hf_hybrid.metrics.membership import attack_auc, lowest_false_positives
+from hf_hybrid.metrics.reidentification import mean_by_patient
+from hf_hybrid.metrics.risk import EstimatedRisk, interval
+from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.samplers.copula import GaussianCopulaSampler
+from hf_hybrid.synthesis.latent_table import encode_rows
+from hf_hybrid.synthesis.pipeline import HybridPipeline
+
+_SAME_MEAN = 0.01  # of latents, in their standard deviations: rounding on another machine
+_CONTROL = "AUC by the likelihood of a Gaussian copula"
+
+
+def attack_model(
+    pipeline: HybridPipeline | None, codec: AlphaGAN, sides: list[Records], num_bootstraps: int
+) -> AttackResult:
+    """Asks a model about training and held-out patients in every way that it can be asked.
+
+    Args:
+        pipeline: None for a codec alone.
+        codec: asked too where its images were private.
+        sides: records of training and of held-out patients.
+        num_bootstraps: patient bootstrap replicates.
+
+    Raises:
+        InputError: the training records are not those that the pipeline was learned from.
+    """
+    asked = _of_sampler(pipeline, sides) if pipeline else {}
+    if codec.config.private_images:
+        asked |= {"codec: reconstruction": [_closeness(codec, one) for one in sides]}
+    groups, tests, curves = [one.groups for one in sides], [], []
+    control = _by_patient(asked.pop(_CONTROL), groups) if pipeline else None
+    for name, scores in asked.items():
+        known = _by_patient(scores, groups)
+        tests.append(_test(name, known, control, num_bootstraps))
+        curves.append(roc_curves(name, {"model": known} | ({"Gaussian copula": control} if control else {})))
+    return AttackResult(tests, tuple(curves))
+
+
+def _of_sampler(pipeline: HybridPipeline, sides: list[Records]) -> dict[str, list[np.ndarray]]:
+    rows = [encode_rows(one, pipeline.schema, pipeline.codec) for one in sides]
+    learned = pipeline.sampler.transform_
+    # As many records of as many patients may be those of another split.
+    if np.abs((rows[0].latents.mean(axis=0) - learned.latents_mean_) / learned.latents_std_).max() > _SAME_MEAN:
+        raise InputError(
+            "expected in `train` the records that the pipeline was learned from, found others: name those"
+        )
+    found = [pipeline.sampler.familiarity(one) for one in rows]
+    copula = GaussianCopulaSampler().fit(rows[0].to_dataset(pipeline.schema), pipeline.schema, sides[0].groups)
+    control = [copula.familiarity(one)["likelihood"] for one in rows]
+    return {f"sampler: {name}": [one[name] for one in found] for name in found[0]} | {_CONTROL: control}
+
+
+def _closeness(codec: AlphaGAN, records: Records) -> np.ndarray:
+    """Less the mean absolute error of each reconstruction, `(n,)`."""
+    pixels, kept = (side.astype(np.float32) for side in reconstruct(records, codec))
+    return -np.abs(pixels - kept).reshape(len(pixels), -1).mean(axis=1).astype(np.float64)
+
+
+def _by_patient(scores: list[np.ndarray], groups: list[np.ndarray]) -> list[np.ndarray]:
+    """Means, since the highest of many would be higher by chance."""
+    return [mean_by_patient(side, one) for side, one in zip(scores, groups, strict=True)]
+
+
+def _test(name: str, known: list[np.ndarray], control: list[np.ndarray] | None, num_bootstraps: int) -> Test:
+    found = attack_auc(*known, num_bootstraps)
+    risk = EstimatedRisk(Estimate(found.value - 0.5, found.replicates - 0.5), len(known[1]))
+    reference = {"AUC": found.value, "AUC of chance": 0.5}
+    if control:
+        reference[_CONTROL] = attack_auc(*control, 1).value
+    if point := lowest_false_positives(*known):
+        reference |= {"false positives": point[0], "true positives": point[1]}
+    meaning = "how much better than chance who holds the files tells training patients from others (AUC)"
+    n = sum(map(len, known))
+    return Test(risk, Score(name, risk.value, interval(risk), LOWER, (-0.5, 0.5), n, reference, meaning))
