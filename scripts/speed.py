@@ -309,7 +309,8 @@ def compare(candidates: dict[str, Callable[[], object]], repetitions: int) -> di
 def codec_steps(resolution: int, batch_size: int) -> dict[str, Callable[[], object]]:
     """One training step: plain memory format, channels last; on a GPU in bf16 and compiled as well."""
     from hf_hybrid.models.alphagan import AlphaGAN
-    from hf_hybrid.models.train_alphagan import AlphaGANTrainer, CodecArguments
+    from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
+    from hf_hybrid.models.train_alphagan import CodecArguments
 
     pixels = np.random.default_rng(0).integers(0, 256, (2 * batch_size + 40, *[resolution] * 2), np.uint8)
 

@@ -43,7 +43,7 @@ class CodecOptions(CodecArguments):
         """Trains and writes the codec's folder; see `train_codec`."""
         from hf_hybrid.data.records import load_records
         from hf_hybrid.data.sources import fingerprint
-        from hf_hybrid.models.train_alphagan import train_codec
+        from hf_hybrid.models.train_codec import train_codec
 
         arguments = {entry.name for entry in fields(CodecArguments)}
         shape = {entry.name for entry in fields(CodecOptions)} - arguments - {"image_source"}

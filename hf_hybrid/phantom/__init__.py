@@ -1,4 +1,5 @@
 """The built-in cohort: drawn chest radiographs linked with 13 clinical variables.
 
-Floor 2: imports `core` and `data`. Offers `cohort.write_phantom` and `drawing.draw_phantom`.
+Floor 2: imports `core` and `data`. Offers `cohort.write_phantom`, `drawing.draw_phantom` and
+`variables.phantom_schema`.
 """

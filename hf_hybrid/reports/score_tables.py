@@ -52,6 +52,20 @@ class UtilityTables:
     shares: list[dict]
     tables: list[ScoreTable]
 
+    @property
+    def shares_by_target(self) -> dict[str, dict[str, str]]:
+        """Target and metric -> inputs -> recovered share and gap in a few words, for a narrow table."""
+        found: dict[str, dict[str, str]] = {}
+        for row in self.shares:
+            words = row["share"] if row["share"] == "not given" else f"{row['share']}, gap {row['gap']}"
+            found.setdefault(f"{row['target']} ({row['metric']})", {})[row["inputs"]] = words
+        return found
+
+    @property
+    def inputs(self) -> list[str]:
+        """What models saw, each once."""
+        return list(dict.fromkeys(row["inputs"] for row in self.shares))
+
 
 @dataclass
 class ScoreTables:

@@ -19,11 +19,19 @@ from hf_hybrid.core.errors import InputError, check_above, check_at_least, check
 from hf_hybrid.core.randomness import generator
 from hf_hybrid.samplers.base import BLOCK
 from hf_hybrid.samplers.blocks import gumbel
-from hf_hybrid.samplers.completion import LATENTS, check_given_cells, choices_without_value, read_given
 from hf_hybrid.samplers.conditions import Conditions, conditions_met
 from hf_hybrid.samplers.denoiser import Denoiser
+from hf_hybrid.samplers.given_columns import (
+    LATENTS,
+    check_given_cells,
+    choices_without_value,
+    given_matrix,
+    position_names,
+    read_given,
+)
 from hf_hybrid.samplers.masks import draw_masks
 from hf_hybrid.samplers.moments import shrunk_moments
+from hf_hybrid.samplers.noise import NoiseSchedule
 from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.trained import TrainedSampler
 from hf_hybrid.samplers.validation import Validation
@@ -88,7 +96,10 @@ class DiffusionSampler(TrainedSampler):
         check_at_least(self, 0, "given_noise", "weight_decay")
 
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
-        """Draws a block; conditions on one value are given, columns with any other are drawn before the rest."""
+        """Draws a block; conditions on a single value are given to the network.
+
+        Columns with other conditions are drawn next, several times, and the rest only for records that meet them.
+        """
         exact, free = {}, {}
         for name, wanted in conditions.items():
             column = self.schema_.table[name]
@@ -100,7 +111,9 @@ class DiffusionSampler(TrainedSampler):
                 free[name] = wanted
         count = BLOCK * (_CANDIDATES if free else 1)
         frame = pd.DataFrame({name: pd.Series([cell] * count, dtype=object) for name, cell in exact.items()})
-        known = self._known(np.zeros((count, len(self.transform_.latents_mean_))), frame, list(exact))
+        known = given_matrix(
+            self.transform_, np.zeros((count, len(self.transform_.latents_mean_))), frame, list(exact)
+        )
         if free:
             known = self._denoise(known, list(exact), list(free), rng)
             met = conditions_met(self.schema_, self.transform_.inverse(known.numpy())[1], free)
@@ -113,13 +126,13 @@ class DiffusionSampler(TrainedSampler):
     def complete(
         self, table: "Dataset", given: Sequence[str] | None = None, seed: int = 0, fill_missing: bool = False
     ) -> "Dataset":
-        """Draws what is not given, in each record, from its distribution given what is.
+        """Draws, in each record, what is not given from its distribution given the rest.
 
         Args:
             table: `n` records with the features that `sample` gives; what is not given may be absent.
             given: names of columns, and `LATENTS` for all latents together; None for all that the table holds.
             seed: at least 0.
-            fill_missing: draw a value also where a given cell is missing; else missing is what is given.
+            fill_missing: draw a value where a given cell is missing; else the cell is given as missing.
 
         Returns:
             A latent table of `n` records, the given cells and latents as they were.
@@ -166,7 +179,7 @@ class DiffusionSampler(TrainedSampler):
             patterns, total = network.patterns(given, drawn), 0
             for number, step in enumerate(_ATTACKED_LEVELS * _ATTACK_DRAWS):
                 normal = torch.randn(matrix.shape, generator=generator(0, number))[None]
-                level = self._level(torch.tensor(step)).expand(1, len(matrix), 1, 2).unbind(-1)
+                level = self.noise_.levels(torch.tensor(step)).expand(1, len(matrix), 1, 2).unbind(-1)
                 errors, surprises, _ = network.losses(
                     patterns, matrix[None], matrix[None], has_value[None], level, normal
                 )
@@ -190,7 +203,7 @@ class DiffusionSampler(TrainedSampler):
     def _complete_rows(self, rows: LatentRows, given: list[str], empty: list[str], rng: torch.Generator) -> LatentRows:
         """Draws what is not given of these records, and a value in the columns `empty`, whose cells are missing."""
         held = [name for name in given if name not in empty]
-        known = self._known(rows.latents, rows.frame, held)
+        known = given_matrix(self.transform_, rows.latents, rows.frame, held)
         forbidden = choices_without_value(self.transform_.blocks_, empty)
         latents, cells = self.transform_.inverse(self._draw_rest(known, held, rng, forbidden).numpy())
         cells = cells.assign(**{name: rows.frame[name] for name in held if name != LATENTS})
@@ -228,22 +241,19 @@ class DiffusionSampler(TrainedSampler):
         Returns:
             The matrix with the drawn columns filled in.
         """
-        from diffusers import DPMSolverMultistepScheduler
-
         if not len(known):
             return known
         network = self.denoiser_
         device = network.mean.device
         patterns = network.patterns(*(np.array([[name in names for name in self.names_]]) for names in (given, drawn)))
-        scheduler = DPMSolverMultistepScheduler.from_config(self.scheduler_.config, prediction_type="sample")
-        scheduler.set_timesteps(self.num_inference_steps)
+        solver = self.noise_.solver(self.num_inference_steps)
         noisy, clean = torch.randn(known.shape, generator=rng).to(device)[None], known.to(device)[None]
-        for step in scheduler.timesteps:
-            signal, noise = (one.expand(1, len(known), 1) for one in self._level(step).to(device))
+        for step in solver.timesteps:
+            signal, noise = (one.expand(1, len(known), 1) for one in self.noise_.levels(step).to(device))
             scalars, log_shares = network(patterns, clean, noisy, signal, noise)
             if forbidden is not None:
                 log_shares = network.blocks.log_softmax(log_shares.masked_fill(forbidden.to(device), -torch.inf))
-            noisy = scheduler.step(torch.cat([scalars, log_shares.exp()], dim=2), step, noisy).prev_sample
+            noisy = solver.step(torch.cat([scalars, log_shares.exp()], dim=2), step, noisy).prev_sample
         filled = self._choose(noisy[0], log_shares[0], rng)
         return torch.where(patterns.drawn.cpu(), filled, known)
 
@@ -258,50 +268,23 @@ class DiffusionSampler(TrainedSampler):
         filled = torch.cat([noisy[:, : network.num_scalars], chosen], dim=1).cpu()
         return torch.where(self._has_value(filled), filled, 0)
 
-    def _known(self, latents: np.ndarray, frame: pd.DataFrame, given: list[str]) -> torch.Tensor:
-        """The transform's matrix of the given columns, 0 elsewhere, `(n, width)` float32."""
-        cells = {}
-        for name, column in self.schema_.table.items():
-            if column.is_number:
-                cells[name] = frame[name].to_numpy(np.float64) if name in given else np.zeros(len(latents))
-            elif name in given:
-                cells[name] = frame[name]
-            else:
-                blocks = (block for block in self.transform_.blocks_ if block.column == name)
-                filling = [] if column.kind == "multi-label" else next(blocks).choices[0]
-                cells[name] = pd.Series([filling] * len(latents), dtype=object)
-        matrix = torch.from_numpy(self.transform_.transform(latents, pd.DataFrame(cells))).float()
-        is_given = np.array([name in given for name in self.names_])[self.column_of_]
-        return torch.where(torch.from_numpy(is_given), matrix, 0)
-
     # --- training --------------------------------------------------------------------------------------------------
 
     def _prepare(self, shares: np.ndarray | None = None) -> None:
         """Lays out columns, and makes the network and the noise levels; see `TrainedSampler`."""
-        from diffusers import DDPMScheduler
-
-        transform = self.transform_
         self.names_ = [LATENTS, *self.schema_.table]
-        columns = [LATENTS] * len(transform.latents_mean_) + list(transform.numbers_)
-        columns += [block.column for block in transform.blocks_ for _ in block.choices]
-        self.column_of_ = np.array([self.names_.index(name) for name in columns])
-        sizes = [len(block.choices) for block in transform.blocks_]
+        self.column_of_ = np.array([self.names_.index(name) for name in position_names(self.transform_)])
+        sizes = [len(block.choices) for block in self.transform_.blocks_]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.denoiser_ = Denoiser(self.column_of_, sizes, self.hidden_dim, self.num_layers, self.dropout).eval()
-        # The cosine schedule of Nichol and Dhariwal 2021 (arXiv 2102.09672).
-        self.scheduler_ = DDPMScheduler(num_train_timesteps=_LEVELS, beta_schedule="squaredcos_cap_v2")
+        self.noise_ = NoiseSchedule(_LEVELS)
 
     def _start(self, matrix: np.ndarray, groups: np.ndarray) -> None:
-        """Gives the network the moments of the rows, as which it starts; see `TrainedSampler`."""
+        """Gives the network the moments of the rows: it starts as a Gaussian with these; see `TrainedSampler`."""
         mean, covariance = shrunk_moments(self.transform_, matrix, groups)
         self.denoiser_.mean.copy_(torch.from_numpy(mean))
         self.denoiser_.covariance.copy_(torch.from_numpy(covariance))
-
-    def _level(self, step: torch.Tensor) -> torch.Tensor:
-        """Signal and noise at each step, `(2, ...)`."""
-        kept = self.scheduler_.alphas_cumprod[step]
-        return torch.stack([kept.sqrt(), (1 - kept).sqrt()])
 
     def _has_value(self, matrix: torch.Tensor) -> torch.Tensor:
         """Where the matrix holds something, `(n, width)` bool: not where a number is missing or infinite."""
@@ -325,7 +308,7 @@ class DiffusionSampler(TrainedSampler):
             rng = generator(self.seed, _TRAINING, step)
             picked = patterns.take(torch.randint(_PATTERNS, shape[:1], generator=rng).to(device))
             index = torch.randint(len(data), shape, generator=rng).to(device)
-            level = self._level(torch.randint(_LEVELS, (*shape, 1), generator=rng)).to(device)
+            level = self.noise_.levels(torch.randint(_LEVELS, (*shape, 1), generator=rng)).to(device)
             normal, blur = torch.randn(2, *shape, data.shape[1], generator=rng).to(device)
             rows = data[index]
             known = rows + self.given_noise * blur

@@ -12,7 +12,8 @@ def draw_masks(
         rng: of the masks.
         num_columns: with the latents as one.
         num_patterns: how many combinations.
-        table_first: train to draw the row, or parts of it, and the latents given the row; else all at once too.
+        table_first: train for drawing the row first and then the latents given the row; else every second pattern
+            draws all columns at once.
 
     Returns:
         Which columns are given and which are drawn, both `(num_patterns, num_columns)` bool; the others are absent.

@@ -13,7 +13,7 @@ import yaml
 from tiny_run import TINY
 
 from hf_hybrid.commands import cli
-from hf_hybrid.models.train_alphagan import AlphaGANTrainer
+from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
 from hf_hybrid.samplers.ctgan import CTGANSampler
 from hf_hybrid.synthesis.pipeline import HybridPipeline
 
@@ -130,7 +130,7 @@ def after(function, calls):
         ("hf_hybrid.phantom.cohort.draw_phantom", 50),  # the private cohort
         ("hf_hybrid.data.records.image_bytes", 60),  # the split
         ("hf_hybrid.phantom.cohort.draw_phantom", 140),  # the public images
-        ("hf_hybrid.models.train_alphagan.AlphaGANTrainer.train_step", 4),
+        ("hf_hybrid.models.alphagan_trainer.AlphaGANTrainer.train_step", 4),
         ("hf_hybrid.reports.cards.codec_card", 1),
         ("hf_hybrid.models.alphagan.AlphaGAN.encode", 5),
         ("hf_hybrid.samplers.blocks.OneHotBlocks.draw", 4),

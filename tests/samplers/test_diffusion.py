@@ -10,9 +10,9 @@ from sampler_contract import SamplerContract, rows
 from tiny import made_up_rows
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.samplers.completion import LATENTS
 from hf_hybrid.samplers.denoiser import Denoiser
 from hf_hybrid.samplers.diffusion import DiffusionSampler
+from hf_hybrid.samplers.given_columns import LATENTS
 from hf_hybrid.samplers.rows import LatentRows
 
 

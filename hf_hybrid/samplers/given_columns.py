@@ -1,4 +1,4 @@
-"""What is given of records that a sampler completes: read from a latent table, and checked."""
+"""Columns that are given while others are drawn: read from a latent table, checked, and as a matrix."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.tables import from_arrow
 from hf_hybrid.samplers.rows import LatentRows, latent_features, latent_names
-from hf_hybrid.samplers.transform import Block
+from hf_hybrid.samplers.transform import Block, TableTransform
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -89,3 +89,35 @@ def choices_without_value(blocks: Iterable[Block], columns: list[str]) -> torch.
         ],
         dtype=torch.bool,
     )
+
+
+def given_matrix(
+    transform: TableTransform, latents: np.ndarray, frame: pd.DataFrame, given: list[str]
+) -> torch.Tensor:
+    """The transform's matrix of the given columns, 0 elsewhere, `(n, width)` float32.
+
+    Args:
+        transform: of the sampler.
+        latents: `(n, latent_dim)`; any numbers when they are not given.
+        frame: at least the given columns, `n` rows.
+        given: names of columns, and `LATENTS`.
+    """
+    cells = {}
+    for name, column in transform.schema.table.items():
+        if column.is_number:
+            cells[name] = frame[name].to_numpy(np.float64) if name in given else np.zeros(len(latents))
+        elif name in given:
+            cells[name] = frame[name]
+        else:  # any cell that the column can hold
+            blocks = (block for block in transform.blocks_ if block.column == name)
+            filling = [] if column.kind == "multi-label" else next(blocks).choices[0]
+            cells[name] = pd.Series([filling] * len(latents), dtype=object)
+    matrix = torch.from_numpy(transform.transform(latents, pd.DataFrame(cells))).float()
+    is_given = torch.tensor([name in given for name in position_names(transform)])
+    return torch.where(is_given, matrix, 0)
+
+
+def position_names(transform: TableTransform) -> list[str]:
+    """The column that each position of the transform's matrix belongs to, `LATENTS` for all latents."""
+    names = [LATENTS] * len(transform.latents_mean_) + list(transform.numbers_)
+    return names + [block.column for block in transform.blocks_ for _ in block.choices]

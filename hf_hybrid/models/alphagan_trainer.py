@@ -1,0 +1,283 @@
+"""Training of an AlphaGAN: the losses of Rosca et al. (2017), a held-out score that picks the weights, a PCA baseline.
+
+Losses (non-saturating; x a training image, E the encoder, G the generator, D and C the image and code discriminators,
+z ~ N(0, 1)):
+    E, G:  reconstruction_weight |x - G(E(x))| - adversarial_weight (log D(G(E(x))) + log D(G(z)))
+           - code_weight log C(E(x))
+    D:     -log D(x) - 1/2 log(1 - D(G(E(x)))) - 1/2 log(1 - D(G(z)))
+    C:     -log C(z) - log(1 - C(E(x)))            (the first arXiv version swaps prior and posterior here)
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+
+from hf_hybrid.core.randomness import generator
+from hf_hybrid.data.pixels import image_grid, to_tensor, to_uint8
+from hf_hybrid.models.alphagan import AlphaGAN, principal_components
+from hf_hybrid.models.codec_scores import held_out_score
+from hf_hybrid.models.discriminators import CodeDiscriminator, ImageDiscriminator
+from hf_hybrid.models.train_alphagan import CodecArguments
+from hf_hybrid.training.run import TrainingRun
+from hf_hybrid.training.weights import MovingAverage, average_gradients
+
+WEIGHTS, ORDER, NOISE, AUGMENTATION, HELD_OUT = range(5)  # streams of random numbers
+_SCORED_IMAGES = 128
+_BATCH = 64
+
+
+@dataclass
+class Batch:
+    """One micro-batch: images `(batch, channels, height, width)` in [-1, 1] and prior codes `(batch, latent_dim)`."""
+
+    pixel_values: torch.Tensor
+    noise: torch.Tensor
+
+
+class AlphaGANTrainer:
+    """Trains an AlphaGAN on 8-bit images under Accelerate.
+
+    Args:
+        codec: the networks to train.
+        pixels: 8-bit images `(n, height, width[, 3])` at the codec's resolution; may be a memmap.
+        arguments: the options.
+        logging_dir: private folder for checkpoints, log and grids.
+    """
+
+    def __init__(self, codec: AlphaGAN, pixels: np.ndarray, arguments: CodecArguments, logging_dir: Path) -> None:
+        self.arguments = arguments
+        self.pixels = pixels
+        self.logging_dir = Path(logging_dir)
+        held_out = min(_SCORED_IMAGES, max(1, round(arguments.validation_share * len(pixels))))
+        order = torch.randperm(len(pixels), generator=generator(arguments.seed, HELD_OUT)).numpy()
+        self.held_out, self.train = np.sort(order[:held_out]), np.sort(order[held_out:])
+        self.accelerator = arguments.accelerator(logging_dir)
+        discriminators = _make_discriminators(codec, arguments.seed)
+        codec.initialise_linear_path(self._pca_images())
+        # Evaluation mode: placed and saved by Accelerate, gradients averaged by us (see `average_gradients`).
+        # Channels last: faster on CPU (scripts/speed.py), and what tensor cores want.
+        self.codec, self.discriminators = (
+            self.accelerator.prepare_model(module.to(memory_format=torch.channels_last), evaluation_mode=True)
+            for module in (codec, discriminators)
+        )
+        self.codec_optimizer, codec_scheduler = self._optimizer(self.codec, arguments.learning_rate)
+        self.discriminators_optimizer, discriminators_scheduler = self._optimizer(
+            self.discriminators, arguments.discriminator_learning_rate
+        )
+        self.schedulers = (codec_scheduler, discriminators_scheduler)
+        self.average = MovingAverage(self.accelerator, self.codec, arguments.ema_decay)
+        # Every score loads these weights. After a kill the newest checkpoint may be older than they are, never newer.
+        self.best_dir = self.logging_dir / "best"
+        images = Path(getattr(pixels, "filename", None) or "in memory").name
+        configuration = {"codec": dict(codec.config), "num_images": len(pixels), "images": images}
+        self.run = TrainingRun(self.accelerator, arguments, logging_dir, configuration)
+
+    def fit(self) -> dict[str, dict[str, float]]:
+        """Trains to the end of the budget and loads the best weights into `codec`.
+
+        Returns:
+            Held-out scores (see `held_out_score`) of the chosen weights and of a PCA with as many dimensions.
+        """
+        self.run.resume()
+        for step in self.run.steps("training the codec"):
+            losses = self.train_step(self.batches(step))
+            for scheduler in self.schedulers:
+                scheduler.step()
+            self.average.update()
+            self.run.log(step, losses)
+            if step % self.arguments.validation_steps == 0 or step == self.arguments.max_train_steps:
+                self._validate(step)
+        if not self.best_dir.exists():  # the time ran out before the first score
+            self._validate(self.run.step)
+        self.accelerator.wait_for_everyone()
+        self.codec = AlphaGAN.from_pretrained(self.best_dir).to(self.accelerator.device).eval()
+        return {"codec": self._score_codec(), "pca": self._score_pca()}
+
+    def batches(self, step: int) -> list[Batch]:
+        """This process's micro-batches of a step.
+
+        The images and the noise of a step are the same however it is divided over processes and accumulation steps.
+        """
+        arguments, latent_dim = self.arguments, self.codec.config.latent_dim
+        size, shares = arguments.train_batch_size, self.accelerator.num_processes
+        total = size * shares * arguments.gradient_accumulation_steps
+        positions = np.arange((step - 1) * total, step * total)
+        indices = np.concatenate(
+            [
+                self._permutation(epoch)[positions[positions // len(self.train) == epoch] % len(self.train)]
+                for epoch in np.unique(positions // len(self.train))
+            ]
+        )
+        noise = torch.randn(total, latent_dim, generator=generator(arguments.seed, NOISE, step))
+        change = 2 * torch.rand(total, 2, 1, 1, 1, generator=generator(arguments.seed, AUGMENTATION, step)) - 1
+        change = arguments.augmentation * change
+        found = []
+        for part in range(arguments.gradient_accumulation_steps):
+            first = (part * shares + self.accelerator.process_index) * size
+            mine = slice(first, first + size)
+            images = to_tensor(self.pixels[indices[mine]])
+            images = (images * (1 + change[mine, 0]) + change[mine, 1]).clamp(-1, 1)
+            device = self.accelerator.device
+            found.append(Batch(images.to(device, non_blocking=True), noise[mine].to(device, non_blocking=True)))
+        return found
+
+    def train_step(self, batches: list[Batch]) -> dict[str, torch.Tensor]:
+        """Updates encoder and generator, then both discriminators on the same images and codes.
+
+        Returns:
+            The losses of the last micro-batch.
+        """
+        self.codec_optimizer.zero_grad()
+        self.discriminators.requires_grad_(False)
+        drawn = []
+        for batch in batches:
+            with self.accelerator.autocast():
+                codes = self.codec.encode_raw(batch.pixel_values)
+                fakes = self.codec.decode_raw(torch.cat([codes, batch.noise]))
+                losses = self.codec_loss(batch, codes, fakes)
+            self.accelerator.backward(sum(losses.values()) / len(batches))
+            drawn.append((batch, codes.detach(), fakes.detach()))
+        average_gradients(self.accelerator, self.codec)
+        self.codec_optimizer.step()
+
+        self.discriminators_optimizer.zero_grad()
+        self.discriminators.requires_grad_(True)
+        for batch, codes, fakes in drawn:
+            with self.accelerator.autocast():
+                judged = self.discriminators_loss(batch, codes, fakes)
+            self.accelerator.backward(sum(judged.values()) / len(batches))
+        average_gradients(self.accelerator, self.discriminators)
+        self.discriminators_optimizer.step()
+        return {name: loss.detach() for name, loss in (losses | judged).items()}
+
+    def codec_loss(self, batch: Batch, codes: torch.Tensor, fakes: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Losses of encoder and generator, weighted.
+
+        Args:
+            batch: images and prior codes.
+            codes: of the images.
+            fakes: reconstructions of the images, then samples from the prior codes.
+        """
+        arguments = self.arguments
+        reconstruction = functional.l1_loss(fakes[: len(codes)].float(), batch.pixel_values)
+        return {
+            "reconstruction": arguments.reconstruction_weight * reconstruction,
+            # Twice the mean over both kinds of fake = the sum of the two terms of the loss.
+            "adversarial": arguments.adversarial_weight * 2 * _bce(self.discriminators["image"](fakes), True),
+            "code": arguments.code_weight * _bce(self.discriminators["code"](codes), True),
+        }
+
+    def discriminators_loss(self, batch: Batch, codes: torch.Tensor, fakes: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Losses of the image and the code discriminator; arguments as of `codec_loss`, detached."""
+        judge, judge_code = self.discriminators["image"], self.discriminators["code"]
+        return {
+            "image_discriminator": _bce(judge(batch.pixel_values), True) + _bce(judge(fakes), False),
+            "code_discriminator": _bce(judge_code(batch.noise), True) + _bce(judge_code(codes), False),
+        }
+
+    def _optimizer(self, module: nn.Module, learning_rate: float) -> tuple:
+        from diffusers.optimization import get_scheduler
+
+        arguments = self.arguments
+        linear = module.linear_parameters() if isinstance(module, AlphaGAN) else []
+        others = [parameter for parameter in module.parameters() if all(parameter is not one for one in linear)]
+        # A weight of the linear path sees thousands of pixels: at the full rate Adam undoes the PCA in a few steps.
+        groups = [{"params": others}, {"params": linear, "lr": learning_rate * arguments.linear_learning_rate_scale}]
+        groups = [group for group in groups if group["params"]]
+        optimizer = torch.optim.Adam(groups, lr=learning_rate, betas=(0.5, 0.99))
+        # Not prepared: Accelerate would step a prepared scheduler once per process.
+        scheduler = get_scheduler(
+            arguments.lr_scheduler,
+            optimizer,
+            num_warmup_steps=arguments.lr_warmup_steps,
+            num_training_steps=arguments.max_train_steps,
+        )
+        self.accelerator.register_for_checkpointing(scheduler)
+        return self.accelerator.prepare_optimizer(optimizer), scheduler
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        order = torch.randperm(len(self.train), generator=generator(self.arguments.seed, ORDER, int(epoch)))
+        return self.train[order.numpy()]
+
+    def _pca_images(self) -> torch.Tensor:
+        """Training images for a PCA, as many as fit into 1 GiB."""
+        values = int(np.prod(self.pixels.shape[1:]))
+        return to_tensor(self.pixels[self.train[: min(4096, 2**28 // values)]])
+
+    def _validate(self, step: int) -> None:
+        """Scores the averaged weights on held-out images and keeps the best ones."""
+        if not self.accelerator.is_main_process:
+            return
+        with self.average.applied():
+            self.codec.eval()
+            self._standardise_latents()
+            score = self._score_codec()
+            self.run.log(step, {f"validation_{name}": value for name, value in score.items()}, always=True)
+            if self.run.is_best(score["score"]):
+                temporary = self.best_dir.with_suffix(".tmp")
+                self.codec.save_pretrained(temporary)
+                shutil.rmtree(self.best_dir, ignore_errors=True)
+                temporary.rename(self.best_dir)
+            self._write_grid(step)
+            self.codec.train()
+
+    @torch.inference_mode()
+    def _standardise_latents(self) -> None:
+        count = total = squares = 0
+        for first in range(0, len(self.train), _BATCH):
+            codes = self.codec.encode_raw(self._images(self.train[first : first + _BATCH])).double()
+            count, total, squares = count + len(codes), total + codes.sum(0), squares + codes.square().sum(0)
+        mean = total / count
+        self.codec.latents_mean.copy_(mean)
+        self.codec.latents_std.copy_((squares / count - mean.square()).clamp(1e-12).sqrt())
+
+    def _images(self, indices: np.ndarray) -> torch.Tensor:
+        return to_tensor(self.pixels[indices]).to(self.accelerator.device)
+
+    @torch.inference_mode()
+    def _score_codec(self) -> dict[str, float]:
+        def encode_and_decode(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            parts = [part.to(self.accelerator.device) for part in images.split(_BATCH)]
+            latents = [self.codec.encode(part).latents for part in parts]
+            return torch.cat(latents).cpu(), torch.cat([self.codec.decode(part).sample for part in latents]).cpu()
+
+        return held_out_score(encode_and_decode, to_tensor(self.pixels[self.held_out]))
+
+    def _score_pca(self) -> dict[str, float]:
+        """The linear baseline: the same score for a PCA of the training images with as many dimensions."""
+        mean, components, scale = principal_components(self._pca_images().flatten(1), self.codec.config.latent_dim)
+
+        def encode_and_decode(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            codes = (images.flatten(1) - mean) @ components.T
+            return codes / scale, (mean + codes @ components).view_as(images).clamp(-1, 1)
+
+        return held_out_score(encode_and_decode, to_tensor(self.pixels[self.held_out]))
+
+    @torch.inference_mode()
+    def _write_grid(self, step: int) -> None:
+        """Held-out images above their reconstructions above samples from the prior; stays in the private folder."""
+        images = self._images(self.held_out[:8])
+        noise = torch.randn(8, self.codec.config.latent_dim, generator=generator(self.arguments.seed, NOISE))
+        shown = torch.cat([images, self.codec(images).sample, self.codec.decode(noise.to(images.device)).sample])
+        path = self.logging_dir / "grids" / f"step-{step:06d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image_grid(to_uint8(shown), columns=len(images))).save(path)
+
+
+def _make_discriminators(codec: AlphaGAN, seed: int) -> nn.ModuleDict:
+    config = codec.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        image = ImageDiscriminator(config.resolution, config.in_channels, config.base_channels, config.max_channels)
+        return nn.ModuleDict({"image": image, "code": CodeDiscriminator(config.latent_dim)})
+
+
+def _bce(logits: torch.Tensor, real: bool) -> torch.Tensor:
+    """Binary cross-entropy of logits against one answer: -log D or -log(1 - D)."""
+    return functional.softplus(-logits.float() if real else logits.float()).mean()

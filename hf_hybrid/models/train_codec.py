@@ -1,0 +1,92 @@
+"""From a public image set to the folder of a codec: pixels, training, provenance and card."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.files import private_folder
+from hf_hybrid.core.provenance import refuse_paths
+from hf_hybrid.data.records import Records
+from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
+from hf_hybrid.models.train_alphagan import CodecArguments
+
+
+def train_codec(
+    load: Callable[[], Records],
+    config: dict,
+    arguments: CodecArguments,
+    output_dir: Path,
+    image_source: str | None = None,
+    logging_dir: Path | None = None,
+    identity: str = "",
+) -> dict[str, dict[str, float]]:
+    """Trains a codec and writes its folder: config, safetensors, provenance, sample grid and card.
+
+    Args:
+        load: loads the public images; not called when an interrupted run left their pixels.
+        config: arguments of `AlphaGAN`.
+        arguments: the options of the training.
+        output_dir: the codec's folder; holds nothing but `logs/` before.
+        image_source: what the images are, for the cards.
+        logging_dir: private folder for checkpoints, log and grids; `output_dir/logs` if None.
+        identity: changes when the images do; pixels that a run on other images left are not used.
+
+    Returns:
+        The held-out scores of the codec and of a PCA.
+    """
+    output_dir = Path(output_dir)
+    refuse_paths({"image_source": image_source})
+    if (output_dir / "README.md").exists():  # written last
+        raise InputError(f"expected a new `output_dir`, found a codec in {output_dir}: name another folder")
+    logging_dir = private_folder(logging_dir or output_dir / "logs")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(arguments.seed)
+        codec = AlphaGAN(**config)
+    trainer = AlphaGANTrainer(codec, _pixels(load, codec, logging_dir, identity), arguments, logging_dir)
+    scores = trainer.fit()
+    if trainer.accelerator.is_main_process:
+        trainer.codec.cpu().save_with_card(output_dir, _training_facts(trainer, scores, image_source))
+    trainer.accelerator.wait_for_everyone()
+    return scores
+
+
+def _training_facts(trainer: AlphaGANTrainer, scores: dict[str, dict[str, float]], image_source: str | None) -> dict:
+    """What provenance and card say of the training."""
+    count = len(trainer.pixels)
+    return {
+        "images": image_source or f"{count} images whose source is not named",
+        "num_images": count,
+        "steps": trainer.run.step,
+        "seed": trainer.arguments.seed,
+        "scores": {name: {key: round(value, 4) for key, value in found.items()} for name, found in scores.items()},
+    }
+
+
+def _pixels(load: Callable[[], Records], codec: AlphaGAN, logging_dir: Path, identity: str) -> np.ndarray:
+    """All images at the codec's resolution, decoded once into a file that is then memory-mapped."""
+    config = codec.config
+    wanted = f"{identity} {config.resolution} {config.in_channels} {config.resize_mode}"
+    path = logging_dir / f"pixels-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}.npy"
+    with PartialState().main_process_first():
+        if not path.exists():
+            records, temporary = load(), path.with_suffix(".tmp")
+            side, first = (config.resolution, config.resolution), 0
+            shape = (len(records), *side) if config.in_channels == 1 else (len(records), *side, 3)
+            pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            for batch in records.iter_pixels(config.resolution, config.in_channels, config.resize_mode):
+                pixels[first : first + len(batch)] = batch
+                first += len(batch)
+            pixels.flush()
+            temporary.rename(path)
+    pixels = np.load(path, mmap_mode="r")
+    if len(pixels) <= config.latent_dim:
+        raise InputError(
+            f"expected more images than `latent_dim` {config.latent_dim}, found {len(pixels)}: add images or lower it"
+        )
+    return pixels
