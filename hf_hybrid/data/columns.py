@@ -42,8 +42,8 @@ class ColumnSchema:
         bounds: lowest and highest value that a release may hold, in the column's unit.
         categories: names of the categories, or of the labels of a multi-label column.
         decimals: decimals of a number in a release.
-        states: which of "missing", "-inf", "inf" the column may hold beside values; None until a private table was
-            read under the privacy rule (`hf_hybrid.data.privacy_rule`).
+        states: which of "missing", "-inf", "inf" the column may hold in addition to values; None until a private table
+            was read under the privacy rule (`hf_hybrid.data.privacy_rule`).
         note: why a column is left out.
     """
 
@@ -89,7 +89,7 @@ def category_names(raw: pd.Series, kind: Kind, spellings: set[str]) -> list[str]
 
 
 def infer_column(name: str, raw: pd.Series, spellings: set[str], asked: dict) -> ColumnSchema:
-    """Role and kind from the column's name and cells; `asked` is what the user says of it."""
+    """Role and kind from the column's name and cells; `asked` holds the user's entries for the column."""
     if GROUP_NAME.fullmatch(name):
         return ColumnSchema("group")
     if _ID_NAME.fullmatch(name):

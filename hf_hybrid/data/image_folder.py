@@ -39,7 +39,7 @@ def split_folders(root: Path) -> dict[str, Path]:
 
 
 def read_image_folder(folder: Path):
-    """Like the `imagefolder` of `datasets`, but cells stay as they are, DICOM counts as image, and none gets lost.
+    """Like the `imagefolder` of `datasets`, but cells are unchanged, DICOM counts as image, and no image is dropped.
 
     Raises:
         InputError: a table that cannot be read, or that has not exactly one row for each image.
@@ -91,14 +91,14 @@ def _check_one_image_each(names: list[str], files: list[str], path: Path) -> Non
 
 
 def _labels_of(files: list[str]) -> pd.DataFrame:
-    """A column `label` with the name of each image's folder, where all lie one level deep and in several folders."""
+    """A column `label` with the name of each image's folder, if there are several folders, all at one level."""
     folders = [Path(name).parent.name for name in files]
     one_level = len({len(Path(name).parts) for name in files}) == 1
     return pd.DataFrame({"label": folders} if one_level and len(set(folders)) > 1 else {}, dtype=object)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """A metadata table with its cells as they are: text from CSV, JSON values, parquet values."""
+    """A metadata table with unchanged cells: text from CSV, JSON values, parquet values."""
     try:
         if path.suffix == ".csv":
             with open(path, encoding="utf-8-sig", newline="") as stream:
@@ -120,7 +120,7 @@ def _read_table(path: Path) -> pd.DataFrame:
             header, columns = table.column_names, [column.to_pylist() for column in table.columns]
     except InputError:
         raise
-    except Exception as error:  # its text may hold cells
+    except Exception as error:  # its text may contain cells
         raise InputError(f"expected a readable UTF-8 table, found {path}: {type(error).__name__}") from None
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         raise InputError(f"expected different column names in {path}, found {twice} more than once: rename them")

@@ -30,7 +30,7 @@ class RecordSchema:
     Args:
         columns: one entry a column, in the order of the table.
         min_patients: a category or state held by fewer patients than this never leaves the private table.
-        missing_values: further spellings of missing, beside the usual ones.
+        missing_values: further spellings of missing, in addition to the usual ones.
     """
 
     columns: dict[str, ColumnSchema]
@@ -51,7 +51,7 @@ class RecordSchema:
 
     @property
     def group_column(self) -> str | None:
-        """Name of the column that tells patients apart, None when every record is its own patient."""
+        """Name of the column that identifies patients, None when every record is its own patient."""
         return next((name for name, column in self.columns.items() if column.role == "group"), None)
 
     @property
@@ -72,7 +72,7 @@ class RecordSchema:
     # --- reading cells ---------------------------------------------------------------------------------------------
 
     def read(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-        """Reads raw cells as this schema says.
+        """Reads raw cells by this schema.
 
         Args:
             frame: raw cells, one row a record; must hold every clinical and target column.
@@ -183,7 +183,7 @@ class RecordSchema:
         return schema
 
     def with_targets(self, targets: Sequence[str] | None) -> Self:
-        """The same schema with `targets` as the columns that utility predicts (None: as they are).
+        """The same schema with `targets` as the columns that utility predicts (None: unchanged).
 
         Raises:
             InputError: a target is not a column of the table.
@@ -209,7 +209,7 @@ def _check_asked(asked: dict, known: list[str]) -> None:
 
 
 def _find_group(frame: pd.DataFrame, asked: dict) -> tuple[str | None, bool]:
-    """The column that tells patients apart, if there is one, and whether the overrides give it that role."""
+    """The column that identifies patients, if there is one, and whether the overrides give it that role."""
     roles = {name: (asked.get(name) or {}).get("role") for name in frame}
     for name in frame:
         if roles[name] == "group":

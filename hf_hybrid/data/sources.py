@@ -39,7 +39,7 @@ class Source:
     """One split of a dataset as it is stored.
 
     Args:
-        images: column of raw image cells `{"bytes": ..., "path": ...}`, read when asked for.
+        images: column of raw image cells `{"bytes": ..., "path": ...}`, read on access.
         image_column: its name.
         raw: all other cells, one row a record.
         cache: the temporary folder that holds the images, if any.
@@ -131,7 +131,7 @@ def _is_saved(path: Path | None) -> bool:
 
 
 def _load(dataset: str, default: str | None, cache_dir: str | Path | None):
-    """The split asked for, as a `datasets.Dataset`, and the temporary folder that holds it, if any."""
+    """The requested split, as a `datasets.Dataset`, and the temporary folder that holds it, if any."""
     import datasets
 
     name, asked, path = _locate(dataset)
@@ -161,7 +161,7 @@ def _load(dataset: str, default: str | None, cache_dir: str | Path | None):
 def _load_prepared(name: str, loader: Callable, *arguments: Any, **options: Any) -> Any:
     try:
         return loader(*arguments, **options)
-    except Exception as error:  # its text may hold cells
+    except Exception as error:  # its text may contain cells
         raise InputError(
             f"expected parquet files, a saved dataset or a dataset on the Hub, found `{name}`, which "
             f"`datasets` cannot load ({type(error).__name__}): check the name, the files and the token"

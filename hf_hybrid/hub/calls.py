@@ -10,8 +10,8 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from hf_hybrid.core.errors import InputError, PushFailed
 
-RETRY_PAUSES = (2.0, 10.0, 30.0)  # seconds between attempts, beside the retries within the client
-SILENCE_LIMIT = 600.0  # seconds without a byte; the client itself would wait for ever
+RETRY_PAUSES = (2.0, 10.0, 30.0)  # seconds between attempts, in addition to the retries within the client
+SILENCE_LIMIT = 600.0  # seconds without a byte; the client itself would wait forever
 
 
 def retried(call: Callable, **arguments: object) -> object:

@@ -7,7 +7,7 @@ What `push` promises:
 - A public repository is written to only by a public push, in one commit, and only after a private twin beside it
   (`<name>-twin`, which stays) has been filled and verified in the same way. Pushing again what it already holds only
   verifies it.
-- A push that broke off is continued by pushing again: files that have arrived are not sent twice.
+- An interrupted push is continued by pushing again: files that have arrived are not sent twice.
 """
 
 import itertools
@@ -72,8 +72,7 @@ def push(
         folder: what to upload.
         repo_id: `namespace/name`.
         public: make the repository public once all is verified.
-        gated: readers ask for access, and the owner grants it by hand (`gated="manual"`); to be decided for what is
-            public.
+        gated: readers ask for access, and the owner grants it by hand (`gated="manual"`); required for a public push.
         dry_run: the gate only; needs neither token nor network.
         token: of the Hub; the one of the environment or of `hf auth login` by default.
         license: for a dry run, see `gate.check`; before any other `publisher.state` writes it into the card.
@@ -82,7 +81,7 @@ def push(
     Raises:
         InputError: the folder, the name, the token or the state of the repository is not fit for a push, or it is to
             be public and `gated` was not decided.
-        PushRefused: the gate says no; there is no override.
+        PushRefused: the gate refuses the folder; there is no override.
         PushFailed: the Hub did not answer as it should, or does not hold what was sent.
     """
     _check_request(repo_id, public, gated)
@@ -200,13 +199,13 @@ class _Upload:
         try:
             retried(self._commit, message="Update", names=self.parcel.files, parent=seen)
         except HfHubHTTPError as error:
-            # Somebody else's push came between, unless this one's own answer was lost.
+            # Another push came first, unless the answer to this one was lost.
             if status_of(error) != 412 or not self.is_there():
                 raise
 
     def send(self) -> None:
         """Data or weights first, then what describes them, the card last of all."""
-        # Provenance comes with the data: it is how the next push knows the repository for one of ours.
+        # Provenance comes with the data: by it the next push recognises the repository as one that a push made.
         first = [n for n in self.parcel.files if n.endswith((".parquet", ".safetensors")) or n == PROVENANCE]
         then = [name for name in self.parcel.files if name not in first]
         retried(self._commit, message="Add data", names=first)

@@ -43,8 +43,9 @@ class DecoderOutput(BaseOutput):
 class AlphaGAN(ModelMixin, ConfigMixin):
     """Encoder and generator of an auto-encoding GAN.
 
-    Beside the convolutions runs a linear path at `linear_resolution`, initialised with a PCA of the training images
-    (`initialise_linear_path`): few images and short trainings then start from the best linear code instead of noise.
+    In parallel to the convolutions, a linear path works at `linear_resolution`. It is initialised with a PCA of the
+    training images (`initialise_linear_path`): with few images or a short training, the codec then starts from the
+    best linear code instead of noise.
 
     Args:
         resolution: height and width in pixels, a power of two from 32 to 512.
@@ -198,7 +199,7 @@ class AlphaGAN(ModelMixin, ConfigMixin):
     ) -> str:
         """Saves and uploads the codec by `hub.push` (private unless `public`); returns the repository's address.
 
-        The card says that the training is not stated; `hf-hybrid push` of a folder that train-codec made says more.
+        The card then says that the training is not stated; a folder that train-codec made has a card with more.
         """
         with tempfile.TemporaryDirectory(prefix="hf_hybrid-") as folder:
             self.save_with_card(folder, license=license)

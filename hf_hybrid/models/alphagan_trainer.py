@@ -61,7 +61,7 @@ class AlphaGANTrainer:
         discriminators = _make_discriminators(codec, arguments.seed)
         codec.initialise_linear_path(self._pca_images())
         # Evaluation mode: placed and saved by Accelerate, gradients averaged by us (see `average_gradients`).
-        # Channels last: faster on CPU (scripts/speed.py), and what tensor cores want.
+        # Channels last: faster on CPU (scripts/speed.py), and the layout that tensor cores need.
         self.codec, self.discriminators = (
             self.accelerator.prepare_model(module.to(memory_format=torch.channels_last), evaluation_mode=True)
             for module in (codec, discriminators)

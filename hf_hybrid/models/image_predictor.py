@@ -64,7 +64,7 @@ class _Network(nn.Module):
 
 
 def _to_tensors(*sides: Sequence[np.ndarray]) -> list[list[torch.Tensor]]:
-    """Pixels standardised by those of the first side, and the other features as they are."""
+    """Pixels, standardised by mean and deviation of the first side, and the other features unchanged."""
     pixels = sides[0][0]
     mean, scale = float(pixels.mean()), float(pixels.std()) or 1.0
     return [

@@ -57,7 +57,7 @@ def train_codec(
 
 
 def _training_facts(trainer: AlphaGANTrainer, scores: dict[str, dict[str, float]], image_source: str | None) -> dict:
-    """What provenance and card say of the training."""
+    """The facts about the training for provenance and card."""
     count = len(trainer.pixels)
     return {
         "images": image_source or f"{count} images whose source is not named",

@@ -95,7 +95,7 @@ def shoulders(canvas: Canvas, anteroposterior: bool) -> np.ndarray:
     half_width = 0.0125 + 0.007 * np.clip(1 - across / 0.09, 0, 1)
     clavicle = canvas.inside(half_width - off, 0.004) * (0.7 + 0.5 * canvas.inside(off - 0.6 * half_width, 0.006))
     clavicle *= canvas.inside(across - 0.028, 0.006) * canvas.inside(0.41 - across, 0.01)
-    # The blade is a triangle: spine side, armpit side, upper edge. At the bedside it lies over the lungs.
+    # The blade is a triangle: spine side, armpit side, upper edge. In an AP view it covers part of the lungs.
     inner, outer = (0.26, 0.395) if anteroposterior else (0.335, 0.425)
     edge = np.minimum(across - inner + 0.05 * (y - 0.15), outer - across - 0.42 * (y - 0.15))
     edge = np.minimum(edge, y - 0.16 + 0.1 * across)

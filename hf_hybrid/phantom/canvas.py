@@ -73,7 +73,7 @@ class Canvas:
         # A line keeps its integral at every resolution: brightness x length x integral of the profile / pixel area.
         mass = (brightness * length * (width * math.sqrt(2 * math.pi) / self.pixel**2)).ravel()
         position = ((points - [0, 0.5]).reshape(-1, 2) @ self.turn.T + self.shift + 0.5) * self.resolution
-        position = np.clip(position + 0.5, 0, self.resolution + 0.999)  # a margin of one pixel holds what is outside
+        position = np.clip(position + 0.5, 0, self.resolution + 0.999)  # points outside go to a margin of one pixel
         corner = position.astype(int)
         (right, down), side = (position - corner).T, self.resolution + 2
         first = corner[:, 1] * side + corner[:, 0]

@@ -20,7 +20,7 @@ from hf_hybrid.samplers.transform import TableTransform
 if TYPE_CHECKING:
     from datasets import Dataset
 
-BLOCK = 1024  # records drawn at once from one generator: the same ones, however many are asked for
+BLOCK = 1024  # records drawn at once from one generator: the same ones for any number of records
 MAX_DRAWS_A_BLOCK = 400  # how often a block is drawn again to satisfy conditions
 
 
@@ -67,7 +67,7 @@ class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes tha
     def familiarity(self, rows: LatentRows) -> dict[str, np.ndarray]:
         """How well the saved sampler knows each record, one score `(n,)` by the name of each method; higher: better.
 
-        An attacker who holds the files would use these scores to tell training patients from others.
+        An attacker who holds the files would use these scores to distinguish training patients from others.
         """
 
     @abstractmethod

@@ -30,6 +30,23 @@ def check_request(schema: RecordSchema, num_records: int, seed: int, conditions:
     return {name: _check_condition(schema, name, wanted) for name, wanted in (conditions or {}).items()}
 
 
+def split_conditions(schema: RecordSchema, conditions: Conditions) -> tuple[dict[str, object], Conditions]:
+    """The conditions that only one cell meets, as these cells, and the others: ranges and labels.
+
+    `conditions` are in the form of `check_request`.
+    """
+    exact, others = {}, {}
+    for name, wanted in conditions.items():
+        column = schema.table[name]
+        if column.is_number and wanted is not None and wanted[0] == wanted[1]:
+            exact[name] = wanted[0]
+        elif wanted is None or not (column.is_number or column.kind == "multi-label"):
+            exact[name] = wanted
+        else:
+            others[name] = wanted
+    return exact, others
+
+
 def conditions_met(schema: RecordSchema, frame: pd.DataFrame, conditions: Conditions) -> np.ndarray:
     """Which records meet all conditions, in the form of `check_request`; shape `(n,)`."""
     met = np.ones(len(frame), dtype=bool)

@@ -162,7 +162,7 @@ class CTGANSampler(TrainedSampler):
 
     @torch.no_grad()
     def _start(self, matrix: np.ndarray, groups: np.ndarray) -> None:
-        """Sets the generator's last layer, which sees noise and condition beside the hidden layers, in closed form.
+        """Sets the generator's last layer, which sees noise, condition and the hidden layers, in closed form.
 
         It starts as a Gaussian of the rows' moments, with the shares of choices given the condition, and learns what
         that misses; from a random start, few updates on few rows pair image and row worse than at random.
@@ -225,7 +225,7 @@ class CTGANSampler(TrainedSampler):
         self.generator_ = accelerator.unwrap_model(network).cpu()
 
     def _batch(self, network: nn.Module, blocks: OneHotBlocks, data: RowsByChoice, weights: torch.Tensor) -> _Batch:
-        """Draws a condition for each row, real rows that meet it, and fake ones that are asked to."""
+        """Draws a condition for each row, real rows that meet the conditions, and fake rows given the conditions."""
         choice = blocks.draw(weights, self.batch_size)
         condition = blocks.one_hot(choice)
         real = torch.cat([data.draw(choice), condition], 1)
@@ -247,9 +247,9 @@ class CTGANSampler(TrainedSampler):
     def _generator_losses(
         self, critic: Critic, blocks: OneHotBlocks, batch: _Batch
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the critic says of the fake rows, and how far they ignore their conditions."""
+        """The critic's judgement of the fake rows, and how far they ignore their conditions."""
         judged = critic(batch.fake).mean()
-        # Cross-entropy of the asked blocks against the asked choices: what makes the generator obey.
+        # Cross-entropy of the conditions: it makes the generator meet them.
         log_shares = blocks.log_softmax(batch.choices)
         has_choices = log_shares.shape[1] > 0
         return judged, -log_shares.gather(1, batch.choice[:, None]).mean() if has_choices else 0 * judged

@@ -3,7 +3,7 @@
 Trained with random column masks, so that one network answers every question of the form "these columns given, draw
 those" (in the spirit of TabDDPM, Kotelnikov et al. 2023, arXiv 2209.15421, and of Ho and Salimans 2022, arXiv
 2207.12598, for columns left out). On few records such a model first learns how image and row belong together and then
-the records themselves: training is judged on patients held out, and the best weights are kept.
+the records themselves: training is judged on held-out patients, and the best weights are kept.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,7 @@ import torch
 from hf_hybrid.core.errors import InputError, check_above, check_at_least, check_share
 from hf_hybrid.core.randomness import generator
 from hf_hybrid.samplers.base import BLOCK
-from hf_hybrid.samplers.blocks import gumbel
-from hf_hybrid.samplers.conditions import Conditions, conditions_met
+from hf_hybrid.samplers.conditions import Conditions, conditions_met, split_conditions
 from hf_hybrid.samplers.denoiser import Denoiser
 from hf_hybrid.samplers.given_columns import (
     LATENTS,
@@ -100,15 +99,7 @@ class DiffusionSampler(TrainedSampler):
 
         Columns with other conditions are drawn next, several times, and the rest only for records that meet them.
         """
-        exact, free = {}, {}
-        for name, wanted in conditions.items():
-            column = self.schema_.table[name]
-            if column.is_number and wanted is not None and wanted[0] == wanted[1]:
-                exact[name] = wanted[0]
-            elif wanted is None or not (column.is_number or column.kind == "multi-label"):
-                exact[name] = wanted
-            else:
-                free[name] = wanted
+        exact, free = split_conditions(self.schema_, conditions)
         count = BLOCK * (_CANDIDATES if free else 1)
         frame = pd.DataFrame({name: pd.Series([cell] * count, dtype=object) for name, cell in exact.items()})
         known = given_matrix(
@@ -135,7 +126,7 @@ class DiffusionSampler(TrainedSampler):
             fill_missing: draw a value where a given cell is missing; else the cell is given as missing.
 
         Returns:
-            A latent table of `n` records, the given cells and latents as they were.
+            A latent table of `n` records, the given cells and latents unchanged.
 
         Raises:
             InputError: a name that is not in the table, other features, a negative seed, or a cell that its column
@@ -229,7 +220,7 @@ class DiffusionSampler(TrainedSampler):
         rng: torch.Generator,
         forbidden: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Draws columns given others; of what is in neither list, nothing is known.
+        """Draws columns given others; columns in neither list are unknown.
 
         Args:
             known: the transform's matrix, `(n, width)`, 0 where nothing is known.
@@ -243,30 +234,11 @@ class DiffusionSampler(TrainedSampler):
         """
         if not len(known):
             return known
-        network = self.denoiser_
-        device = network.mean.device
-        patterns = network.patterns(*(np.array([[name in names for name in self.names_]]) for names in (given, drawn)))
-        solver = self.noise_.solver(self.num_inference_steps)
-        noisy, clean = torch.randn(known.shape, generator=rng).to(device)[None], known.to(device)[None]
-        for step in solver.timesteps:
-            signal, noise = (one.expand(1, len(known), 1) for one in self.noise_.levels(step).to(device))
-            scalars, log_shares = network(patterns, clean, noisy, signal, noise)
-            if forbidden is not None:
-                log_shares = network.blocks.log_softmax(log_shares.masked_fill(forbidden.to(device), -torch.inf))
-            noisy = solver.step(torch.cat([scalars, log_shares.exp()], dim=2), step, noisy).prev_sample
-        filled = self._choose(noisy[0], log_shares[0], rng)
+        is_given, is_drawn = (np.array([[name in names for name in self.names_]]) for names in (given, drawn))
+        patterns = self.denoiser_.patterns(is_given, is_drawn)
+        filled = self.noise_.denoise(self.denoiser_, patterns, known, self.num_inference_steps, rng, forbidden)
+        filled = torch.where(self._has_value(filled), filled, 0)
         return torch.where(patterns.drawn.cpu(), filled, known)
-
-    def _choose(self, noisy: torch.Tensor, log_shares: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """The matrix at the end of denoising, with one choice drawn in each block by its last posterior.
-
-        To take the likeliest choice would make rare ones rarer.
-        """
-        network = self.denoiser_
-        uniform = torch.rand(log_shares.shape, generator=rng).to(noisy.device)
-        chosen = network.blocks.choose(log_shares + gumbel(uniform))
-        filled = torch.cat([noisy[:, : network.num_scalars], chosen], dim=1).cpu()
-        return torch.where(self._has_value(filled), filled, 0)
 
     # --- training --------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Columns that are given while others are drawn: read from a latent table, checked, and as a matrix."""
+"""Columns that are given while others are drawn: read from a latent table, checked, and made a matrix."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
-"""A reader study: can people inside the hospital tell synthetic images from real ones.
+"""A reader study: whether people inside the hospital can distinguish synthetic images from real ones.
 
-The page shows real and synthetic images in one shuffled order and holds nothing that tells which is which; the key
-lies beside it. Both stay in the private folder: half of the images are patients'.
+The page shows real and synthetic images in one shuffled order and does not contain which is which; the key is a file
+of its own. Both stay in the private folder: half of the images are patients'.
 """
 
 import csv
@@ -30,7 +30,7 @@ _BOOTSTRAPS = 2000
 
 @dataclass(frozen=True)
 class ReaderScore:
-    """How one reader did; intervals are at 95 %.
+    """The result of one reader; intervals are at 95 %.
 
     Args:
         reader: the name given on the page.
@@ -72,7 +72,7 @@ def write_study(release: str | Path, real: str, output_dir: str | Path, num_imag
 
     Args:
         release: folder of a release.
-        real: `DATASET[:split]` of real images; split "test" if not said.
+        real: `DATASET[:split]` of real images; split "test" by default.
         output_dir: made with mode 0700.
         num_images: half of them real, each of another patient.
         seed: which images, and their order.
@@ -107,7 +107,7 @@ def score_study(key: str | Path, answers: list[str | Path]) -> StudyScore:
     """Scores the files that readers downloaded from the page.
 
     Args:
-        key: that `write_study` left beside the page.
+        key: the file that `write_study` wrote next to the page.
         answers: one CSV file a reader.
 
     Raises:
@@ -129,7 +129,7 @@ def score_study(key: str | Path, answers: list[str | Path]) -> StudyScore:
             both = one.index.intersection(other.index)
             kappas.append(_kappa(one.loc[both, "answer"].to_numpy(), other.loc[both, "answer"].to_numpy()))
     readers = [_score(name, one, is_synthetic[one.index]) for name, one in tables.items()]
-    kappas = [one for one in kappas if np.isfinite(one)]  # of two who gave one answer throughout there is none
+    kappas = [one for one in kappas if np.isfinite(one)]  # undefined where both readers gave one answer throughout
     return StudyScore(readers, float(np.mean(kappas)) if kappas else None)
 
 

@@ -64,11 +64,11 @@ def write_release(
         max_shard_bytes: a shard is closed before it grows beyond this; row groups hold 64 records.
 
     Raises:
-        InputError: `output_dir` holds something, or an interrupted run with another request lies beside it.
+        InputError: `output_dir` holds something, or there is an interrupted run of another request.
     """
     output_dir = Path(output_dir)
     check_new(output_dir)
-    # Made beside the release and renamed at the end: a folder with the final name is complete.
+    # Written under another name and renamed at the end: a folder with the final name is complete.
     partial = output_dir.with_name(output_dir.name + ".partial")
     request = {"num_records": num_records, "seed": seed, "conditions": _jsonable(conditions)}
     made_by = {name: pipeline.facts[name] for name in ("codec", "sampler")}
@@ -85,7 +85,7 @@ def complete(release_dir: str | Path, report: Report, charts: Mapping[str, list[
     """Writes `report.json`, `report.html`, the card and the hashes again, once a release has been evaluated.
 
     Args:
-        release_dir: the release; charts of the evaluation already lie in its `assets/`.
+        release_dir: the release; its `assets/` already hold the charts of the evaluation.
         report: of it.
         charts: of the report, if they are drawn already.
     """
