@@ -310,7 +310,7 @@ def codec_steps(resolution: int, batch_size: int) -> dict[str, Callable[[], obje
     """One training step: plain memory format, channels last; on a GPU in bf16 and compiled as well."""
     from hf_hybrid.models.alphagan import AlphaGAN
     from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
-    from hf_hybrid.models.train_alphagan import CodecArguments
+    from hf_hybrid.models.options import CodecArguments
 
     pixels = np.random.default_rng(0).integers(0, 256, (2 * batch_size + 40, *[resolution] * 2), np.uint8)
 

@@ -45,6 +45,8 @@ SAMPLER = {
     "class": "CTGANSampler",
     "config": {"num_layers": 2, "pac": 1, "condition": None},
     "training": {"num_records": 900, "num_patients": 700, "steps": 3000, "kept_step": 1200, "seed": 0},
+    "is_closed_form": False,
+    "citation": "Xu et al. 2019, CTGAN, [arXiv:1907.00503](https://arxiv.org/abs/1907.00503)",
 }
 RELEASE = {
     "pretty_name": "Drawn chests",

@@ -1,5 +1,6 @@
 """Every script starts; every configuration is read; the preparation of the real data works on a clone's layout."""
 
+import configparser
 import contextlib
 import io
 import json
@@ -15,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from hf_hybrid.commands import benchmark, cli, run
+from hf_hybrid.commands import cli
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
@@ -31,6 +32,14 @@ def test_a_script_shows_its_options(script, monkeypatch, capsys):
     assert not ended.value.code and "usage:" in capsys.readouterr().out
 
 
+def test_every_folder_of_the_package_is_installed():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "hf_hybrid").rglob("__init__.py")}
+
+    assert set(settings["options"]["packages"].split()) == folders | {"hf_hybrid.templates"}
+
+
 def test_no_script_bears_the_name_of_an_import():
     from importlib.machinery import PathFinder
 
@@ -41,11 +50,24 @@ def test_no_script_bears_the_name_of_an_import():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts" / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_a_configuration_is_read(path):
-    name, command = ("benchmark", benchmark) if path.stem.startswith("benchmark") else ("run", run)
-    options = cli._parse(name, command, [str(path), "--split.seed", "3"])
+    name = "benchmark" if path.stem.startswith("benchmark") else "run"
+    options = cli.parse(name, [str(path), "--split.seed", "3"])
 
     assert options.output_dir == yaml.safe_load(path.read_text())["output_dir"]
     assert options.split.seed == 3
+
+
+def test_the_start_of_every_command_is_timed(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    monkeypatch.chdir(tmp_path)
+    import startup_seconds
+
+    assert list(startup_seconds.USAGE_ERRORS) == list(cli.COMMANDS)
+    for name, words in startup_seconds.USAGE_ERRORS.items():
+        assert cli.main([name, *words]) == 2, name
+    assert startup_seconds.median_seconds([sys.executable, "-c", "import sys; sys.exit(2)"], 2, 1) > 0
+    with pytest.raises(SystemExit, match="expected exit code 0 of"):
+        startup_seconds.median_seconds([sys.executable, "-c", "import sys; sys.exit(2)"], 0, 1)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts" / "accelerate").glob("*.yaml")), ids=lambda path: path.name)

@@ -1,14 +1,13 @@
 """`hf-hybrid benchmark CONFIG.yaml`: several samplers on one split, several seeds, one table and one page."""
 
 import json
-import logging
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hf_hybrid.commands.fit import SamplerSettings
 from hf_hybrid.commands.stages import (
@@ -22,11 +21,15 @@ from hf_hybrid.commands.stages import (
 )
 from hf_hybrid.core.errors import InputError, check_above
 from hf_hybrid.core.files import write_atomically
-from hf_hybrid.reports.benchmark_chart import draw_benchmark
 from hf_hybrid.samplers.registry import SAMPLERS
 
+if TYPE_CHECKING:
+    from hf_hybrid.data.records import Records
+    from hf_hybrid.samplers.base import Sampler
+    from hf_hybrid.studies.benchmark import Judge, Scores
+    from hf_hybrid.synthesis.latent_table import LatentTable
+
 POSITIONAL = ("config",)
-logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -59,19 +62,49 @@ class Options(DataOptions):
 
 def main(options: Options) -> int:
     """Runs what is left to do, writes table and page and prints the table."""
-    from datasets import load_from_disk
+    from hf_hybrid.studies.benchmark import check_names
 
-    from hf_hybrid.core import provenance
+    check_names(options.samplers)
+    stages = Stages(Path(options.output_dir))
+    study = _prepare(options, stages)
+    samplers = {name: options.sampler.named(name) for name in options.samplers}
+    before = dict(stages.done)
+    found = {name: [] for name in samplers}
+    for seed in range(options.seeds):
+        for name, sampler in samplers.items():
+            stages.done = dict(before)  # samplers know nothing of each other
+            found[name].append(_score(options, stages, study, name, sampler, seed))
+    _write(_result(options, study, samplers, found), Path(options.output_dir))
+    return 0
+
+
+@dataclass
+class _Study:
+    """What all samplers share.
+
+    Args:
+        latents: folder of the table that they learn.
+        table: that table.
+        records: learned from, and tested on.
+        judge: scores what they draw.
+        num_records: how many they draw.
+    """
+
+    latents: Path
+    table: "LatentTable"
+    records: "tuple[Records, Records]"
+    judge: "Judge"
+    num_records: int
+
+
+def _prepare(options: Options, stages: Stages) -> _Study:
+    """Records, codec and latent table, made or found."""
     from hf_hybrid.data.records import load_records
     from hf_hybrid.data.sources import split_names
-    from hf_hybrid.reports import cards
-    from hf_hybrid.samplers.rows import LatentRows
-    from hf_hybrid.studies import benchmark
+    from hf_hybrid.studies.benchmark import Judge
     from hf_hybrid.synthesis.latent_table import LatentTable
     from hf_hybrid.synthesis.pipeline import load_codec
 
-    benchmark.check_names(options.samplers)
-    stages = Stages(Path(options.output_dir))
     dataset, schema = private_records(options, stages)
     if options.tested_on not in split_names(dataset):
         raise InputError(
@@ -81,39 +114,48 @@ def main(options: Options) -> int:
     check_records(options, dataset, schema)
     codec_name = make_codec(options, stages)
     latents = encode_records(options, stages, dataset, schema, codec_name)
-
     table, (codec, _) = LatentTable.load(latents), load_codec(codec_name)
-    num_records = round(options.multiple * len(table.dataset))
-    samplers = {name: options.sampler.named(name) for name in options.samplers}
-    records = [load_records(f"{dataset}:{split}", schema=table.schema) for split in ("train", options.tested_on)]
-    judge = benchmark.Judge(table, *records, codec, options.bootstraps)
-    before = dict(stages.done)
-    found = {name: [] for name in samplers}
-    for seed in range(options.seeds):
-        for name, sampler in samplers.items():
-            stages.done = dict(before)  # samplers know nothing of each other
-            cell = f"{name}-{seed}"
-            seeded = replace(sampler, seed=seed) if hasattr(sampler, "seed") else sampler
-            sample = stages.logs / "samples" / cell
-            inputs = {"class": name, **asdict(seeded), "num_records": num_records, "seed": seed}
-            stages.run(
-                f"sample-{cell}",
-                sample,
-                inputs,
-                lambda logs, s=seeded, n=seed, o=sample: _in_a_process(latents, s, num_records, n, o, logs),
-            )
-            rows = LatentRows.from_dataset(load_from_disk(sample / "sample"), table.schema)
-            score = stages.logs / "scores" / cell
-            stages.run(
-                f"score-{cell}",
-                score,
-                {"tested_on": options.tested_on, "bootstraps": options.bootstraps},
-                lambda _, r=rows, n=seed, o=score: judge.score(r, n).save(o),
-            )
-            scores = benchmark.Scores.load(score)
-            scores.numbers |= json.loads((sample / "costs.json").read_text(encoding="utf-8"))
-            found[name].append(scores)
-    result = {
+    records = tuple(load_records(f"{dataset}:{split}", schema=table.schema) for split in ("train", options.tested_on))
+    judge = Judge(table, *records, codec, options.bootstraps)
+    return _Study(latents, table, records, judge, round(options.multiple * len(table.dataset)))
+
+
+def _score(options: Options, stages: Stages, study: _Study, name: str, sampler: "Sampler", seed: int) -> "Scores":
+    """Fits, samples and scores one sampler for one seed."""
+    from datasets import load_from_disk
+
+    from hf_hybrid.samplers.rows import LatentRows
+    from hf_hybrid.studies.benchmark import Scores
+
+    sampler = replace(sampler, seed=seed) if hasattr(sampler, "seed") else sampler
+    sample = stages.logs / "samples" / f"{name}-{seed}"
+    stages.run(
+        f"sample-{name}-{seed}",
+        sample,
+        {"class": name, **asdict(sampler), "num_records": study.num_records, "seed": seed},
+        lambda logs: _in_a_process(study.latents, sampler, study.num_records, seed, sample, logs),
+    )
+    rows = LatentRows.from_dataset(load_from_disk(sample / "sample"), study.table.schema)
+    score = stages.logs / "scores" / f"{name}-{seed}"
+    stages.run(
+        f"score-{name}-{seed}",
+        score,
+        {"tested_on": options.tested_on, "bootstraps": options.bootstraps},
+        lambda _: study.judge.score(rows, seed).save(score),
+    )
+    scores = Scores.load(score)
+    scores.numbers |= json.loads((sample / "costs.json").read_text(encoding="utf-8"))
+    return scores
+
+
+def _result(
+    options: Options, study: _Study, samplers: "dict[str, Sampler]", found: "dict[str, list[Scores]]"
+) -> dict[str, Any]:
+    """All numbers and what they are about, JSON-able."""
+    from hf_hybrid.core import provenance
+    from hf_hybrid.studies.benchmark import summarise
+
+    return {
         "configuration": {
             **{key: value for key, value in asdict(options).items() if key not in _PLACES},
             "dataset": options.dataset and "private records",
@@ -121,26 +163,31 @@ def main(options: Options) -> int:
         "versions": provenance.versions(),
         "records": {
             name: {"records": len(one), "patients": len(set(one.groups.tolist()))}
-            for name, one in zip(("learned from", "tested on"), records, strict=True)
+            for name, one in zip(("learned from", "tested on"), study.records, strict=True)
         },
-        "synthetic_records": num_records,
-        **benchmark.summarise(judge.score(None, 0), found, samplers),
+        "synthetic_records": study.num_records,
+        **summarise(study.judge.score(None, 0), found, samplers),
     }
-    output_dir = Path(options.output_dir)
+
+
+def _write(result: dict[str, Any], output_dir: Path) -> None:
+    """The numbers, the chart, the table and the page; prints the table."""
+    from hf_hybrid.reports import cards
+    from hf_hybrid.reports.benchmark_chart import draw_benchmark
+
     write_atomically(output_dir / "benchmark.json", json.dumps(result, indent=2) + "\n")
     draw_benchmark(result, output_dir / "benchmark.png")
     markdown = cards.benchmark_table(result)
     write_atomically(output_dir / "benchmark.md", markdown)
     write_atomically(output_dir / "benchmark.html", cards.benchmark_html(result, output_dir / "benchmark.png"))
     sys.stdout.write(f"{markdown}\npage: {output_dir / 'benchmark.html'}\n")
-    return 0
 
 
 # Where things lie is not part of a result.
 _PLACES = ("output_dir", "dataset", "public_dataset", "pretrained_codec", "schema")
 
 
-def _in_a_process(latents: Path, sampler, num_records: int, seed: int, output: Path, logs: Path) -> None:
+def _in_a_process(latents: Path, sampler: "Sampler", num_records: int, seed: int, output: Path, logs: Path) -> None:
     """Calls `benchmark.fit_and_sample` where nothing else has held memory before."""
     import torch
 

@@ -5,17 +5,18 @@ only the place is told, since a library's message may hold a private cell; HF_HY
 """
 
 import importlib
-import json
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import is_dataclass
-from typing import get_type_hints
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from types import ModuleType
+from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import SUPPRESS, ArgumentError, Namespace
 
+from hf_hybrid.commands.options_parser import OptionsParser
 from hf_hybrid.core.errors import InputError, PushFailed, PushRefused
 
 COMMANDS = {
@@ -31,9 +32,12 @@ COMMANDS = {
     "benchmark": "compare samplers on one split",
     "run": "all stages from one YAML file, resumable",
 }
+# What computes without torch: to import it for its number of threads alone would take seconds.
+WITHOUT_TORCH = ("inspect", "split", "phantom", "push")
 _HELP = "\n".join(
     ["usage: hf-hybrid COMMAND [options]", "", *(f"  {name:12} {what}" for name, what in COMMANDS.items())]
-    + ["", "`hf-hybrid COMMAND --help` shows the options of a command.", ""]
+    + ["", "`hf-hybrid COMMAND --help` shows the options of a command, `hf-hybrid --version` the version."]
+    + ["`hf-hybrid --completion bash` (or zsh) prints a script that completes commands and flags.", ""]
 )
 
 
@@ -43,11 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         sys.stdout.write(_HELP)
         return 0 if argv else 2
-    if argv[0] == "--version":
-        from hf_hybrid import __version__
-
-        sys.stdout.write(f"hf-hybrid {__version__}\n")
-        return 0
+    if argv[0].startswith("-"):
+        return guarded(lambda: _show(argv))
     if argv[0] not in COMMANDS:
         return _complain(f"expected a command among {', '.join(COMMANDS)}, found {argv[0]!r}", 2)
     return run_command(argv[0], argv[1:])
@@ -59,10 +60,10 @@ def run_command(name: str, argv: Sequence[str]) -> int:
     def run() -> int:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and name != "train-codec":
             raise InputError(f"expected one process for {name}, found several: only train-codec shares its work")
-        command = importlib.import_module(f"hf_hybrid.commands.{name.replace('-', '_')}")
-        options = _parse(name, command, list(argv))
-        _use_cores()
-        return command.main(options)
+        options = parse(name, argv)
+        if name not in WITHOUT_TORCH:
+            _use_cores()
+        return _module(name).main(options)
 
     return guarded(run)
 
@@ -95,72 +96,93 @@ def guarded(run: Callable[[], int]) -> int:
         )
 
 
-def _parse(name: str, command, argv: list[str]) -> object:
-    """The command's `Options`, from positional words, flags and, for `run`, a YAML file."""
-    positional = getattr(command, "POSITIONAL", ())
-    parser = ArgumentParser(prog=f"hf-hybrid {name}", description=COMMANDS[name], exit_on_error=False)
-    takes_config = "config" in positional
-    if takes_config:
-        parser.add_argument("--config", action="config", help="YAML file with the options below")
-        if argv and not argv[0].startswith("-"):
-            argv = ["--config", *argv]
-        positional = ()
-    for word in positional:
-        parser.add_argument(word, type=str)
-    parser.add_class_arguments(command.Options, skip=set(positional))
+def parse(name: str, argv: Sequence[str]) -> Any:
+    """The command's `Options` from its words.
+
+    Raises:
+        InputError: they are not what the command takes.
+    """
+    command, parser = _module(name), make_parser(name)
+    parsed = _in_one_line(parser, lambda: _with_file(parser, argv) if _has_file(command) else parser.parse_args(argv))
+    return command.Options(**vars(parser.instantiate(parsed)))
+
+
+def _in_one_line(parser: OptionsParser, read: Callable[[], Namespace]) -> Namespace:
     try:
-        argv = _joined(argv, getattr(command, "SEVERAL", ()))
-        parsed = parser.parse_args(_spelled_out(argv, command.Options))
-    except ArgumentError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{reason}; `hf-hybrid {name} --help` shows the options") from None
-    if takes_config and parsed.config is None and not {"-h", "--help"} & set(argv):
-        raise InputError(f"expected a YAML file, found none: hf-hybrid {name} CONFIG.yaml")
-    values = vars(parser.instantiate(parsed))
-    return command.Options(**{key: value for key, value in values.items() if key != "config"})
+        return read()
+    except (ArgumentError, TypeError) as error:  # the second for a file that cannot be read
+        raise InputError(f"{' '.join(str(error).split())}; `{parser.prog} --help` shows the options") from None
 
 
-def _joined(argv: list[str], several: tuple[str, ...]) -> list[str]:
-    """`--score a.csv b.csv` as the list that the parser reads."""
-    words = []
-    for index, word in enumerate(argv):
-        flags = [before for before in argv[:index] if before.startswith("--")]
-        if flags and flags[-1].removeprefix("--") in several and not word.startswith("--"):
-            earlier = [] if words[-1] == flags[-1] else json.loads(words.pop())
-            words.append(json.dumps([*earlier, word]))
-        else:
-            words.append(word)
-    return words
+def make_parser(name: str) -> OptionsParser:
+    """The parser of a command: the fields of its `Options`, those that it names in `POSITIONAL` without a flag."""
+    command = _module(name)
+    parser = OptionsParser(prog=f"hf-hybrid {name}", description=COMMANDS[name])
+    positional = set(getattr(command, "POSITIONAL", ()))
+    flags = {field.name for field in fields(command.Options)} - positional
+    if _has_file(command):
+        parser.add_argument("config", nargs="?", default=SUPPRESS, help="YAML file with the options below")
+        parser.add_argument(
+            "--config", default=SUPPRESS, help="the same as a flag; every other flag overrides the file"
+        )
+        parser.add_argument("--print_config", type=bool, default=SUPPRESS, help="print all options as YAML and exit")
+    elif positional:
+        parser.add_class_arguments(command.Options, as_group=False, as_positional=True, skip=flags)
+    parser.add_class_arguments(command.Options, skip=positional)
+    return parser
 
 
-def _spelled_out(argv: list[str], options: type) -> list[str]:
-    """What people type for what the parser reads: `--dry-run` for `--dry_run true`, `--targets a,b` for a list."""
-    kinds, words, name = dict(_flags(options)), [], ""
-    for word, following in zip(argv, [*argv[1:], "--"], strict=False):
-        value, equals = word, ""
-        if word.startswith("--"):
-            flag, equals, value = word.partition("=")
-            name = flag[2:].replace("-", "_")
-            name = name if name in kinds else ""
-            word = f"--{name}{equals}{value}" if name else word
-        if equals or not word.startswith("--"):
-            if kinds.get(name) in (list[str], list[str] | None) and not value.startswith("["):
-                listed = json.dumps([part.strip() for part in value.split(",")])
-                word = f"--{name}={listed}" if equals else listed
-            name = ""
-        words.append(word)
-        if kinds.get(name) in (bool, bool | None) and following.lower() not in ("true", "false"):
-            words.append("true")
-            name = ""
-    return words
+def completion_script(shell: str) -> str:
+    """A script that completes commands and flags in bash or zsh."""
+    parser = _top_parser()
+    commands = parser.add_subcommands()
+    for name, what in COMMANDS.items():
+        commands.add_subcommand(name, make_parser(name), help=what)
+    return parser.get_completion_script(f"shtab-{shell}")
 
 
-def _flags(options: type, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Every flag of a command and its type; those of nested options as `outer.inner`."""
-    for name, kind in get_type_hints(options).items():
-        yield prefix + name, kind
-        if is_dataclass(kind):
-            yield from _flags(kind, f"{prefix}{name}.")
+def _top_parser() -> OptionsParser:
+    parser = OptionsParser(prog="hf-hybrid")
+    parser.add_argument("--version", type=bool, help="show the version and exit")
+    parser.add_argument("--completion", choices=("bash", "zsh"), help="print a completion script and exit")
+    return parser
+
+
+def _show(argv: Sequence[str]) -> int:
+    """Answers what is asked before any command."""
+    parser = _top_parser()
+    asked = _in_one_line(parser, lambda: parser.parse_args(argv))
+    if asked.completion:
+        sys.stdout.write(completion_script(asked.completion))
+    elif asked.version:
+        from hf_hybrid import __version__
+
+        sys.stdout.write(f"hf-hybrid {__version__}\n")
+    return 0
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"hf_hybrid.commands.{name.replace('-', '_')}")
+
+
+def _has_file(command: ModuleType) -> bool:
+    return "config" in getattr(command, "POSITIONAL", ())
+
+
+def _with_file(parser: OptionsParser, argv: Sequence[str]) -> Namespace:
+    """The options of a YAML file and, before these, of the flags, wherever the file stands among them."""
+    given = parser.parse_args(argv, defaults=False)
+    path, shows = given.pop("config", None), given.pop("print_config", False)
+    if path is None and not shows:
+        raise InputError(f"expected a YAML file, found none: {parser.prog} CONFIG.yaml")
+    of_file = parser.parse_path(path) if path else parser.get_defaults()
+    if wrong := {"config", "print_config"} & vars(of_file).keys():
+        raise ArgumentError(None, f"Option {wrong.pop()!r} is not accepted in a file")
+    parsed = parser.parse_object(given, namespace=of_file)
+    if shows:
+        sys.stdout.write(parser.dump(parsed))
+        sys.exit(0)
+    return parsed
 
 
 def _use_cores() -> None:

@@ -1,14 +1,14 @@
 """`hf-hybrid evaluate`: the evidence about a release, from real records that it was learned from and from others."""
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from hf_hybrid.core import artifacts
-from hf_hybrid.evaluation.options import EvaluationOptions
+from hf_hybrid.core.errors import InputError
+from hf_hybrid.evaluation.options import EvaluationInputs, EvaluationOptions
+from hf_hybrid.reports.terminal import format_privacy, format_report
 
 POSITIONAL = ("release",)
-# What has no say in attacks on the files of a model.
-_OF_RELEASES = ("targets", "codec", "measurements", "seeds", "image_model", "extractor", "parts")
 
 
 @dataclass(kw_only=True)
@@ -26,38 +26,59 @@ class Options(EvaluationOptions):
         codec: folder or Hub id of the codec behind the release, to score its reconstructions.
         measurements: CSV file with `file_name` and numbers measured in the real images, which the rows of synthetic
             ones should go with as those of real ones do.
+        seeds: repetitions that every score is the mean of (choice of synthetic records, components, network); 3 if
+            not said.
+        image_model: "linear" (principal components of 32 px images; if not said) or "cnn" (a small convolutional
+            network).
+        extractor: of the image features that fidelity is measured in: "random" (a random convolutional network, no
+            download; if not said), or a model of the Hub that `transformers` loads, such as an encoder of radiographs.
+        parts: what to measure, all if not said; a release without privacy cannot be pushed.
 
     What only the publisher may see, and what a second run need not measure again, goes to `<release>-private/`.
     """
 
-    release: str
+    release: str = field(kw_only=False)
     train: str
     test: str
-    targets: list[str] | None = None
     schema: str | None = None
+    # What has no say in attacks on the files of a model; None if not given, so that it can be refused there.
+    targets: list[str] | None = None
     codec: str | None = None
     measurements: str | None = None
+    seeds: int | None = None
+    image_model: str | None = None
+    extractor: str | None = None
+    parts: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        self.scoring()
+
+    def scoring(self) -> EvaluationOptions:
+        """How to score, with the defaults of what is not given."""
+        said = {one.name: getattr(self, one.name) for one in fields(EvaluationOptions)}
+        return EvaluationOptions(**{name: value for name, value in said.items() if value is not None})
+
+    def check_model(self) -> None:
+        """Raises InputError for what only a release has."""
+        of_releases = ("targets", "codec", "measurements", "seeds", "image_model", "extractor", "parts")
+        if given := [name for name in of_releases if getattr(self, name) is not None]:
+            raise InputError(f"expected {', '.join(f'`{name}`' for name in given)} for a release only: leave it out")
 
 
 def main(options: Options) -> int:
     """Writes `report.json`, `report.html`, `assets/utility_*.png` and the card; prints the scores."""
-    from hf_hybrid.core.artifacts import private_folder_of
-    from hf_hybrid.evaluation.options import EvaluationInputs
-    from hf_hybrid.evaluation.publication import evaluate_and_complete
-    from hf_hybrid.reports.terminal import format_privacy, format_report
-
-    how = EvaluationOptions(**{entry.name: getattr(options, entry.name) for entry in fields(EvaluationOptions)})
+    how = options.scoring()
     if artifacts.kind_of(options.release) is not artifacts.RELEASE:
-        from hf_hybrid.core.errors import InputError
+        options.check_model()
         from hf_hybrid.evaluation.model_evaluation import evaluate_model
 
-        defaults = Options(release=options.release, train=options.train, test=options.test)
-        if given := [name for name in _OF_RELEASES if getattr(options, name) != getattr(defaults, name)]:
-            raise InputError(f"expected {', '.join(f'`{name}`' for name in given)} for a release only: leave it out")
         report = evaluate_model(options.release, options.train, options.test, how, options.schema)
         sys.stdout.write(format_privacy(report.privacy))
         return 0
-    private_dir = private_folder_of(options.release)
+    from hf_hybrid.evaluation.publication import evaluate_and_complete
+
+    private_dir = artifacts.private_folder_of(options.release)
     inputs = EvaluationInputs(
         options.release,
         options.train,

@@ -4,14 +4,13 @@ import shutil
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from hf_hybrid.samplers.base import Sampler
-from hf_hybrid.samplers.controls import SmoteSampler
-from hf_hybrid.samplers.copula import GaussianCopulaSampler, IndependentSampler
-from hf_hybrid.samplers.ctgan import CTGANSampler
-from hf_hybrid.samplers.diffusion import DiffusionSampler
+from hf_hybrid.samplers.options import CopulaOptions, CTGANOptions, DiffusionOptions, SmoteOptions
 from hf_hybrid.samplers.registry import sampler_class
+
+if TYPE_CHECKING:
+    from hf_hybrid.samplers.base import Sampler
 
 
 @dataclass(kw_only=True)
@@ -25,16 +24,15 @@ class SamplerSettings:
         smote: options of the interpolating control.
     """
 
-    copula: GaussianCopulaSampler = field(default_factory=GaussianCopulaSampler)
-    ctgan: CTGANSampler = field(default_factory=CTGANSampler)
-    diffusion: DiffusionSampler = field(default_factory=DiffusionSampler)
-    smote: SmoteSampler = field(default_factory=SmoteSampler)
+    copula: CopulaOptions = field(default_factory=CopulaOptions)
+    ctgan: CTGANOptions = field(default_factory=CTGANOptions)
+    diffusion: DiffusionOptions = field(default_factory=DiffusionOptions)
+    smote: SmoteOptions = field(default_factory=SmoteOptions)
 
-    def named(self, name: str) -> Sampler:
+    def named(self, name: str) -> "Sampler":
         """The sampler of that name, unfitted, with its options."""
-        if name == "independent":  # the copula but for the pairing
-            return IndependentSampler(**asdict(self.copula))
-        return getattr(self, name) if hasattr(self, name) else sampler_class(name)()
+        options = self.copula if name == "independent" else getattr(self, name, None)  # the same but for the pairing
+        return sampler_class(name)(**asdict(options) if options else {})
 
 
 @dataclass(kw_only=True)
@@ -48,7 +46,7 @@ class SamplerOptions(SamplerSettings):
     sampler: Literal["copula", "ctgan", "diffusion", "bootstrap", "independent", "smote"] = "copula"
 
     @property
-    def chosen(self) -> Sampler:
+    def chosen(self) -> "Sampler":
         """The sampler asked for."""
         return self.named(self.sampler)
 

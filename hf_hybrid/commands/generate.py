@@ -3,8 +3,9 @@
 import sys
 from dataclasses import dataclass
 
-from hf_hybrid.core.errors import InputError
-from hf_hybrid.synthesis.release import ReleaseInfo
+from hf_hybrid.commands.options_parser import pick
+from hf_hybrid.core.errors import InputError, check_at_least
+from hf_hybrid.synthesis.options import ReleaseInfo
 
 
 @dataclass(kw_only=True)
@@ -25,6 +26,10 @@ class Options(ReleaseInfo):
     seed: int = 0
     conditions: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raises InputError for no records."""
+        check_at_least(self, 1, "num_records")
+
 
 def main(options: Options) -> int:
     """Draws and says where."""
@@ -32,7 +37,7 @@ def main(options: Options) -> int:
     from hf_hybrid.synthesis.release import write_release
 
     pipeline = HybridPipeline.from_pretrained(options.pipeline)
-    info = ReleaseInfo(options.pretty_name, options.license, options.source_name)
+    info = pick(ReleaseInfo, options)
     conditions = parse_conditions(options.conditions, pipeline.schema) if options.conditions else None
     write_release(pipeline, options.output_dir, options.num_records, options.seed, conditions, info)
     sys.stdout.write(f"{options.num_records} records in {options.output_dir}, not evaluated\n")

@@ -32,5 +32,5 @@ def main(options: Options) -> int:
     problems = find_problems(records, images)
     for problem in problems:
         sys.stdout.write(f"warning: {problem}\n")
-    sys.stdout.write(f"{len(problems)} warnings\n" if problems else "no warnings\n")
+    sys.stdout.write(f"{len(problems) or 'no'} warning{'' if len(problems) == 1 else 's'}\n")
     return 0

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POSITIONAL = ("release",)
-SEVERAL = ("score",)  # options that take several words, as a shell makes of *.csv
 
 
 @dataclass
@@ -26,7 +25,7 @@ class Options:
     real: str | None = None
     num_images: int = 60
     seed: int = 0
-    score: list[str] | None = None
+    score: list[Path] | None = None
 
 
 def main(options: Options) -> int:

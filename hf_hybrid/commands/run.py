@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from hf_hybrid.commands.fit import SamplerOptions
+from hf_hybrid.commands.options_parser import pick
 from hf_hybrid.commands.stages import (
     DataOptions,
     Stages,
@@ -19,7 +20,7 @@ from hf_hybrid.core.files import read_json, write_atomically
 from hf_hybrid.core.provenance import hash_files
 from hf_hybrid.core.report import Report
 from hf_hybrid.evaluation.options import EvaluationOptions
-from hf_hybrid.synthesis.release import ReleaseInfo
+from hf_hybrid.synthesis.options import ReleaseInfo
 
 POSITIONAL = ("config",)
 
@@ -105,7 +106,7 @@ def _release(options: Options, stages: Stages, pipeline: Path) -> Path:
     from hf_hybrid.synthesis.release import write_release
 
     wanted = options.release
-    info = ReleaseInfo(wanted.pretty_name, wanted.license, wanted.source_name)
+    info = pick(ReleaseInfo, wanted)
     output = Path(options.output_dir) / "release"
 
     def generate(_: Path) -> None:

@@ -3,11 +3,6 @@
 import sys
 from dataclasses import dataclass
 
-import numpy as np
-
-from hf_hybrid.data.records import load_records, write_records
-from hf_hybrid.data.splits import split_by_patient
-
 POSITIONAL = ("dataset", "output_dir")
 
 
@@ -34,6 +29,11 @@ class Options:
 
 def main(options: Options) -> int:
     """Writes the splits and prints how many records and patients each has."""
+    import numpy as np
+
+    from hf_hybrid.data.records import load_records, write_records
+    from hf_hybrid.data.splits import split_by_patient
+
     records = load_records(options.dataset, options.schema)
     splits = split_by_patient(records.groups, options.test, options.validation, options.seed)
     images = records.check_images()

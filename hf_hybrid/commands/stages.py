@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from hf_hybrid import __version__
-from hf_hybrid.commands.train_codec import CodecOptions
+from hf_hybrid.commands.train_codec import train
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import private_folder, write_atomically
-from hf_hybrid.data.sources import fingerprint, overlap
+from hf_hybrid.models.options import CodecOptions
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class Stages:
 def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | dict | None]:
     """The private dataset with its splits, and the schema to read it with."""
     from hf_hybrid.data.records import load_records, write_records
-    from hf_hybrid.data.sources import split_names
+    from hf_hybrid.data.sources import fingerprint, split_names
     from hf_hybrid.data.splits import split_by_patient
     from hf_hybrid.phantom.cohort import write_phantom
     from hf_hybrid.phantom.variables import phantom_schema
@@ -173,32 +173,13 @@ def check_records(options: DataOptions, dataset: str, schema: str | dict | None)
 
 def make_codec(options: DataOptions, stages: Stages) -> Path | str:
     """The codec named, or one trained on the public images in `codec/`."""
-    from hf_hybrid.phantom.cohort import write_phantom
+    from hf_hybrid.data.sources import fingerprint, overlap
 
     if options.pretrained_codec:
         stages.done["codec"] = fingerprint(options.pretrained_codec)
         return options.pretrained_codec
-    public, codec = options.public_dataset, options.codec
-    if public is None:
-        if options.dataset is not None:
-            raise InputError(
-                "expected `public_dataset` (images of the same kind, to train the codec on) or `pretrained_codec` "
-                "beside `dataset`, found neither: name one"
-            )
-        cohort = options.public_cohort
-        if cohort.seed == options.cohort.seed:
-            raise InputError(
-                f"expected another `seed` for public_cohort than for cohort, found {cohort.seed} for both"
-            )
-        folder = stages.logs / "public-images"
-        stages.run(
-            "public",
-            folder,
-            asdict(cohort),
-            lambda _: write_phantom(folder, cohort.num_records, cohort.resolution, cohort.seed, images_only=True),
-        )
-        public = str(folder)
-        codec.image_source = codec.image_source or f"{cohort.num_records:,} drawn phantoms of another seed"
+    public = _drawn_images(options, stages) if options.public_dataset is None else options.public_dataset
+    codec = options.codec
     if options.dataset and not codec.private_images and overlap(public, options.dataset):
         raise InputError(
             "expected a `public_dataset` of other images, found the private ones: if that is meant, set "
@@ -208,9 +189,33 @@ def make_codec(options: DataOptions, stages: Stages) -> Path | str:
     inputs = {"dataset": fingerprint(public), **asdict(codec)}
     # The private cohort has no say in the codec.
     before, stages.done = stages.done, {name: stages.done[name] for name in ("public",) if name in stages.done}
-    stages.run("codec", output, inputs, lambda logs: codec.train(public, output, logs), last="README.md")
+    stages.run("codec", output, inputs, lambda logs: train(codec, public, output, logs), last="README.md")
     stages.done |= before
     return output
+
+
+def _drawn_images(options: DataOptions, stages: Stages) -> str:
+    """The public images of the built-in cohort, where the private records are drawn too."""
+    from hf_hybrid.phantom.cohort import write_phantom
+
+    if options.dataset is not None:
+        raise InputError(
+            "expected `public_dataset` (images of the same kind, to train the codec on) or `pretrained_codec` "
+            "beside `dataset`, found neither: name one"
+        )
+    cohort = options.public_cohort
+    if cohort.seed == options.cohort.seed:
+        raise InputError(f"expected another `seed` for public_cohort than for cohort, found {cohort.seed} for both")
+    folder = stages.logs / "public-images"
+    stages.run(
+        "public",
+        folder,
+        asdict(cohort),
+        lambda _: write_phantom(folder, cohort.num_records, cohort.resolution, cohort.seed, images_only=True),
+    )
+    drawn = f"{cohort.num_records:,} drawn phantoms of another seed"
+    options.codec.image_source = options.codec.image_source or drawn
+    return str(folder)
 
 
 def encode_records(
@@ -219,6 +224,7 @@ def encode_records(
     """The latent table of the training records, in the private folder `logs/latent-table`."""
     from hf_hybrid.core.files import new_folder
     from hf_hybrid.data.records import load_records
+    from hf_hybrid.data.sources import fingerprint
     from hf_hybrid.synthesis.latent_table import LatentTable
     from hf_hybrid.synthesis.pipeline import load_codec
 

@@ -23,8 +23,8 @@ from hf_hybrid.data.pixels import image_grid, to_tensor, to_uint8
 from hf_hybrid.models.alphagan import AlphaGAN, principal_components
 from hf_hybrid.models.codec_scores import held_out_score
 from hf_hybrid.models.discriminators import CodeDiscriminator, ImageDiscriminator
-from hf_hybrid.models.train_alphagan import CodecArguments
-from hf_hybrid.training.run import TrainingRun
+from hf_hybrid.models.options import CodecArguments
+from hf_hybrid.training.run import TrainingRun, make_accelerator
 from hf_hybrid.training.weights import MovingAverage, average_gradients
 
 WEIGHTS, ORDER, NOISE, AUGMENTATION, HELD_OUT = range(5)  # streams of random numbers
@@ -57,7 +57,7 @@ class AlphaGANTrainer:
         held_out = min(_SCORED_IMAGES, max(1, round(arguments.validation_share * len(pixels))))
         order = torch.randperm(len(pixels), generator=generator(arguments.seed, HELD_OUT)).numpy()
         self.held_out, self.train = np.sort(order[:held_out]), np.sort(order[held_out:])
-        self.accelerator = arguments.accelerator(logging_dir)
+        self.accelerator = make_accelerator(arguments, logging_dir)
         discriminators = _make_discriminators(codec, arguments.seed)
         codec.initialise_linear_path(self._pca_images())
         # Evaluation mode: placed and saved by Accelerate, gradients averaged by us (see `average_gradients`).

@@ -14,7 +14,7 @@ from hf_hybrid.core.provenance import refuse_paths
 from hf_hybrid.data.records import Records
 from hf_hybrid.models.alphagan import AlphaGAN
 from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
-from hf_hybrid.models.train_alphagan import CodecArguments
+from hf_hybrid.models.options import CodecArguments
 
 
 def train_codec(

@@ -30,18 +30,6 @@ _CODEC_SCORES = {
     "sharpness": "gradient of the reconstructions relative to that of the images (1 is right)",
     "score": "chooses the weights: l1 + (1 - ssim) + latent_normality + abs(1 - sharpness) / 2 (lower is better)",
 }
-_COPULA = "Hoff 2007, Gaussian copula, [arXiv:math/0610413](https://arxiv.org/abs/math/0610413)"
-_SAMPLERS = {  # whether it learns in closed form, and whom to cite
-    "BootstrapSampler": (True, "Efron 1979, [doi:10.1214/aos/1176344552](https://doi.org/10.1214/aos/1176344552)"),
-    "CTGANSampler": (False, "Xu et al. 2019, CTGAN, [arXiv:1907.00503](https://arxiv.org/abs/1907.00503)"),
-    "DiffusionSampler": (
-        False,
-        "Kotelnikov et al. 2023, TabDDPM, [arXiv:2209.15421](https://arxiv.org/abs/2209.15421)",
-    ),
-    "GaussianCopulaSampler": (True, _COPULA),
-    "IndependentSampler": (True, _COPULA),
-    "SmoteSampler": (True, "Chawla et al. 2002, SMOTE, [arXiv:1106.1813](https://arxiv.org/abs/1106.1813)"),
-}
 _NOT_EVALUATED = NotMeasured("the release was generated and not evaluated")
 _TABLES = {
     "utility": utility_tables,
@@ -161,15 +149,14 @@ def read_report(folder: str | Path) -> Report | None:
 
 
 def _sampler_facts(provenance: dict) -> dict:
-    """What made the sampler, `how` it learned, and the `reference` of its method."""
+    """What made the sampler, and `how` it learned."""
     sampler = known_fact(provenance, "sampler")
-    closed_form, reference = _SAMPLERS.get(sampler.get("class"), (False, None))
     how = "in closed form"
-    if not closed_form:
+    if not known_fact(sampler, "is_closed_form", "sampler"):
         training = known_fact(sampler, "training", "sampler")
         steps, kept, seed = (known_fact(training, name, "sampler.training") for name in ("steps", "kept_step", "seed"))
         how = f"at most {steps:,} steps, the weights of step {kept:,} kept, seed {seed}"
-    return {**sampler, "how": how, "reference": reference}
+    return {**sampler, "how": how}
 
 
 def _codec_scores(scores: dict) -> list[dict]:

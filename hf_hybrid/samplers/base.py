@@ -1,7 +1,7 @@
 """The contract of every sampler: learn a latent table, sample new ones, save without any training row."""
 
 import json
-from abc import ABCMeta, abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -25,13 +25,29 @@ MAX_DRAWS_A_BLOCK = 400  # how often a block is drawn again to satisfy condition
 
 
 @dataclass
-class Sampler(metaclass=ABCMeta):  # not ABC: the command line reads classes that are dataclasses all the way up
+class Sampler(ABC):
     """Learns the joint distribution of latents and clinical columns.
 
-    The fields of a subclass are its configuration, JSON-able; what is learned ends in `_`.
+    The fields of a subclass are its configuration, JSON-able; what is learned ends in `_`. Its facts are on the class
+    and are checked when it is defined.
+
+    Attributes:
+        name: in the registry and on the command line.
+        citation: of the method, as Markdown.
+        is_closed_form: whether it learns without steps.
+        contains_training_records: whether what it saves holds real rows; every push refuses what comes from it then.
     """
 
+    name: ClassVar[str]
+    citation: ClassVar[str]
+    is_closed_form: ClassVar[bool]
     contains_training_records: ClassVar[bool] = False
+
+    def __init_subclass__(cls, is_abstract: bool = False, **kwargs: object) -> None:
+        """Refuses a class without its facts."""
+        super().__init_subclass__(**kwargs)
+        absent = [fact for fact in ("name", "citation", "is_closed_form") if not hasattr(cls, fact)]
+        assert is_abstract or not absent, f"expected the facts {absent} on {cls.__name__}, found none"
 
     def fit(
         self,

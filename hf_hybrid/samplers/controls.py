@@ -12,16 +12,16 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from hf_hybrid.core.errors import InputError
 from hf_hybrid.metrics.membership import nearest_distances
 from hf_hybrid.samplers.base import BLOCK, Sampler
 from hf_hybrid.samplers.conditions import Conditions, conditions_met
+from hf_hybrid.samplers.options import SmoteOptions
 from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.validation import joint_features
 
 
 @dataclass
-class RowHoldingSampler(Sampler):
+class RowHoldingSampler(Sampler, is_abstract=True):
     """Keeps the rows it was given."""
 
     contains_training_records: ClassVar[bool] = True
@@ -65,26 +65,25 @@ class RowHoldingSampler(Sampler):
 class BootstrapSampler(RowHoldingSampler):
     """The training rows again, drawn with replacement."""
 
+    name = "bootstrap"
+    citation = "Efron 1979, [doi:10.1214/aos/1176344552](https://doi.org/10.1214/aos/1176344552)"
+    is_closed_form = True
+
     def _draw(self, chosen: np.ndarray, rng: torch.Generator) -> LatentRows:
         return self.rows_.take(chosen)
 
 
 @dataclass
-class SmoteSampler(RowHoldingSampler):
+class SmoteSampler(SmoteOptions, RowHoldingSampler):
     """A point between a row and one of its nearest neighbours of another patient (Chawla et al. 2002).
 
-    Latents and numbers are interpolated where both rows have a value; any other cell is that of the nearer row.
-
-    Args:
-        num_neighbours: how many neighbours a row may meet.
+    Latents and numbers are interpolated where both rows have a value; any other cell is that of the nearer row. Its
+    options are those of `SmoteOptions`.
     """
 
-    num_neighbours: int = 5
-
-    def __post_init__(self) -> None:
-        """Raises InputError without a neighbour."""
-        if self.num_neighbours < 1:
-            raise InputError(f"expected `num_neighbours` of at least 1, found {self.num_neighbours}")
+    name = "smote"
+    citation = "Chawla et al. 2002, SMOTE, [arXiv:1106.1813](https://arxiv.org/abs/1106.1813)"
+    is_closed_form = True
 
     def _keep(self, rows: LatentRows, patients: np.ndarray) -> None:
         from sklearn.neighbors import NearestNeighbors

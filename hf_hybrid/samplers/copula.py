@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from scipy.special import ndtr, ndtri
 
-from hf_hybrid.core.errors import InputError
 from hf_hybrid.samplers.base import BLOCK, Sampler
 from hf_hybrid.samplers.conditions import Conditions, conditions_met
 from hf_hybrid.samplers.moments import correlations, shrink
+from hf_hybrid.samplers.options import CopulaOptions
 from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.transform import Block
 
@@ -25,20 +25,15 @@ _MAX_CORRELATION = 0.98
 
 
 @dataclass
-class GaussianCopulaSampler(Sampler):
+class GaussianCopulaSampler(CopulaOptions, Sampler):
     """Marginals and one correlation matrix, shrunk; fitted in a fraction of a second, no randomness in it.
 
-    Args:
-        shrinkage: share by which correlations are drawn towards 0; None estimates it (Schäfer and Strimmer 2005,
-            doi:10.2202/1544-6115.1175, target D).
+    Its options are those of `CopulaOptions`.
     """
 
-    shrinkage: float | None = None
-
-    def __post_init__(self) -> None:
-        """Raises InputError for a share that is none."""
-        if self.shrinkage is not None and not 0 <= self.shrinkage <= 1:
-            raise InputError(f"expected `shrinkage` from 0 to 1, found {self.shrinkage}")
+    name = "copula"
+    citation = "Hoff 2007, Gaussian copula, [arXiv:math/0610413](https://arxiv.org/abs/math/0610413)"
+    is_closed_form = True
 
     def learn(self, rows: LatentRows, groups: np.ndarray, logging_dir: Path | None) -> None:
         """Finds the order of questions, thresholds and correlations; see `Sampler.learn`."""
@@ -179,6 +174,8 @@ class GaussianCopulaSampler(Sampler):
 @dataclass
 class IndependentSampler(GaussianCopulaSampler):
     """Rows and latents, each as the copula draws them, paired at random: what a score must beat to show pairing."""
+
+    name = "independent"
 
     def _shrink(self, correlation: np.ndarray, variance: np.ndarray) -> np.ndarray:
         correlation = super()._shrink(correlation, variance)

@@ -17,13 +17,13 @@ import torch
 from ctgan.synthesizers.ctgan import Generator
 from torch import nn
 
-from hf_hybrid.core.errors import InputError, check_above
 from hf_hybrid.core.randomness import generator
 from hf_hybrid.samplers.base import BLOCK
 from hf_hybrid.samplers.blocks import OneHotBlocks, gumbel
 from hf_hybrid.samplers.conditions import Conditions
 from hf_hybrid.samplers.critic import Critic
 from hf_hybrid.samplers.moments import shrunk_moments
+from hf_hybrid.samplers.options import CTGANOptions
 from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.rows_by_choice import RowsByChoice
 from hf_hybrid.samplers.trained import TrainedSampler
@@ -50,43 +50,12 @@ class _Batch:
 
 
 @dataclass
-class CTGANSampler(TrainedSampler):
-    """A conditional Wasserstein GAN over table rows.
+class CTGANSampler(CTGANOptions, TrainedSampler):
+    """A conditional Wasserstein GAN over table rows; its options are those of `CTGANOptions`."""
 
-    Args:
-        max_train_steps: generator updates at most (ctgan's default of 300 epochs makes about 600 at 1,000 rows).
-        batch_size: rows a step, drawn with replacement; a multiple of `pac`.
-        learning_rate: of both networks.
-        validation_share: patients held out to choose the generator by, 0 for none: the last one is kept then.
-        validation_steps: updates between two scores.
-        patience: scores without a better one after which training ends.
-        seed: seed of weights, batches, noise and held-out patients.
-        embedding_dim: length of the noise.
-        generator_dim: widths of the generator's residual layers.
-        discriminator_dim: widths of the critic's layers.
-        pac: rows that the critic judges together.
-        gradient_penalty: weight of the critic's gradient penalty.
-        temperature: of the Gumbel softmax over one-hot blocks.
-    """
-
-    embedding_dim: int = 128
-    generator_dim: tuple[int, ...] = (256, 256)
-    discriminator_dim: tuple[int, ...] = (256, 256)
-    pac: int = 10
-    gradient_penalty: float = 10.0
-    temperature: float = 0.2
-
-    def __post_init__(self) -> None:
-        """Raises InputError for options out of range, or that do not fit together."""
-        super().__post_init__()
-        if self.pac < 1 or self.batch_size < 2 or self.batch_size % self.pac:
-            raise InputError(
-                f"expected `batch_size` above 1 and a multiple of `pac`, found {self.batch_size} and {self.pac}"
-            )
-        check_above(self, 0, "embedding_dim", "temperature")
-        for name in ("generator_dim", "discriminator_dim"):
-            if not getattr(self, name) or min(getattr(self, name)) < 1:
-                raise InputError(f"expected `{name}` as widths of at least one layer, found {getattr(self, name)}")
+    name = "ctgan"
+    citation = "Xu et al. 2019, CTGAN, [arXiv:1907.00503](https://arxiv.org/abs/1907.00503)"
+    is_closed_form = False
 
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
         """Draws a block; a condition on a category, boolean or label is given to the generator."""

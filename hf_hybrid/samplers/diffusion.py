@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hf_hybrid.core.errors import InputError, check_above, check_at_least, check_share
+from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.randomness import generator
 from hf_hybrid.samplers.base import BLOCK
 from hf_hybrid.samplers.conditions import Conditions, conditions_met, split_conditions
@@ -31,6 +31,7 @@ from hf_hybrid.samplers.given_columns import (
 from hf_hybrid.samplers.masks import draw_masks
 from hf_hybrid.samplers.moments import shrunk_moments
 from hf_hybrid.samplers.noise import NoiseSchedule
+from hf_hybrid.samplers.options import LEVELS, PATTERNS_A_STEP, DiffusionOptions
 from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.trained import TrainedSampler
 from hf_hybrid.samplers.validation import Validation
@@ -38,61 +39,19 @@ from hf_hybrid.samplers.validation import Validation
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_LEVELS = 1000
 _PATTERNS = 64  # combinations of columns that are trained
-_PATTERNS_A_STEP = 8
 _ATTACKED_LEVELS, _ATTACK_DRAWS = (50, 100, 200, 400, 600), 4
 _CANDIDATES = 4  # records drawn for each that is wanted, where a range will refuse some
 _TRAINING, _MASKS = range(2)  # streams of random numbers
 
 
 @dataclass
-class DiffusionSampler(TrainedSampler):
-    """A denoising diffusion model that starts as a Gaussian one.
+class DiffusionSampler(DiffusionOptions, TrainedSampler):
+    """A denoising diffusion model that starts as a Gaussian one; its options are those of `DiffusionOptions`."""
 
-    Args:
-        max_train_steps: updates at most.
-        batch_size: rows a step, drawn with replacement; a multiple of 8.
-        learning_rate: of AdamW.
-        validation_share: patients held out to choose the weights by, 0 for none: the last ones are kept then.
-        validation_steps: updates between two scores.
-        patience: scores without a better one after which training ends.
-        seed: seed of weights, batches, noise and held-out patients.
-        hidden_dim: width of the network.
-        num_layers: residual layers.
-        dropout: share of hidden units left out in training.
-        given_noise: standard deviation of the noise on given cells in training; without it a network that is told
-            a whole row or all latents learns to recognise the record.
-        weight_decay: of AdamW.
-        ema_decay: decay of the moving average of the weights, 0 for none.
-        num_inference_steps: denoising steps of a draw.
-        table_first: draw the row, then the latents given the row; else all at once.
-    """
-
-    max_train_steps: int = 2000
-    batch_size: int = 256
-    learning_rate: float = 5e-4
-    hidden_dim: int = 128
-    num_layers: int = 2
-    dropout: float = 0.5
-    given_noise: float = 0.3
-    weight_decay: float = 0.01
-    ema_decay: float = 0.995
-    num_inference_steps: int = 20
-    table_first: bool = True
-
-    def __post_init__(self) -> None:
-        """Raises InputError for options out of range."""
-        super().__post_init__()
-        if self.batch_size % _PATTERNS_A_STEP:
-            raise InputError(f"expected `batch_size` as a multiple of {_PATTERNS_A_STEP}, found {self.batch_size}")
-        if not 2 <= self.num_inference_steps <= _LEVELS // 2:
-            raise InputError(
-                f"expected `num_inference_steps` from 2 to {_LEVELS // 2}, found {self.num_inference_steps}"
-            )
-        check_above(self, 0, "hidden_dim", "num_layers")
-        check_share(self, "dropout", "ema_decay")
-        check_at_least(self, 0, "given_noise", "weight_decay")
+    name = "diffusion"
+    citation = "Kotelnikov et al. 2023, TabDDPM, [arXiv:2209.15421](https://arxiv.org/abs/2209.15421)"
+    is_closed_form = False
 
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:
         """Draws a block; conditions on a single value are given to the network.
@@ -250,7 +209,7 @@ class DiffusionSampler(TrainedSampler):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.denoiser_ = Denoiser(self.column_of_, sizes, self.hidden_dim, self.num_layers, self.dropout).eval()
-        self.noise_ = NoiseSchedule(_LEVELS)
+        self.noise_ = NoiseSchedule(LEVELS)
 
     def _start(self, matrix: np.ndarray, groups: np.ndarray) -> None:
         """Gives the network the moments of the rows: it starts as a Gaussian with these; see `TrainedSampler`."""
@@ -275,12 +234,12 @@ class DiffusionSampler(TrainedSampler):
         rng = np.random.default_rng((self.seed, _MASKS))
         patterns = network.patterns(*draw_masks(rng, len(self.names_), _PATTERNS, self.table_first))
         data, has_value = matrix.to(device), self._has_value(matrix).to(device)
-        shape = (_PATTERNS_A_STEP, self.batch_size // _PATTERNS_A_STEP)
+        shape = (PATTERNS_A_STEP, self.batch_size // PATTERNS_A_STEP)
         for step, run in self._steps(accelerator, arguments, network, matrix, validation, logging_dir):
             rng = generator(self.seed, _TRAINING, step)
             picked = patterns.take(torch.randint(_PATTERNS, shape[:1], generator=rng).to(device))
             index = torch.randint(len(data), shape, generator=rng).to(device)
-            level = self.noise_.levels(torch.randint(_LEVELS, (*shape, 1), generator=rng)).to(device)
+            level = self.noise_.levels(torch.randint(LEVELS, (*shape, 1), generator=rng)).to(device)
             normal, blur = torch.randn(2, *shape, data.shape[1], generator=rng).to(device)
             rows = data[index]
             known = rows + self.given_noise * blur

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.data.schema import RecordSchema
 
 if TYPE_CHECKING:
+    from hf_hybrid.data.schema import RecordSchema
     from hf_hybrid.samplers.base import Sampler
 
 SAMPLERS = {  # name -> module and class
@@ -34,7 +34,7 @@ def sampler_class(name: str) -> "type[Sampler]":
     raise InputError(f"expected a sampler among {sorted(SAMPLERS)}, found {name!r}")
 
 
-def load_sampler(folder: str | Path, schema: RecordSchema) -> "Sampler":
+def load_sampler(folder: str | Path, schema: "RecordSchema") -> "Sampler":
     """Loads a saved sampler of whichever known class.
 
     Raises:

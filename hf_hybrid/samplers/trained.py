@@ -11,44 +11,21 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from hf_hybrid.core.errors import InputError, check_above
+from hf_hybrid.core.errors import InputError
 from hf_hybrid.samplers.base import Sampler
+from hf_hybrid.samplers.options import TrainedOptions
 from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.validation import Validation
 from hf_hybrid.training.arguments import TrainingArguments
-from hf_hybrid.training.run import TrainingRun
+from hf_hybrid.training.run import TrainingRun, make_accelerator
 from hf_hybrid.training.weights import BestWeights, MovingAverage
 
 CHECKPOINTING_STEPS = 500
 
 
 @dataclass
-class TrainedSampler(Sampler):
-    """A network that learns in steps.
-
-    Args:
-        max_train_steps: updates at most.
-        batch_size: rows a step, drawn with replacement.
-        learning_rate: of the optimiser.
-        validation_share: patients held out to choose the weights by, 0 for none: the last ones are kept then.
-        validation_steps: updates between two scores.
-        patience: scores without a better one after which training ends.
-        seed: seed of weights, batches, noise and held-out patients.
-    """
-
-    max_train_steps: int = 1000
-    batch_size: int = 500
-    learning_rate: float = 2e-4
-    validation_share: float = 0.15
-    validation_steps: int = 100
-    patience: int = 4
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises InputError for options out of range."""
-        check_above(self, 0, "max_train_steps", "batch_size", "learning_rate", "validation_steps", "patience")
-        if not 0 <= self.validation_share < 0.9:
-            raise InputError(f"expected `validation_share` from 0 to below 0.9, found {self.validation_share}")
+class TrainedSampler(TrainedOptions, Sampler, is_abstract=True):
+    """A network that learns in steps; its options are those of `TrainedOptions`."""
 
     def learn(self, rows: LatentRows, groups: np.ndarray, logging_dir: Path | None) -> None:
         """Trains the network; see `Sampler.learn`."""
@@ -86,7 +63,7 @@ class TrainedSampler(Sampler):
         )
 
     def _accelerator(self, arguments: TrainingArguments, logging_dir: Path) -> Accelerator:
-        accelerator = arguments.accelerator(logging_dir)
+        accelerator = make_accelerator(arguments, logging_dir)
         if accelerator.num_processes > 1:
             raise InputError(
                 f"expected one process to train a sampler, found {accelerator.num_processes}: "

@@ -94,6 +94,8 @@ class HybridPipeline(ModelHubMixin):
             "config": configuration,
             "training": {"num_records": len(table.dataset), "num_patients": len(set(table.groups.tolist())), **steps},
             "contains_training_records": sampler.contains_training_records,
+            "is_closed_form": sampler.is_closed_form,
+            "citation": sampler.citation,
         }
         return cls(codec, sampler, table.schema, {"codec": codec_facts, "sampler": sampler_facts})
 

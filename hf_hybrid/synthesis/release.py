@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,31 +13,17 @@ from hf_hybrid.core import artifacts
 from hf_hybrid.core.artifacts import CARD, PROVENANCE, REPORT, REPORT_PAGE
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import check_new, read_json, write_atomically, write_json
-from hf_hybrid.core.provenance import NO_LICENSE, hash_files, read_provenance, versions, write_provenance
+from hf_hybrid.core.provenance import hash_files, read_provenance, versions, write_provenance
 from hf_hybrid.core.report import Report
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.reports import cards
 from hf_hybrid.reports.charts import Chart, report_charts
 from hf_hybrid.samplers.conditions import Conditions
+from hf_hybrid.synthesis.options import ReleaseInfo
 from hf_hybrid.synthesis.pipeline import HybridPipeline, grid_of
 
 MAX_SHARD_BYTES = 300_000_000
 _SAMPLE_IMAGES = 32
-
-
-@dataclass
-class ReleaseInfo:
-    """What the card says of a release beside what made it.
-
-    Args:
-        pretty_name: title of the card.
-        license: a licence identifier of the Hub.
-        source_name: name of the private source; None (the default) does not name it.
-    """
-
-    pretty_name: str = "Synthetic image and table records"
-    license: str = NO_LICENSE
-    source_name: str | None = None
 
 
 def write_release(

@@ -1,10 +1,6 @@
 """Options of every training run; importing them needs no torch."""
 
 from dataclasses import dataclass
-from pathlib import Path
-
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 from hf_hybrid.core.errors import InputError, check_above, check_at_least, check_share
 
@@ -64,19 +60,3 @@ class TrainingArguments:
         if self.lr_scheduler not in SCHEDULERS:
             raise InputError(f"expected `lr_scheduler` among {list(SCHEDULERS)}, found {self.lr_scheduler!r}")
         check_at_least(self, 0, "seed")
-
-    def accelerator(self, logging_dir: Path) -> Accelerator:
-        """The Accelerator that these arguments ask for."""
-        # Its state is one per process: without this a sampler could not be trained after a codec in half precision.
-        AcceleratorState._reset_state()
-        try:
-            accelerator = Accelerator(
-                mixed_precision=self.mixed_precision, log_with=self.report_to, project_dir=logging_dir
-            )
-        except ValueError:
-            accelerator = None
-        if self.report_to and not (
-            accelerator and accelerator.log_with
-        ):  # Accelerate drops a tracker it cannot import
-            raise InputError(f"expected `report_to` a tracker that is installed, found {self.report_to!r}")
-        return accelerator

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from tqdm.auto import tqdm
 
 from hf_hybrid.core.errors import InputError
@@ -23,6 +24,26 @@ from hf_hybrid.core.files import private_folder, write_atomically
 from hf_hybrid.training.arguments import TrainingArguments
 
 logger = logging.getLogger(__name__)
+
+
+def make_accelerator(arguments: TrainingArguments, logging_dir: Path) -> Accelerator:
+    """The Accelerator that a training asks for.
+
+    Raises:
+        InputError: a tracker is asked for that is not installed.
+    """
+    # Its state is one per process: without this a sampler could not be trained after a codec in half precision.
+    AcceleratorState._reset_state()
+    try:
+        accelerator = Accelerator(
+            mixed_precision=arguments.mixed_precision, log_with=arguments.report_to, project_dir=logging_dir
+        )
+    except ValueError:
+        accelerator = None
+    # Accelerate drops a tracker that it cannot import.
+    if arguments.report_to and not (accelerator and accelerator.log_with):
+        raise InputError(f"expected `report_to` a tracker that is installed, found {arguments.report_to!r}")
+    return accelerator
 
 
 class TrainingRun:

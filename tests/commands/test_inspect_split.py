@@ -68,6 +68,17 @@ def test_inspect_prints_schema_and_warnings(tmp_path, capsys, caplog):
     assert caplog.messages == []  # said once, in the table
 
 
+def test_one_warning_is_one(tmp_path, capsys):
+    columns = {
+        "patient_id": [f"p{n // 2}" for n in range(60)],
+        "sex": ["F", "M"] * 30,
+        "report": [f"The lungs of number {n} are clear" for n in range(60)],
+    }
+    folder = make_folder(tmp_path / "cohort", columns)
+    assert inspect.main(inspect.Options(str(folder), targets=["sex"])) == 0
+    assert capsys.readouterr().out.endswith("warning: `report` is left out: free text\n1 warning\n")
+
+
 def test_inspect_of_images_only(tmp_path, capsys):
     folder = make_folder(tmp_path / "public", {"label": ["a"] * 3})
     (folder / "metadata.csv").unlink()

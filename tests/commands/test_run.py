@@ -137,7 +137,7 @@ def after(function, calls):
         ("hf_hybrid.reports.cards.pipeline_card", 1),
         ("hf_hybrid.synthesis.pipeline.encode_png", 130),  # sample grid, then the second block of the release
         ("hf_hybrid.reports.cards.release_card", 1),
-        ("hf_hybrid.evaluation.model_evaluation.encode_rows", 1),
+        ("hf_hybrid.evaluation.model_attacks.encode_rows", 1),
         ("hf_hybrid.evaluation.publication.draw_charts", 1),
         ("hf_hybrid.reports.cards.release_card", 2),  # the completed card
     ],

@@ -12,7 +12,7 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.models.alphagan import AlphaGAN
 from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
 from hf_hybrid.models.codec_scores import held_out_score
-from hf_hybrid.models.train_alphagan import CodecArguments
+from hf_hybrid.models.options import CodecArguments
 from hf_hybrid.models.train_codec import train_codec
 
 TINY = {"resolution": 32, "latent_dim": 8, "base_channels": 4, "max_channels": 8}

@@ -23,8 +23,9 @@ from tiny import (
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.provenance import check_files
 from hf_hybrid.core.report import Report
+from hf_hybrid.synthesis.options import ReleaseInfo
 from hf_hybrid.synthesis.pipeline import HybridPipeline
-from hf_hybrid.synthesis.release import ReleaseInfo, complete, write_release
+from hf_hybrid.synthesis.release import complete, write_release
 
 pytestmark = pytest.mark.usefixtures("small_evidence")
 

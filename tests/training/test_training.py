@@ -7,7 +7,7 @@ import torch
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.training.arguments import TrainingArguments
-from hf_hybrid.training.run import TrainingRun
+from hf_hybrid.training.run import TrainingRun, make_accelerator
 from hf_hybrid.training.weights import MovingAverage
 
 
@@ -18,7 +18,7 @@ class Killed(BaseException):
 def train(folder, steps=10, kill_at=None, break_at=None, **options):
     """Fits one weight to noise that belongs to the step; returns the weight, its average and the steps seen."""
     arguments = TrainingArguments(**{"max_train_steps": steps, "checkpointing_steps": 4, "log_steps": 1, **options})
-    accelerator = arguments.accelerator(folder)
+    accelerator = make_accelerator(arguments, folder)
     layer = accelerator.prepare_model(torch.nn.Linear(1, 1, bias=False), evaluation_mode=True)
     torch.nn.init.ones_(layer.weight)
     optimizer = accelerator.prepare_optimizer(torch.optim.Adam(layer.parameters(), lr=0.1))

@@ -1,4 +1,4 @@
-"""Options of a codec training."""
+"""Options of a codec and of its training; importing them needs no torch."""
 
 from dataclasses import dataclass
 
@@ -39,3 +39,43 @@ class CodecArguments(TrainingArguments):
         check_above(self, 0, "validation_share", "discriminator_learning_rate")
         check_share(self, "validation_share")
         check_at_least(self, 0, "reconstruction_weight", "adversarial_weight", "code_weight", "augmentation")
+
+
+@dataclass(kw_only=True)
+class NetworkOptions:
+    """What an alphaGAN is: arguments of `AlphaGAN`.
+
+    Args:
+        resolution: height and width in pixels, a power of two from 32 to 512.
+        in_channels: 1 (grey) or 3 (RGB).
+        latent_dim: length of a latent.
+        base_channels: channels at half the resolution, doubled at each halving.
+        max_channels: where the doubling stops.
+        layers_per_block: convolutions at each resolution.
+        norm: `group` or `none`.
+        linear_path: whether a PCA-initialised linear path runs beside the convolutions.
+        resize_mode: how images that are not square become so, `crop` (their middle) or `pad` (all, on black).
+        private_images: whether the images are not public; the codec is pushed only with a report on attacks then.
+    """
+
+    resolution: int = 64
+    in_channels: int = 1
+    latent_dim: int = 64
+    base_channels: int = 32
+    max_channels: int = 256
+    layers_per_block: int = 1
+    norm: str = "group"
+    linear_path: bool = True
+    resize_mode: str = "crop"
+    private_images: bool = False
+
+
+@dataclass(kw_only=True)
+class CodecOptions(NetworkOptions, CodecArguments):
+    """What the codec is and how it is trained.
+
+    Args:
+        image_source: what the images are, for the cards.
+    """
+
+    image_source: str | None = None
