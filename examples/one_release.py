@@ -22,9 +22,9 @@ from hf_hybrid import (
     load_records,
     split_by_patient,
     write_phantom,
+    write_records,
     write_release,
 )
-from hf_hybrid.data.records import write_records
 
 
 def one_release(output_dir, dataset=None, codec=None, targets=("outcome",), num_records=400, seed=0):

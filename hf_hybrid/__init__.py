@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what a type checker reads; `_NAMES` is what runs
     from hf_hybrid.core.errors import InputError
-    from hf_hybrid.data.records import Records, load_records
+    from hf_hybrid.data.records import Records, load_records, write_records
     from hf_hybrid.data.schema import RecordSchema
     from hf_hybrid.data.splits import split_by_patient
     from hf_hybrid.evaluation.release_evaluation import evaluate_release
@@ -44,6 +44,7 @@ _NAMES = {
     "push": "hub.upload",
     "split_by_patient": "data.splits",
     "write_phantom": "phantom.cohort",
+    "write_records": "data.records",
     "write_release": "synthesis.release",
 }
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "push",
     "split_by_patient",
     "write_phantom",
+    "write_records",
     "write_release",
 ]
 

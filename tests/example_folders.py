@@ -30,6 +30,7 @@ SCHEMA = RecordSchema(
 VERSIONS = {"python": "3.11.7", "hf_hybrid": "0.1.0", "datasets": "5.2.0", "torch": "2.13.0"}
 CODEC = {
     "class": "AlphaGAN",
+    "citation": "Rosca et al. 2017, alphaGAN, [arXiv:1706.04987](https://arxiv.org/abs/1706.04987)",
     "config": {"resolution": 32, "in_channels": 1, "latent_dim": 16, "norm": "group"},
     "training": {
         "images": "1,000 drawn chest phantoms (seed 1)",

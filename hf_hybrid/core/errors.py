@@ -1,6 +1,8 @@
-"""The ways a command ends early that are told in one line, and checks of options that end so."""
+"""Errors that end a command with one line, and checks of options that raise them."""
 
 from collections.abc import Callable, Sequence
+
+MAX_NAMED = 20  # items named in one message
 
 
 class InputError(ValueError):
@@ -13,6 +15,12 @@ class PushRefused(RuntimeError):
 
 class PushFailed(RuntimeError):
     """A push that passed the gate did not get to its end; who can see the repository has not changed (exit code 1)."""
+
+
+def listed(items: Sequence) -> str:
+    """At most `MAX_NAMED` items for a message, then how many more there are."""
+    more = len(items) - MAX_NAMED
+    return "; ".join(map(str, items[:MAX_NAMED])) + (f"; and {more} more" if more > 0 else "")
 
 
 def check_above(options: object, low: float, *names: str) -> None:

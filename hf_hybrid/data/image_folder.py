@@ -4,14 +4,13 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.errors import InputError, listed
 from hf_hybrid.data.tables import raw_to_arrow
 
 TABLE_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -19,7 +18,6 @@ SPLIT_NAMES = ("train", "training", "validation", "valid", "val", "dev", "test",
 IMAGE_SUFFIXES = frozenset(
     ".png .jpg .jpeg .jfif .tif .tiff .bmp .gif .webp .pbm .pgm .ppm .pnm .jp2 .dcm .dicom".split()
 )
-MAX_NAMED = 20  # items named in one message
 
 
 def split_folders(root: Path) -> dict[str, Path]:
@@ -64,12 +62,6 @@ def read_image_folder(folder: Path):
     paths = pa.array([str((folder / name).absolute()) for name in names], type=pa.string())
     columns = {"image": paths, **{name: raw_to_arrow(table[name]) for name in table}}
     return Dataset(pa.table(columns)).cast_column("image", Image(decode=False))
-
-
-def listed(items: Sequence) -> str:
-    """At most `MAX_NAMED` items for a message, then how many more there are."""
-    more = len(items) - MAX_NAMED
-    return "; ".join(map(str, items[:MAX_NAMED])) + (f"; and {more} more" if more > 0 else "")
 
 
 def _check_one_image_each(names: list[str], files: list[str], path: Path) -> None:

@@ -14,10 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.errors import InputError, listed
 from hf_hybrid.core.files import new_folder
 from hf_hybrid.data import cells
-from hf_hybrid.data.image_folder import listed
 from hf_hybrid.data.images import DecodedImage, UnreadableImage, decode_image, image_bytes, resize
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.schema_description import load_description

@@ -18,7 +18,7 @@ from hf_hybrid.metrics.estimates import Estimate
 from hf_hybrid.metrics.membership import attack_auc, lowest_false_positives
 from hf_hybrid.metrics.reidentification import mean_by_patient
 from hf_hybrid.metrics.risk import EstimatedRisk, interval
-from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.models.codec import Codec
 from hf_hybrid.samplers.copula import GaussianCopulaSampler
 from hf_hybrid.synthesis.latent_table import encode_rows
 from hf_hybrid.synthesis.pipeline import HybridPipeline
@@ -28,7 +28,7 @@ _CONTROL = "AUC by the likelihood of a Gaussian copula"
 
 
 def attack_model(
-    pipeline: HybridPipeline | None, codec: AlphaGAN, sides: list[Records], num_bootstraps: int
+    pipeline: HybridPipeline | None, codec: Codec, sides: list[Records], num_bootstraps: int
 ) -> AttackResult:
     """Asks a model about training and held-out patients in every way that it can be asked.
 
@@ -67,7 +67,7 @@ def _of_sampler(pipeline: HybridPipeline, sides: list[Records]) -> dict[str, lis
     return {f"sampler: {name}": [one[name] for one in found] for name in found[0]} | {_CONTROL: control}
 
 
-def _closeness(codec: AlphaGAN, records: Records) -> np.ndarray:
+def _closeness(codec: Codec, records: Records) -> np.ndarray:
     """Less the mean absolute error of each reconstruction, `(n,)`."""
     pixels, kept = (side.astype(np.float32) for side in reconstruct(records, codec))
     return -np.abs(pixels - kept).reshape(len(pixels), -1).mean(axis=1).astype(np.float64)

@@ -20,7 +20,7 @@ from hf_hybrid.evaluation.privacy import files_family, limits_of
 from hf_hybrid.evaluation.records import check_apart, check_encoded_from, check_learned_from, private_strings
 from hf_hybrid.hub.audit import find_leaks
 from hf_hybrid.metrics.predictors import RESOLUTION
-from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.models.codec import Codec
 from hf_hybrid.reports import cards
 from hf_hybrid.synthesis.pipeline import HybridPipeline, load_codec
 
@@ -32,7 +32,7 @@ class _Loaded:
     folder: Path
     kind: Kind
     pipeline: HybridPipeline | None
-    codec: AlphaGAN
+    codec: Codec
     sides: list[Records]
 
 

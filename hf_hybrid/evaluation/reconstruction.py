@@ -8,7 +8,7 @@ from hf_hybrid.core.scores import Score
 from hf_hybrid.data.pixels import to_tensor, to_uint8
 from hf_hybrid.data.records import Records
 from hf_hybrid.metrics.estimates import bootstrap_weights
-from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.models.codec import Codec
 
 _SCORES = {
     "codec L1": ("lower is better", (0.0, 2.0), "mean absolute error of a reconstruction, grey values from -1 to 1"),
@@ -19,7 +19,7 @@ _ENCODED = 64
 _MAX_CELLS = 2**28  # of training images that the PCA is found on: 1 GiB
 
 
-def reconstruct(records: Records, codec: AlphaGAN) -> tuple[np.ndarray, np.ndarray]:
+def reconstruct(records: Records, codec: Codec) -> tuple[np.ndarray, np.ndarray]:
     """Images at the codec's resolution and what it makes of them, uint8 `(n, side, side[, 3])` each."""
     config, found = codec.config, []
     with torch.inference_mode():
@@ -29,7 +29,7 @@ def reconstruct(records: Records, codec: AlphaGAN) -> tuple[np.ndarray, np.ndarr
     return pixels, reconstructions
 
 
-def measure_reconstruction(train: Records, test: Records, codec: AlphaGAN, num_bootstraps: int) -> list[Score]:
+def measure_reconstruction(train: Records, test: Records, codec: Codec, num_bootstraps: int) -> list[Score]:
     """L1, PSNR and SSIM on unseen patients.
 
     Args:

@@ -28,7 +28,7 @@ from hf_hybrid.evaluation.reconstruction import measure_reconstruction
 from hf_hybrid.evaluation.records import ComparedRecords, load_compared
 from hf_hybrid.evaluation.utility import measure_utility
 from hf_hybrid.hub.audit import find_leaks
-from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.models.codec import Codec
 from hf_hybrid.models.image_features import extractor_name
 from hf_hybrid.synthesis.pipeline import load_codec
 
@@ -57,7 +57,7 @@ class Loaded:
     inputs: EvaluationInputs
     compared: ComparedRecords
     cache: PartCache
-    codec: AlphaGAN | None = None
+    codec: Codec | None = None
     codec_facts: dict | None = None
 
 

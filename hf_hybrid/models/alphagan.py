@@ -1,46 +1,19 @@
 """AlphaGAN: the codec between images and standardised latents (Rosca et al. 2017, arXiv 1706.04987)."""
 
-import json
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
-
 import numpy as np
 import torch
-from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from diffusers.utils import BaseOutput
 from torch import nn
 from torch.nn import functional
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.core.provenance import hash_files, versions, write_provenance
-from hf_hybrid.core.randomness import generator
-from hf_hybrid.data.pixels import encode_png, image_grid, to_uint8
-from hf_hybrid.hub import upload
+from hf_hybrid.models.codec import Codec, DecoderOutput, EncoderOutput
 from hf_hybrid.models.layers import Encoder, Generator
-from hf_hybrid.reports import cards
 
 RESOLUTIONS = (32, 64, 128, 256, 512)
-NOT_STATED = {"images": "images that are not stated", "steps": 0, "seed": 0, "scores": {}}
 
 
-@dataclass
-class EncoderOutput(BaseOutput):
-    """Latents `(batch, latent_dim)`, standardised: over the training images each has mean 0 and sd 1."""
-
-    latents: torch.Tensor
-
-
-@dataclass
-class DecoderOutput(BaseOutput):
-    """Images `(batch, channels, height, width)` in [-1, 1]."""
-
-    sample: torch.Tensor
-
-
-class AlphaGAN(ModelMixin, ConfigMixin):
+class AlphaGAN(Codec):
     """Encoder and generator of an auto-encoding GAN.
 
     In parallel to the convolutions, a linear path works at `linear_resolution`. It is initialised with a PCA of the
@@ -61,6 +34,10 @@ class AlphaGAN(ModelMixin, ConfigMixin):
             setting for the code that prepares images, not applied here.
         private_images: whether it learns from images that are not public; it is pushed only with a report then.
     """
+
+    name = "alphagan"
+    citation = "Rosca et al. 2017, alphaGAN, [arXiv:1706.04987](https://arxiv.org/abs/1706.04987)"
+    is_closed_form = False
 
     @register_to_config
     def __init__(
@@ -161,78 +138,6 @@ class AlphaGAN(ModelMixin, ConfigMixin):
         self.linear_encoder.bias.copy_(-(self.linear_encoder.weight @ mean))
         self.linear_decoder.weight.copy_((components * scale[:, None]).T)
         self.linear_decoder.bias.copy_(mean)
-
-    @property
-    def arguments(self) -> dict:
-        """The constructor's arguments, without what diffusers adds."""
-        return {name: value for name, value in self.config.items() if not name.startswith("_")}
-
-    @torch.inference_mode()
-    def save_with_card(self, folder: str | Path, training: dict | None = None, license: str | None = None) -> None:
-        """Writes what a codec's repository holds: weights, provenance, sample grid and, last of all, the card.
-
-        Args:
-            folder: where to write.
-            training: `images` (what they are), `steps`, `seed` and `scores`; None when that is not known.
-            license: an identifier of the Hub for the card.
-        """
-        folder = Path(folder)
-        (folder / "assets").mkdir(parents=True, exist_ok=True)
-        self.save_pretrained(folder)
-        noise = torch.randn(32, self.config.latent_dim, generator=generator(0))
-        grid = image_grid(to_uint8(self.decode(noise.to(self.device)).sample))
-        (folder / "assets" / "samples.png").write_bytes(encode_png(grid))
-        facts = {"class": type(self).__name__, "config": self.arguments, "training": training or NOT_STATED}
-        names = ("config.json", "diffusion_pytorch_model.safetensors", "assets/samples.png")
-        said = {"license": license} if license else {}
-        write_provenance(folder, {"versions": versions(), "codec": facts, **said, "files": hash_files(folder, names)})
-        cards.codec_card(folder).save(folder / "README.md")
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        public: bool = False,
-        gated: bool | None = None,
-        license: str | None = None,
-        token: str | None = None,
-    ) -> str:
-        """Saves and uploads the codec by `hub.push` (private unless `public`); returns the repository's address.
-
-        The card then says that the training is not stated; a folder that train-codec made has a card with more.
-        """
-        with tempfile.TemporaryDirectory(prefix="hf_hybrid-") as folder:
-            self.save_with_card(folder, license=license)
-            return upload.push(folder, repo_id, public=public, gated=gated, token=token).url
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> Self:
-        """Loads a folder or a Hub id; only safetensors.
-
-        Raises:
-            InputError: nothing there, or another class's model (diffusers itself would load it with random weights).
-        """
-        try:
-            config = cls.load_config(
-                pretrained_model_name_or_path, **{k: kwargs[k] for k in _HUB_ARGUMENTS if k in kwargs}
-            )
-            if config.get("_class_name") != cls.__name__:
-                raise InputError(
-                    f"expected a {cls.__name__} in `{pretrained_model_name_or_path}`, found "
-                    f"{config.get('_class_name')}: name a codec that hf-hybrid train-codec made"
-                )
-            codec = super().from_pretrained(pretrained_model_name_or_path, use_safetensors=True, **kwargs)
-        except (OSError, json.JSONDecodeError) as error:
-            raise InputError(
-                f"expected an {cls.__name__} codec (config.json and safetensors), found none that loads at "
-                f"`{pretrained_model_name_or_path}`: {type(error).__name__}; check the folder or Hub id and the token"
-            ) from None
-        # diffusers would save this machine's path with the next copy.
-        codec.register_to_config(_name_or_path=None)
-        return codec
-
-
-_HUB_ARGUMENTS = ("subfolder", "revision", "token", "cache_dir", "local_files_only", "force_download")
 
 
 def principal_components(images: torch.Tensor, latent_dim: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -75,7 +75,7 @@ class AlphaGANTrainer:
         # Every score loads these weights. After a kill the newest checkpoint may be older than they are, never newer.
         self.best_dir = self.logging_dir / "best"
         images = Path(getattr(pixels, "filename", None) or "in memory").name
-        configuration = {"codec": dict(codec.config), "num_images": len(pixels), "images": images}
+        configuration = {"codec": codec.arguments, "num_images": len(pixels), "images": images}
         self.run = TrainingRun(self.accelerator, arguments, logging_dir, configuration)
 
     def fit(self) -> dict[str, dict[str, float]]:

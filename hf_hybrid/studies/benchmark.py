@@ -32,7 +32,7 @@ from hf_hybrid.metrics.estimates import Estimate, recover
 from hf_hybrid.metrics.fidelity import column_shapes, pair_trends
 from hf_hybrid.metrics.membership import membership
 from hf_hybrid.metrics.pairing import explained_variance
-from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.models.codec import Codec
 from hf_hybrid.samplers.base import Sampler
 from hf_hybrid.samplers.registry import SAMPLERS
 from hf_hybrid.samplers.rows import LatentRows, latent_names
@@ -127,7 +127,7 @@ class Judge:
         bootstraps: patient bootstrap replicates.
     """
 
-    def __init__(self, table: LatentTable, train: Records, tested: Records, codec: AlphaGAN, bootstraps: int) -> None:
+    def __init__(self, table: LatentTable, train: Records, tested: Records, codec: Codec, bootstraps: int) -> None:
         self.schema, self.codec, self.groups = table.schema, codec, table.groups
         self.tested_groups = tested.groups
         self.options = EvaluationOptions(seeds=1, bootstraps=bootstraps)

@@ -14,7 +14,7 @@ from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.pixels import to_tensor
 from hf_hybrid.data.records import Records
 from hf_hybrid.data.schema import RecordSchema
-from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.models.codec import Codec
 from hf_hybrid.samplers.rows import LatentRows
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class LatentTable:
     groups: np.ndarray
 
     @classmethod
-    def encode(cls, records: Records, codec: AlphaGAN) -> Self:
+    def encode(cls, records: Records, codec: Codec) -> Self:
         """Step I: images through the codec's encoder, cells through the privacy rule.
 
         Args:
@@ -86,7 +86,7 @@ class LatentTable:
 
 
 @torch.inference_mode()
-def encode_rows(records: Records, schema: RecordSchema, codec: AlphaGAN) -> LatentRows:
+def encode_rows(records: Records, schema: RecordSchema, codec: Codec) -> LatentRows:
     """Latents of the images and cells brought into what a protected schema allows."""
     config = codec.config
     batches = records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, _ENCODED)

@@ -28,7 +28,8 @@ from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.tables import to_arrow
 from hf_hybrid.hub import upload
 from hf_hybrid.hub.download import local_folder
-from hf_hybrid.models.alphagan import NOT_STATED, AlphaGAN
+from hf_hybrid.models.codec import Codec
+from hf_hybrid.models.registry import load_codec_model
 from hf_hybrid.reports import cards
 from hf_hybrid.samplers.base import BLOCK, Sampler
 from hf_hybrid.samplers.conditions import Conditions, check_request
@@ -52,7 +53,7 @@ class HybridPipeline(ModelHubMixin):
         facts: what made codec and sampler, as in `provenance.json` (keys `codec` and `sampler`).
     """
 
-    def __init__(self, codec: AlphaGAN, sampler: Sampler, schema: RecordSchema, facts: dict) -> None:
+    def __init__(self, codec: Codec, sampler: Sampler, schema: RecordSchema, facts: dict) -> None:
         self.codec = codec.eval()
         self.sampler = sampler
         self.schema = schema
@@ -63,7 +64,7 @@ class HybridPipeline(ModelHubMixin):
     def fit(
         cls,
         records: Records | LatentTable,
-        codec: str | Path | AlphaGAN,
+        codec: str | Path | Codec,
         sampler: Sampler,
         logging_dir: Path | None = None,
     ) -> Self:
@@ -75,7 +76,7 @@ class HybridPipeline(ModelHubMixin):
             sampler: unfitted, with its options.
             logging_dir: private folder with which a broken fit is resumed.
         """
-        codec, codec_facts = load_codec(codec) if isinstance(codec, str | Path) else (codec, _codec_facts(codec))
+        codec, codec_facts = load_codec(codec) if isinstance(codec, str | Path) else (codec, codec.facts())
         table = records if isinstance(records, LatentTable) else LatentTable.encode(records, codec)
         sampler.fit(table.dataset, table.schema, table.groups, logging_dir)
         configuration = asdict(sampler)
@@ -192,7 +193,7 @@ class HybridPipeline(ModelHubMixin):
         schema = RecordSchema.load(folder / SCHEMA)
         kept = ("codec", "sampler", "license", "accepted_risk")
         facts = {key: value for key, value in read_provenance(folder).items() if key in kept}
-        codec = AlphaGAN.from_pretrained(folder / CODEC_FOLDER).to(_device())
+        codec = load_codec_model(folder / CODEC_FOLDER).to(_device())
         pipeline = cls(codec, load_sampler(folder / SAMPLER_FOLDER, schema), schema, facts)
         if (folder / REPORT).is_file():
             pipeline.report = Report.from_dict(read_json(folder / REPORT))
@@ -212,7 +213,7 @@ class HybridPipeline(ModelHubMixin):
 
 
 @torch.inference_mode()
-def decode_images(codec: AlphaGAN, latents: np.ndarray) -> Iterator[np.ndarray]:
+def decode_images(codec: Codec, latents: np.ndarray) -> Iterator[np.ndarray]:
     """Decodes `(n, latent_dim)` into 8-bit images, `DECODED` at a time.
 
     The last batch is filled up and cut again: a convolution's last bits depend on the size of its batch.
@@ -223,10 +224,10 @@ def decode_images(codec: AlphaGAN, latents: np.ndarray) -> Iterator[np.ndarray]:
         yield to_uint8(codec.decode(filled.to(codec.device)).sample[: len(part)])
 
 
-def load_codec(name: str | Path) -> tuple[AlphaGAN, dict]:
+def load_codec(name: str | Path) -> tuple[Codec, dict]:
     """A codec, on the GPU if there is one, and what made it, from a folder or Hub id."""
     folder = local_folder(name)
-    return AlphaGAN.from_pretrained(folder).to(_device()).eval(), read_provenance(folder)["codec"]
+    return load_codec_model(folder).to(_device()).eval(), read_provenance(folder)["codec"]
 
 
 def _device() -> str:
@@ -236,10 +237,6 @@ def _device() -> str:
 def grid_of(images: list[Image.Image]) -> bytes:
     """PNG of images side by side, eight in a row."""
     return encode_png(image_grid(np.stack([np.asarray(image) for image in images])))
-
-
-def _codec_facts(codec: AlphaGAN) -> dict:
-    return {"class": type(codec).__name__, "config": codec.arguments, "training": NOT_STATED}
 
 
 def _read_config(folder: Path) -> dict:

@@ -17,6 +17,7 @@ from hf_hybrid import (
     push,
     split_by_patient,
     write_phantom,
+    write_records,
     write_release,
 )
 
@@ -30,6 +31,7 @@ def whole_path(folder: Path) -> str:
         return str(error)
     schema: RecordSchema = records.schema
     train = records.select(split_by_patient(records.groups)["train"])
+    write_records(records, folder / "divided", split_by_patient(records.groups))
     codec: AlphaGAN = AlphaGAN.from_pretrained(folder / "codec")
     table: LatentTable = LatentTable.encode(train, codec)
     samplers = [GaussianCopulaSampler(shrinkage=0.1), DiffusionSampler(max_train_steps=10), CTGANSampler(pac=1)]
