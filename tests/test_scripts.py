@@ -151,12 +151,12 @@ def test_both_samplers_are_timed_side_by_side(tmp_path):
     assert set(found["hf_hybrid"]["obeyed"].values()) == {1.0}
     assert speed("table", "--output", str(tmp_path), *words) == shown
     assert json.loads((tmp_path / "speed_table.json").read_text())["latents"]["3"] == found
-    words[words.index("--updates") + 1] = "200"
-    assert "Fit, 200 updates (ctgan.CTGAN: 2, scaled up), s" in speed(
+    words[words.index("--updates") + 1] = "20"
+    assert "Fit, 20 updates (ctgan.CTGAN: 2, scaled up), s" in speed(
         "table", "--output", str(tmp_path / "scaled"), *words, "--ctgan_updates", "2"
     )
     run = json.loads((tmp_path / "scaled" / "speed_table.json").read_text())["latents"]["3"]["runs"]["ctgan"][0]
-    assert run["fit_seconds"] >= 99 * run["updates_seconds"] and not run["obeyed"]
+    assert run["fit_seconds"] >= 9 * run["updates_seconds"] and not run["obeyed"]
 
 
 @pytest.mark.slow
