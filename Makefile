@@ -10,7 +10,7 @@ demo: $(VENV)/.core
 	$(BIN)/hf-hybrid run scripts/configs/demo.yaml --output_dir runs/demo
 
 test: $(VENV)/.all
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 quality: $(VENV)/.all
 	$(BIN)/ruff check .

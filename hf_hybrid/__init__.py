@@ -7,7 +7,7 @@ shows its help without waiting for torch.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # what a type checker reads; `_NAMES` is what runs
+if TYPE_CHECKING:  # for type checkers; `_NAMES` is used at run time
     from hf_hybrid.core.errors import InputError
     from hf_hybrid.data.records import Records, load_records, write_records
     from hf_hybrid.data.schema import RecordSchema

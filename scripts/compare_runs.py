@@ -1,4 +1,4 @@
-"""Compares what two runs made, for a change that must not change results.
+"""Compares the results of two runs, for a change that must not change them.
 
     python scripts/compare_runs.py runs/before runs/after
 

@@ -1,4 +1,4 @@
-"""Leaks planted in releases of the built-in cohort: how often `hf-hybrid evaluate` finds them, and where it is silent.
+"""Leaks planted in releases of the built-in cohort: how often `hf-hybrid evaluate` finds them, and where it does not.
 
 python scripts/planted_leaks.py docs/results/planted_leaks.json --seeds 20
 """
@@ -42,7 +42,7 @@ def main(
     Args:
         output: JSON file for the counts.
         seeds: cohorts drawn, one after the other.
-        num_records: of a private cohort; a quarter of its patients are unseen.
+        num_records: of a private cohort; a quarter of its patients are held out.
         multiple: synthetic records per training record.
         plants: which releases; all by default.
     """
@@ -91,7 +91,7 @@ class Setting:
         self.copies = self.release(self.train.pixels[chosen], self.train.frame.iloc[chosen])
 
     def release(self, pixels: np.ndarray, frame: pd.DataFrame) -> EvaluationSet:
-        """Records of nobody, with what the schema lets out."""
+        """Records of no patient, restricted to the schema."""
         frame = privacy_rule.restrict(self.schema, frame.reset_index(drop=True))
         return EvaluationSet(np.clip(pixels, 0, 255).astype(np.uint8), frame, np.arange(len(frame)))
 
@@ -136,7 +136,7 @@ def _rejoined(setting: Setting) -> EvaluationSet:
 
 def _sampled(sampler: Sampler) -> Callable[[Setting], EvaluationSet]:
     def make(setting: Setting) -> EvaluationSet:
-        """What a sampler makes of principal components and cells."""
+        """Draws of a sampler fitted to principal components and cells."""
         from sklearn.decomposition import PCA
 
         train, schema = setting.train, setting.schema

@@ -3,7 +3,7 @@
     python scripts/prepare_covid_cxr.py CLONE OUTPUT_DIR
 
 Frontal radiographs (PA, AP, AP supine), the largest centred square of each, 256 px, 8-bit grey, beside a
-`metadata.csv` with one row an image. Every image keeps its own licence, mostly CC BY-NC-SA: for research, not for
+`metadata.csv` with one row per image. Every image keeps its own licence, mostly CC BY-NC-SA: for research, not for
 redistribution.
 """
 

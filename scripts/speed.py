@@ -1,12 +1,12 @@
 """Speed as ratios, measured side by side in one run: medians of several repetitions, alternating.
 
-    python scripts/speed.py codec codec.json                                        what two cores can tell
+    python scripts/speed.py codec codec.json                                        on two cores
     python scripts/speed.py codec codec_gpu.json --resolution 256 --batch_size 64   on a GPU: bf16 and compile too
     python scripts/speed.py table                           ctgan.CTGAN against CTGANSampler: time, memory, conditions
     python scripts/speed.py quality runs/demo               what either learns of a cohort in as many updates
     python scripts/speed.py cost                            CTGANSampler against the number of columns and of rows
 
-The last three write `speed_<name>.json` and a table or a plot beside it into `runs/speed`, or where they are told.
+The last three write `speed_<name>.json` and a table or a plot beside it into `runs/speed`, or into the folder given.
 """
 
 import json
@@ -53,7 +53,7 @@ def table(
     repetitions: int = 5,
     ctgan_updates: int | None = None,
 ) -> int:
-    """Compares fit, sampling and memory, one process a measurement, and how conditions are obeyed.
+    """Compares fit, sampling and memory, one process per measurement, and how often conditions are met.
 
     Args:
         output: folder for `speed_table.json` and `.md`.
@@ -61,9 +61,9 @@ def table(
         latent_dims: of the tables, one after the other; 128 and 512 by default.
         updates: of the generator.
         records: to sample.
-        repetitions: of each measurement; those that a call before has made are not made again.
+        repetitions: of each measurement; those of an earlier call are not repeated.
         ctgan_updates: how many ctgan.CTGAN makes, where `updates` of it would take hours: what they took, without its
-            transform, is scaled up to `updates`. The conditions are not asked of it then.
+            transform, is scaled up to `updates`. Its conditions are not measured then.
     """
     setting = {"rows": rows, "clinical_columns": 13, "updates": updates, "records": records, "batch_size": BATCH_SIZE}
     found = _measured(output / "speed_table.json", setting)
@@ -81,7 +81,7 @@ def table(
 
 
 def _measured(path: Path, setting: dict) -> dict[str, dict]:
-    """What an earlier call measured, hours that another one need not repeat; nothing of another setting or version."""
+    """Measurements of an earlier call with the same settings and versions, which take hours to repeat."""
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     same = (earlier.get("setting"), earlier.get("versions")) == (setting, provenance.versions())
     return earlier["latents"] if same else {}
@@ -167,12 +167,12 @@ def quality(
     updates: int = 600,
     seeds: int = 5,
 ) -> int:
-    """Compares what is learned in equally many updates, on the test patients of a cohort.
+    """Compares what both learn in equally many updates, on the test patients of a cohort.
 
     Args:
         cohort: output folder of `hf-hybrid run` or `hf-hybrid benchmark`.
         output: folder for `speed_quality.json` and `.md`.
-        codec_dir: the codec, when it does not lie in that folder.
+        codec_dir: the codec, if it is not in that folder.
         updates: of the generator.
         seeds: fits and samples of each.
     """

@@ -25,7 +25,7 @@ class Stock:
         updates: of the generator.
 
     Attributes:
-        loop_seconds: of `fit`, what its progress bar says that all updates took; whole seconds.
+        loop_seconds: duration of all updates of `fit` by its progress bar, in whole seconds.
     """
 
     def __init__(self, updates: int) -> None:

@@ -3,7 +3,7 @@
     python scripts/startup_seconds.py                                this environment
     python scripts/startup_seconds.py --python OTHER/bin/python      another one, to compare
 
-Each number is the median of some fresh processes, user and system time together, after one that is not counted.
+Each number is the median of several fresh processes, user plus system time, after one that is not counted.
 """
 
 import argparse

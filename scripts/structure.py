@@ -4,7 +4,7 @@
     python scripts/structure.py /path/to/hf_hybrid    another one, to compare
 
 A floor of a module is the longest chain of imports below it. A journey follows the calls of a function in the order
-of its source, as far as names tell whom they call, each function once: how many modules it enters, how often a call
+of its source, as far as names identify the callee, each function once: how many modules it enters, how often a call
 enters a module from another one, and how deep such calls are nested.
 """
 
@@ -169,7 +169,7 @@ class Journey:
 
 
 def sizes(modules: dict[str, Module]) -> dict[str, list[str]]:
-    """What is longer or wider than it should be."""
+    """Modules, functions and signatures above the limits."""
     found = {"functions": [], "modules": [], "signatures": []}
     for name, one in modules.items():
         if one.num_lines > MAX_MODULE_LINES:

@@ -37,12 +37,12 @@ class Options(DataOptions):
     """Compares samplers; everything but `benchmark.json`, `.md`, `.html` and `.png` in `output_dir` is private.
 
     Args:
-        samplers: names of those to compare; copula, the reference, among them.
+        samplers: names of the samplers to compare, including copula, the reference.
         sampler: their options.
-        seeds: fits and samples of each.
+        seeds: number of fits and samples of each.
         multiple: synthetic records per real training record.
         tested_on: the real patients that scores are tested on; choose on validation, report on test.
-        bootstraps: patient bootstrap replicates behind every interval.
+        bootstraps: patient bootstrap replicates of every interval.
     """
 
     output_dir: str = "runs/benchmark"
@@ -61,7 +61,7 @@ class Options(DataOptions):
 
 
 def main(options: Options) -> int:
-    """Runs what is left to do, writes table and page and prints the table."""
+    """Runs the remaining stages, writes table and page and prints the table."""
     from hf_hybrid.studies.benchmark import check_names
 
     check_names(options.samplers)
@@ -72,7 +72,7 @@ def main(options: Options) -> int:
     found = {name: [] for name in samplers}
     for seed in range(options.seeds):
         for name, sampler in samplers.items():
-            stages.done = dict(before)  # samplers know nothing of each other
+            stages.done = dict(before)  # samplers are independent of each other
             found[name].append(_score(options, stages, study, name, sampler, seed))
     _write(_result(options, study, samplers, found), Path(options.output_dir))
     return 0
@@ -85,9 +85,9 @@ class _Study:
     Args:
         latents: folder of the table that they learn.
         table: that table.
-        records: learned from, and tested on.
-        judge: scores what they draw.
-        num_records: how many they draw.
+        records: training records, and records for testing.
+        judge: scores their draws.
+        num_records: number of records that they draw.
     """
 
     latents: Path
@@ -98,7 +98,7 @@ class _Study:
 
 
 def _prepare(options: Options, stages: Stages) -> _Study:
-    """Records, codec and latent table, made or found."""
+    """Records, codec and latent table, new or from an earlier run."""
     from hf_hybrid.data.records import load_records
     from hf_hybrid.data.sources import split_names
     from hf_hybrid.studies.benchmark import Judge
@@ -151,7 +151,7 @@ def _score(options: Options, stages: Stages, study: _Study, name: str, sampler: 
 def _result(
     options: Options, study: _Study, samplers: "dict[str, Sampler]", found: "dict[str, list[Scores]]"
 ) -> dict[str, Any]:
-    """All numbers and what they are about, JSON-able."""
+    """All numbers with their context, JSON-able."""
     from hf_hybrid.core import provenance
     from hf_hybrid.studies.benchmark import summarise
 
@@ -183,12 +183,12 @@ def _write(result: dict[str, Any], output_dir: Path) -> None:
     sys.stdout.write(f"{markdown}\npage: {output_dir / 'benchmark.html'}\n")
 
 
-# Where things lie is not part of a result.
+# Paths are not part of a result.
 _PLACES = ("output_dir", "dataset", "public_dataset", "pretrained_codec", "schema")
 
 
 def _in_a_process(latents: Path, sampler: "Sampler", num_records: int, seed: int, output: Path, logs: Path) -> None:
-    """Calls `benchmark.fit_and_sample` where nothing else has held memory before."""
+    """Calls `benchmark.fit_and_sample` in a fresh process, so that its peak memory can be measured."""
     import torch
 
     from hf_hybrid.core.files import private_folder

@@ -1,7 +1,7 @@
 """`hf-hybrid COMMAND ...`: reads options, runs one command, turns errors into exit codes.
 
-0 = done, 2 = bad input (one line), 3 = push refused by the gate, 1 = anything else. Of an error that is not the user's
-only the place is told, since a library's message may hold a private cell; HF_HYBRID_DEBUG=1 shows the traceback.
+0 = done, 2 = bad input (one line), 3 = push refused by the gate, 1 = anything else. For an unexpected error only its
+location is printed, since a library's message may contain a private cell; HF_HYBRID_DEBUG=1 shows the traceback.
 """
 
 import importlib
@@ -17,22 +17,23 @@ from typing import Any
 from jsonargparse import SUPPRESS, ArgumentError, Namespace
 
 from hf_hybrid.commands.options_parser import OptionsParser
+from hf_hybrid.core.cores import num_cores
 from hf_hybrid.core.errors import InputError, PushFailed, PushRefused
 
 COMMANDS = {
-    "inspect": "show the schema of a dataset and warn of what spoils a release",
+    "inspect": "show the schema of a dataset and warn about problems",
     "split": "divide a dataset into train, validation and test by patient",
     "phantom": "draw the built-in cohort",
     "train-codec": "train an alphaGAN on public images",
-    "fit": "learn private records: codec + sampler = pipeline",
+    "fit": "fit a sampler to private records: codec + sampler = pipeline",
     "generate": "draw a release from a pipeline",
     "evaluate": "measure a release against real train and test records",
     "push": "upload a codec, a pipeline or a release",
-    "reader-study": "let people tell synthetic from real images, and score them",
+    "reader-study": "test whether people can distinguish synthetic from real images",
     "benchmark": "compare samplers on one split",
     "run": "all stages from one YAML file, resumable",
 }
-# What computes without torch: to import it for its number of threads alone would take seconds.
+# Commands that compute without torch: importing it only to set its threads would take seconds.
 WITHOUT_TORCH = ("inspect", "split", "phantom", "push")
 _HELP = "\n".join(
     ["usage: hf-hybrid COMMAND [options]", "", *(f"  {name:12} {what}" for name, what in COMMANDS.items())]
@@ -69,7 +70,7 @@ def run_command(name: str, argv: Sequence[str]) -> int:
 
 
 def guarded(run: Callable[[], int]) -> int:
-    """Calls `run` and turns what it raises into one line and an exit code."""
+    """Calls `run` and turns its errors into one line and an exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("hf_hybrid").setLevel(logging.INFO)
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # `datasets` reads it when a command imports it
@@ -82,7 +83,7 @@ def guarded(run: Callable[[], int]) -> int:
     except PushFailed as error:
         return _complain(str(error), 1)
     except KeyboardInterrupt:
-        return _complain("stopped; the same command continues where it can", 130)
+        return _complain("stopped; run the same command again to continue", 130)
     except Exception as error:
         if os.environ.get("HF_HYBRID_DEBUG"):
             raise
@@ -97,10 +98,10 @@ def guarded(run: Callable[[], int]) -> int:
 
 
 def parse(name: str, argv: Sequence[str]) -> Any:
-    """The command's `Options` from its words.
+    """The command's `Options` from its arguments.
 
     Raises:
-        InputError: they are not what the command takes.
+        InputError: the command does not accept them.
     """
     command, parser = _module(name), make_parser(name)
     parsed = _in_one_line(parser, lambda: _with_file(parser, argv) if _has_file(command) else parser.parse_args(argv))
@@ -149,7 +150,7 @@ def _top_parser() -> OptionsParser:
 
 
 def _show(argv: Sequence[str]) -> int:
-    """Answers what is asked before any command."""
+    """Handles the flags that come before any command."""
     parser = _top_parser()
     asked = _in_one_line(parser, lambda: parser.parse_args(argv))
     if asked.completion:
@@ -170,7 +171,7 @@ def _has_file(command: ModuleType) -> bool:
 
 
 def _with_file(parser: OptionsParser, argv: Sequence[str]) -> Namespace:
-    """The options of a YAML file and, before these, of the flags, wherever the file stands among them."""
+    """The options of a YAML file, overridden by the flags; the file may be anywhere among the flags."""
     given = parser.parse_args(argv, defaults=False)
     path, shows = given.pop("config", None), given.pop("print_config", False)
     if path is None and not shows:
@@ -186,13 +187,10 @@ def _with_file(parser: OptionsParser, argv: Sequence[str]) -> Namespace:
 
 
 def _use_cores() -> None:
-    """Torch's threads once, for the whole process: the cores this process may use, unless the user says otherwise."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        import torch
+    """Torch's threads once, for the whole process: the cores this process may use, unless the user sets a number."""
+    import torch
 
-        torch.set_num_threads(
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        )
+    torch.set_num_threads(num_cores())
 
 
 def _complain(message: str, code: int) -> int:

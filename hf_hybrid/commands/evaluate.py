@@ -1,4 +1,4 @@
-"""`hf-hybrid evaluate`: the evidence about a release, from real records that it was learned from and from others."""
+"""`hf-hybrid evaluate`: the evidence about a release, from training records and held-out records."""
 
 import sys
 from dataclasses import dataclass, field, fields
@@ -15,33 +15,33 @@ POSITIONAL = ("release",)
 class Options(EvaluationOptions):
     """Scores a release against real records and writes the report, the charts and the card into it.
 
-    Of a pipeline, or of a codec trained on private images, it measures what the files themselves tell an attacker.
+    For a pipeline, or a codec trained on private images, it measures what the files reveal to an attacker.
 
     Args:
         release: folder that `hf-hybrid generate` wrote; or a pipeline, or a codec trained with `private_images`.
-        train: `DATASET[:split]` of the real records that the release was learned from; split "train" if not said.
-        test: `DATASET[:split]` of real records of other patients; split "test" if not said.
-        targets: columns to predict; those of the release's schema if not said.
-        schema: schema file to read all records with; the release's own if not said.
+        train: `DATASET[:split]` of the training records; split "train" by default.
+        test: `DATASET[:split]` of records of held-out patients; split "test" by default.
+        targets: columns to predict; by default those of the release's schema.
+        schema: schema file to read all records with; by default the release's own.
         codec: folder or Hub id of the codec behind the release, to score its reconstructions.
-        measurements: CSV file with `file_name` and numbers measured in the real images, which the rows of synthetic
-            ones should go with as those of real ones do.
-        seeds: repetitions that every score is the mean of (choice of synthetic records, components, network); 3 if
-            not said.
-        image_model: "linear" (principal components of 32 px images; if not said) or "cnn" (a small convolutional
+        measurements: CSV file with `file_name` and numbers measured in the real images; in synthetic records they
+            should correlate with the rows as in real ones.
+        seeds: number of repetitions, of which every score is the mean (choice of synthetic records, components,
+            network); 3 by default.
+        image_model: "linear" (principal components of 32 px images; the default) or "cnn" (a small convolutional
             network).
-        extractor: of the image features that fidelity is measured in: "random" (a random convolutional network, no
-            download; if not said), or a model of the Hub that `transformers` loads, such as an encoder of radiographs.
-        parts: what to measure, all if not said; a release without privacy cannot be pushed.
+        extractor: extractor of the image features for fidelity: "random" (a random convolutional network, no download;
+            the default), or a model of the Hub that `transformers` loads, such as an encoder of radiographs.
+        parts: what to measure, all by default; a release without privacy cannot be pushed.
 
-    What only the publisher may see, and what a second run need not measure again, goes to `<release>-private/`.
+    The publisher's own page and the cache for a second run are written to `<release>-private/`.
     """
 
     release: str = field(kw_only=False)
     train: str
     test: str
     schema: str | None = None
-    # What has no say in attacks on the files of a model; None if not given, so that it can be refused there.
+    # Options that do not affect attacks on the files of a model; None if not given, so that they can be refused.
     targets: list[str] | None = None
     codec: str | None = None
     measurements: str | None = None
@@ -55,12 +55,12 @@ class Options(EvaluationOptions):
         self.scoring()
 
     def scoring(self) -> EvaluationOptions:
-        """How to score, with the defaults of what is not given."""
+        """The options of the scores, with defaults for those not given."""
         said = {one.name: getattr(self, one.name) for one in fields(EvaluationOptions)}
         return EvaluationOptions(**{name: value for name, value in said.items() if value is not None})
 
     def check_model(self) -> None:
-        """Raises InputError for what only a release has."""
+        """Raises InputError for options that apply only to a release."""
         of_releases = ("targets", "codec", "measurements", "seeds", "image_model", "extractor", "parts")
         if given := [name for name in of_releases if getattr(self, name) is not None]:
             raise InputError(f"expected {', '.join(f'`{name}`' for name in given)} for a release only: leave it out")
@@ -91,5 +91,5 @@ def main(options: Options) -> int:
     )
     report = evaluate_and_complete(inputs, how)
     sys.stdout.write(format_report(report))
-    sys.stdout.write(f"{'not for others':15} {private_dir / 'report.html'}\n")
+    sys.stdout.write(f"{'private report':15} {private_dir / 'report.html'}\n")
     return 0

@@ -1,4 +1,4 @@
-"""`hf-hybrid fit`: learns private records."""
+"""`hf-hybrid fit`: fits a sampler to private records."""
 
 import shutil
 import sys
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class SamplerSettings:
-    """Options of the samplers that have some.
+    """Options of each sampler that has options.
 
     Args:
-        copula: options of the Gaussian copula, and of its rows and latents paired at random.
+        copula: options of the Gaussian copula, also for `independent`, which pairs its rows and latents at random.
         ctgan: options of the CTGAN.
         diffusion: options of the denoising model.
         smote: options of the interpolating control.
@@ -40,26 +40,26 @@ class SamplerOptions(SamplerSettings):
     """Which sampler, and its options.
 
     Args:
-        sampler: which sampler; bootstrap and smote hold training records, and nothing that comes from them is pushed.
+        sampler: which sampler; bootstrap and smote hold training records, and their output cannot be pushed.
     """
 
     sampler: Literal["copula", "ctgan", "diffusion", "bootstrap", "independent", "smote"] = "copula"
 
     @property
     def chosen(self) -> "Sampler":
-        """The sampler asked for."""
+        """The selected sampler."""
         return self.named(self.sampler)
 
 
 @dataclass(kw_only=True)
 class Options(SamplerOptions):
-    """Learns private records: encodes the images, protects the table, fits a sampler, saves a pipeline.
+    """Fits a sampler to private records: encodes the images, protects the table, fits, saves a pipeline.
 
     Args:
         codec: folder or Hub id.
         dataset: private records: image folder, parquet, saved `datasets` folder or Hub id; `name:split` picks a split.
-        output_dir: the pipeline, a new folder; checkpoints lie beside it in `<output_dir>.logs` until it is done.
-        schema: YAML or JSON file that overrides what is inferred of the columns.
+        output_dir: new folder of the pipeline; checkpoints are kept in `<output_dir>.logs` until it is done.
+        schema: YAML or JSON file that overrides the inferred schema.
         targets: columns that the utility scores will predict.
     """
 
@@ -71,7 +71,7 @@ class Options(SamplerOptions):
 
 
 def main(options: Options) -> int:
-    """Fits and says where the pipeline is."""
+    """Fits and prints the folder of the pipeline."""
     from hf_hybrid.core.files import new_folder
     from hf_hybrid.data.records import load_records
     from hf_hybrid.synthesis.pipeline import HybridPipeline
@@ -81,6 +81,6 @@ def main(options: Options) -> int:
     with new_folder(output_dir) as folder:
         records = load_records(options.dataset, options.schema, targets=options.targets)
         HybridPipeline.fit(records, options.codec, options.chosen, logs).save_pretrained(folder)
-    shutil.rmtree(logs, ignore_errors=True)  # a critic that saw private rows is not kept longer than it is needed
+    shutil.rmtree(logs, ignore_errors=True)  # its critic saw private rows: not kept longer than needed
     sys.stdout.write(f"pipeline in {options.output_dir}\n")
     return 0

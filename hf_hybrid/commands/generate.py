@@ -14,9 +14,9 @@ class Options(ReleaseInfo):
 
     Args:
         pipeline: folder or Hub id.
-        num_records: how many.
-        output_dir: the release, a new folder.
-        seed: the first records are the same for a seed, whatever their number.
+        num_records: number of records.
+        output_dir: new folder of the release.
+        seed: seed of the records; the first ones do not depend on their number.
         conditions: such as "outcome=deceased,sex=F,age=60..80,crp=missing"; all hold in every record.
     """
 
@@ -32,7 +32,7 @@ class Options(ReleaseInfo):
 
 
 def main(options: Options) -> int:
-    """Draws and says where."""
+    """Draws a release and prints its folder."""
     from hf_hybrid.synthesis.pipeline import HybridPipeline
     from hf_hybrid.synthesis.release import write_release
 

@@ -1,4 +1,4 @@
-"""`hf-hybrid inspect`: the schema of a dataset as a table, and what in it would spoil a release or a score."""
+"""`hf-hybrid inspect`: the schema of a dataset as a table, and warnings about problems."""
 
 import sys
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ POSITIONAL = ("dataset",)
 
 @dataclass
 class Options:
-    """Shows the schema of a dataset and warns of what spoils a release or a score.
+    """Shows the schema of a dataset and warns about what would spoil a release or a score.
 
     Args:
         dataset: image folder, parquet, saved `datasets` folder or Hub id; `name:split` picks a split.
-        schema: YAML or JSON file that overrides what is inferred.
+        schema: YAML or JSON file that overrides the inferred schema.
         targets: columns that the utility scores will predict.
     """
 

@@ -54,7 +54,7 @@ class OptionsParser(ArgumentParser):
         elif kind in (list[Path], list[Path] | None):
             names, kwargs = names[:1], kwargs | {"action": None, "type": Path, "metavar": "FILE", "nargs": "+"}
         action = super().add_argument(*names, **kwargs)
-        # Beside the names that the help shows: with both it would be twice as long.
+        # In addition to the names in the help, which would be twice as long with both.
         self._option_string_actions.update({name.replace("_", "-"): action for name in action.option_strings})
         return action
 

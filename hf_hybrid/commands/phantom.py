@@ -15,7 +15,7 @@ class Options:
         num_records: records, at least 1.
         resolution: height and width in pixels, 32 to 512.
         seed: seed of the cohort.
-        images_only: no table, as a public image set has none.
+        images_only: images without a table, as in a public image set.
     """
 
     output_dir: str
@@ -26,7 +26,7 @@ class Options:
 
 
 def main(options: Options) -> int:
-    """Draws and says where."""
+    """Draws the cohort and prints its folder."""
     from hf_hybrid.phantom.cohort import write_phantom
 
     write_phantom(options.output_dir, options.num_records, options.resolution, options.seed, options.images_only)

@@ -15,11 +15,11 @@ class Options:
         folder: the codec, pipeline or release, recognised by its files.
         repo_id: repository on the Hub, as namespace/name.
         public: make it public once every file and record has been verified.
-        accept_risk: why it may be public although its privacy is not settled; written into its card. What failed
+        accept_risk: reason to publish it although its privacy is inconclusive; written into its card. A failed release
             stays refused.
-        gated: whether readers ask for access, and you grant it by hand; `--public` asks for a yes or a no.
-        license: under which everyone may use it, an identifier of the Hub; written into its card. `--public` asks for
-            one, unless the card names it already.
+        gated: whether readers must ask for access, which you grant by hand; required with `--public`.
+        license: licence for its users, an identifier of the Hub; written into its card. Required with `--public`,
+            unless the card names one already.
         dry_run: only check whether the folder may be pushed, and list what would be sent; no token, no network.
     """
 
@@ -37,7 +37,7 @@ def main(options: Options) -> int:
     from hf_hybrid.hub.upload import push
 
     if not options.dry_run and (options.license or options.accept_risk):
-        from hf_hybrid.evaluation.publication import state  # with all that makes cards
+        from hf_hybrid.evaluation.publication import state  # imports the card templates too
 
         state(options.folder, options.license, options.accept_risk)
     result = push(

@@ -1,4 +1,4 @@
-"""`hf-hybrid reader-study`: a blinded page for readers inside the hospital, and the scores of what they answered."""
+"""`hf-hybrid reader-study`: a blinded page for readers inside the hospital, and the scores of their answers."""
 
 import sys
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ POSITIONAL = ("release",)
 
 @dataclass
 class Options:
-    """Writes a page on which readers tell real from synthetic images, or scores the answers.
+    """Writes a page on which readers label images as real or synthetic, or scores their answers.
 
-    The page and its key lie in `<release>-private/`: they show patients, and no push sends them.
+    The page and its key are in `<release>-private/`: they show patients and are never pushed.
 
     Args:
         release: folder of a release.
         real: `DATASET[:split]` of real images to mix in; split "test" if not said.
-        num_images: on the page, half of them real, each of another patient.
-        seed: which images, and their order.
+        num_images: number of images on the page, half of them real, each of a different patient.
+        seed: seed of the choice of images and of their order.
         score: CSV files that readers downloaded from the page; scores them instead.
     """
 
@@ -39,7 +39,7 @@ def main(options: Options) -> int:
         raise InputError("expected either `--real DATASET`, to write the page, or `--score FILES`, found both or none")
     if options.real:
         page = write_study(options.release, options.real, private_dir, options.num_images, options.seed)
-        sys.stdout.write(f"open in a browser, for readers inside only: {page}\n")
+        sys.stdout.write(f"open in a browser inside the hospital only: {page}\n")
         sys.stdout.write(f"then: hf-hybrid reader-study {Path(options.release)} --score FILES\n")
         return 0
     found = score_study(private_dir / KEY, options.score)

@@ -1,4 +1,4 @@
-"""`hf-hybrid run CONFIG.yaml`: all stages, each skipped when its inputs have not changed and resumed when it broke."""
+"""`hf-hybrid run CONFIG.yaml`: all stages, each skipped if its inputs are unchanged and resumed if interrupted."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ POSITIONAL = ("config",)
 
 @dataclass(kw_only=True)
 class ReleaseOptions(ReleaseInfo):
-    """What is released.
+    """Options of the release.
 
     Args:
         multiple: synthetic records per real training record.
@@ -44,8 +44,8 @@ class Options(DataOptions):
 
     Args:
         sampler: the sampler.
-        release: what is released.
-        evaluation: how it is scored.
+        release: the release.
+        evaluation: options of its scores.
         measurements: CSV file with `file_name` and numbers measured in the real images.
     """
 
@@ -56,7 +56,7 @@ class Options(DataOptions):
 
 
 def main(options: Options) -> int:
-    """Runs what is left to do and prints the scores, then what was made, the verdict and the next command."""
+    """Runs the remaining stages and prints scores, paths of the results, the verdict and the next command."""
     if options.measurements and not Path(options.measurements).is_file():
         raise InputError(f"expected a CSV file as `measurements`, found none at {options.measurements}: fix the path")
     output_dir = Path(options.output_dir)
@@ -74,13 +74,13 @@ def main(options: Options) -> int:
 
 
 def _tell(report: Report, model_report: Report, made: dict[str, Path | str]) -> None:
-    """The scores; last of all what was made, what it keeps, the verdict and the next command."""
+    """Prints the scores, then paths of the results, recovered shares, the verdict and the next command."""
     from hf_hybrid.core.artifacts import CARD, REPORT_PAGE, private_folder_of
     from hf_hybrid.reports.terminal import format_privacy, format_report, format_shares, format_verdict
 
     release = Path(made["release"])
     private = private_folder_of(release) / REPORT_PAGE
-    made = {**made, "card": release / CARD, "not for others": private}
+    made = {**made, "card": release / CARD, "private report": private}
     sys.stdout.write(f"{format_report(report)}\nthe pipeline's files: {format_privacy(model_report.privacy)}\n")
     sys.stdout.write("".join(f"{what:15} {path}\n" for what, path in made.items()))
     sys.stdout.write(f"{format_shares(report.utility)}{format_verdict(report.privacy)}")
@@ -113,7 +113,7 @@ def _release(options: Options, stages: Stages, pipeline: Path) -> Path:
         loaded = HybridPipeline.from_pretrained(pipeline)
         num_records = round(wanted.multiple * loaded.facts["sampler"]["training"]["num_records"])
         write_release(loaded, output, num_records, wanted.seed, info=info)
-        (stages.logs / "report.json").unlink(missing_ok=True)  # of a release that is gone
+        (stages.logs / "report.json").unlink(missing_ok=True)  # of an earlier release
 
     return stages.run("release", output, asdict(wanted), generate)
 
@@ -139,7 +139,7 @@ def _evaluate(options: Options, stages: Stages, dataset: str, codec: Path | str,
     from hf_hybrid.evaluation.publication import evaluate_and_complete
 
     def evaluate(_: Path) -> None:
-        # Of the built-in cohort the numbers behind every image are known.
+        # For the built-in cohort the parameters of every image are known.
         truth = stages.logs / "cohort-images" / "truth.csv"
         measured = options.measurements or (str(truth) if options.dataset is None else None)
         inputs = EvaluationInputs(

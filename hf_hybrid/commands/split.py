@@ -13,10 +13,10 @@ class Options:
     Args:
         dataset: image folder, parquet, saved `datasets` folder or Hub id; `name:split` picks a split.
         output_dir: new folder for the three splits, as private as the dataset.
-        test: share of the patients that are tested on; 0 for none.
-        validation: share of the patients that are chosen on; 0 for none.
-        seed: which patients go where.
-        schema: YAML or JSON file that overrides what is inferred, for example which column tells patients apart.
+        test: share of test patients; 0 for none.
+        validation: share of validation patients; 0 for none.
+        seed: seed of the division of patients.
+        schema: YAML or JSON file that overrides the inferred schema, for example which column identifies patients.
     """
 
     dataset: str
@@ -42,7 +42,7 @@ def main(options: Options) -> int:
         patients = len(np.unique(records.groups[indices]))
         sys.stdout.write(f"{name}: {len(indices)} records of {patients} patients\n")
     if records.schema.group_column is None:
-        sys.stdout.write("warning: no group column: every record counts as a patient of its own\n")
+        sys.stdout.write("warning: no group column: every record counts as a separate patient\n")
     if images.burned_in:
         sys.stdout.write(f"warning: {images.burned_in} DICOM headers say that text is burned into the image\n")
     sys.stdout.write(f"written to {options.output_dir}\n")

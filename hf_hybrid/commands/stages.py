@@ -1,4 +1,4 @@
-"""Stages that `run` and `benchmark` share: what has been done, the private records and the codec."""
+"""Stages that `run` and `benchmark` share: their state, the private records and the codec."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ class SplitOptions:
     Args:
         test: share of the patients.
         validation: share of the patients, on whom `benchmark` compares samplers; `run` leaves them out.
-        seed: which patients.
+        seed: seed of the choice of patients.
     """
 
     test: float = 0.25
@@ -49,14 +49,14 @@ class SplitOptions:
 
 @dataclass(kw_only=True)
 class DataOptions:
-    """The records, the codec that encodes them, and where everything goes.
+    """Options of the records, of the codec that encodes them, and of the output.
 
     Args:
-        output_dir: what is made; private intermediates lie below it in `logs/`.
+        output_dir: folder of all results; private intermediate files are in its `logs/`.
         dataset: private records; None draws the built-in cohort.
-        public_dataset: images that train the codec; drawn too, when the private records are.
+        public_dataset: images that train the codec; drawn too, if the private records are.
         pretrained_codec: folder or Hub id of a codec to use instead of training one.
-        schema: file that overrides what is inferred of the columns, or the description itself.
+        schema: file that overrides the inferred schema of the columns, or the description itself.
         targets: columns that the utility scores predict.
         cohort: the built-in private cohort.
         public_cohort: the built-in public images.
@@ -77,10 +77,10 @@ class DataOptions:
 
 
 class Stages:
-    """What has been done below an output folder, and from which inputs.
+    """The completed stages of an output folder, and their inputs.
 
-    A stage is skipped while its inputs (options and the stages before it) are the same. When they have changed, what
-    it had made is moved to `logs/replaced/`, never deleted. When it broke, its checkpoints are still in
+    A stage is skipped while its inputs (options and the stages before it) are the same. If they have changed, its
+    earlier output is moved to `logs/replaced/`, never deleted. If it was interrupted, its checkpoints are in
     `logs/<stage>`.
     """
 
@@ -95,16 +95,16 @@ class Stages:
         """Makes `output` by `make(logging_dir)` unless it is there from the same inputs; returns it.
 
         Args:
-            name: of the stage.
-            output: what it makes.
-            inputs: JSON-able; with the stages before, all that the output depends on.
-            make: makes the output, or ends what a broken run began.
-            last: the file in `output` that is written last, for an output that does not appear all at once.
+            name: name of the stage.
+            output: its output.
+            inputs: JSON-able; together with the earlier stages, everything that the output depends on.
+            make: makes the output, or continues an interrupted run.
+            last: the file in `output` that is written last, for an output that is written file by file.
         """
         inputs = {"version": __version__, "before": dict(self.done), **inputs}
         digest = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
         mark = private_folder(self.logs / "stages") / name
-        # Without a mark of these inputs, whatever lies there was made from others.
+        # Without a mark of these inputs, an existing output was made from others.
         if not mark.exists() or mark.read_text() != digest:
             self._set_aside(name, output, self.logs / name)
             write_atomically(mark, digest)
@@ -124,7 +124,7 @@ class Stages:
             folder = private_folder(replaced / f"{name}-{len(list(replaced.iterdir()))}")
             for path in there:
                 shutil.move(path, folder / path.name)
-            logger.info("%s: inputs have changed; what there was is now in %s", name, folder)
+            logger.info("%s: inputs have changed; the earlier output is now in %s", name, folder)
 
 
 def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | dict | None]:
@@ -161,7 +161,7 @@ def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | di
 
 
 def check_records(options: DataOptions, dataset: str, schema: str | dict | None) -> None:
-    """Finds a mistake in schema, targets or splits before hours of training, not after."""
+    """Checks schema, targets and splits before hours of training."""
     from hf_hybrid.data.records import load_records
     from hf_hybrid.evaluation.records import check_apart
 
@@ -187,7 +187,7 @@ def make_codec(options: DataOptions, stages: Stages) -> Path | str:
         )
     output = Path(options.output_dir) / "codec"
     inputs = {"dataset": fingerprint(public), **asdict(codec)}
-    # The private cohort has no say in the codec.
+    # The private cohort does not affect the codec.
     before, stages.done = stages.done, {name: stages.done[name] for name in ("public",) if name in stages.done}
     stages.run("codec", output, inputs, lambda logs: train(codec, public, output, logs), last="README.md")
     stages.done |= before

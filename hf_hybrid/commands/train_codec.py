@@ -14,7 +14,8 @@ class Options(CodecOptions):
 
     Args:
         dataset: public images: image folder, parquet, saved `datasets` folder or Hub id; their table is not used.
-        output_dir: the codec; checkpoints, log and grids lie in its `logs/`, from which a broken training is resumed.
+        output_dir: folder of the codec; checkpoints, log and grids are in its `logs/`; interrupted training is
+            resumed.
     """
 
     dataset: str

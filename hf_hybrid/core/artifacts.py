@@ -1,4 +1,4 @@
-"""The files that a codec, a pipeline and a release consist of: their names stand here and nowhere else."""
+"""File names of a codec, a pipeline and a release, defined here only."""
 
 import os
 import re
@@ -32,15 +32,15 @@ def shard_name(index: int, count: int) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """What can be pushed.
+    """A kind of folder that can be pushed.
 
     Args:
-        name: of the kind.
-        repo_type: of the Hub.
+        name: codec, pipeline or release.
+        repo_type: type of its repository on the Hub.
         required: files that it must have.
-        allowed: pattern of all that it may have.
-        evaluated: pattern of those that its report is about: what was there before the report.
-        families: of attacks that its report must hold.
+        allowed: pattern of all file names that it may have.
+        evaluated: pattern of the files that its report covers: those written before the report.
+        families: families of attacks that its report must contain.
     """
 
     name: str
@@ -57,7 +57,7 @@ def _any_of(*names: str | re.Pattern) -> re.Pattern:
 
 _CODEC_FILES = (CARD, PROVENANCE, CONFIG, WEIGHTS, SAMPLES)
 _SAMPLER_FILES = (f"{SAMPLER_FOLDER}/{CONFIG}", f"{SAMPLER_FOLDER}/{SAMPLER_WEIGHTS}")
-# What was learned. The configuration of a codec is written anew by whoever loads it.
+# What was learned. The configuration of a codec is rewritten when it is loaded.
 _LEARNED = _any_of(WEIGHTS, f"{CODEC_FOLDER}/{WEIGHTS}", *_SAMPLER_FILES, SCHEMA)
 _MODEL_FAMILIES = ("membership", "files")
 
@@ -106,7 +106,7 @@ def kind_of(folder: str | Path) -> Kind:
     """Whether a folder is a codec, a pipeline or a release, by its files.
 
     Raises:
-        InputError: it is none, or holds a symbolic link.
+        InputError: it is none of these, or contains a symbolic link.
     """
     found = list(iter_files(folder))
     if any(name.startswith("data/") for name in found):
@@ -121,12 +121,12 @@ def kind_of(folder: str | Path) -> Kind:
 
 
 def publishable(folder: str | Path, kind: Kind) -> list[str]:
-    """The files in a folder that a kind may have, in order."""
+    """The files in a folder that are allowed for a kind, in order."""
     return sorted(name for name in iter_files(folder) if kind.allowed.fullmatch(name))
 
 
 def evaluated_files(kind: Kind, names: Iterable[str]) -> list[str]:
-    """Those of the files that a report is about."""
+    """The files that a report covers."""
     return [name for name in names if kind.evaluated.fullmatch(name)]
 
 
@@ -134,7 +134,7 @@ def iter_files(folder: str | Path) -> Iterator[str]:
     """Relative names of all files, with forward slashes.
 
     Raises:
-        InputError: there is no such folder, or it holds a symbolic link.
+        InputError: there is no such folder, or it contains a symbolic link.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -143,6 +143,6 @@ def iter_files(folder: str | Path) -> Iterator[str]:
         for name in (*folders, *files):
             path = Path(root) / name
             if path.is_symlink():
-                raise InputError(f"expected plain files, found the symbolic link {path}: put the file in its place")
+                raise InputError(f"expected plain files, found the symbolic link {path}: replace it with the file")
             if name in files:
                 yield path.relative_to(folder).as_posix()

@@ -10,11 +10,11 @@ class InputError(ValueError):
 
 
 class PushRefused(RuntimeError):
-    """The gate before a push said no; nothing was uploaded (exit code 3)."""
+    """The gate refused a push; nothing was uploaded (exit code 3)."""
 
 
 class PushFailed(RuntimeError):
-    """A push that passed the gate did not get to its end; who can see the repository has not changed (exit code 1)."""
+    """A push that passed the gate was not completed; the repository is as visible as before (exit code 1)."""
 
 
 def listed(items: Sequence) -> str:

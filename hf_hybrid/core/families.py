@@ -1,4 +1,4 @@
-"""Families of attacks: what is known of them beforehand, what they may risk, and what they decide; JSON both ways."""
+"""Families of attacks: their fixed facts, limits and verdicts; to and from JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Any, Self
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.scores import Score, plain_json
 
-VERDICTS = ("fail", "inconclusive", "pass")  # from the worst on
+VERDICTS = ("fail", "inconclusive", "pass")  # worst first
 
 
 @dataclass(frozen=True)
 class FamilyFacts:
-    """What is known of a family of attacks before any is made.
+    """Fixed facts of a family of attacks.
 
     Args:
-        question: that its attacks answer.
-        limit: risk that a release may bear by default; a publisher may choose another, and the gate then asks for a
-            reason that the card shows.
+        question: the question that its attacks answer.
+        limit: default limit of its risk; a publisher may set another, and the gate then asks for a reason, which the
+            card shows.
         advice: what to do when it fails.
     """
 
@@ -31,15 +31,15 @@ _REMEMBER_LESS = "use a sampler that remembers less: fewer steps, more shrinkage
 
 FAMILIES = {
     "copies": FamilyFacts(
-        "Does the release repeat somebody's image, row or record, exactly or nearly?",
+        "Does the release repeat a patient's image, row or record, exactly or nearly?",
         0.05,
         "use a sampler that copies less (fewer steps, the copula), or train on more patients",
     ),
     "membership": FamilyFacts(
-        "Can somebody who holds a patient's record tell whether it was in the training data?", 0.1, _REMEMBER_LESS
+        "Can an attacker who holds a patient's record tell whether it was in the training data?", 0.1, _REMEMBER_LESS
     ),
     "attribute inference": FamilyFacts(
-        "Can somebody who knows all else of a patient guess one cell?",
+        "Can an attacker who knows the other data of a patient guess one cell?",
         0.09,
         "leave the columns named out, coarsen them, or use a sampler that remembers less",
     ),
@@ -49,10 +49,10 @@ FAMILIES = {
         "coarsen rare combinations: merge categories, round numbers, trim bounds",
     ),
     "linkability": FamilyFacts(
-        "Does the release tell which parts of a record belong to one patient?", 0.09, _REMEMBER_LESS
+        "Does the release reveal which parts of a record belong to one patient?", 0.09, _REMEMBER_LESS
     ),
     "files": FamilyFacts(
-        "Do the files hold names, identifiers, times, paths, or anything beside pixels in their images?",
+        "Do the files contain names, identifiers, times, paths, or images with more than pixels?",
         0.0,
         "remove what was found from the source columns and make the release again",
     ),
@@ -61,11 +61,11 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class Limit:
-    """What the risks of a family may be.
+    """Limits of the risks of a family.
 
     Args:
-        fail_above: a risk that is surely above this fails.
-        pass_below: risks that are all surely below this pass.
+        fail_above: a risk significantly above this fails.
+        pass_below: the family passes if all risks are significantly below this.
     """
 
     fail_above: float
@@ -74,13 +74,12 @@ class Limit:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a family of attacks decides.
+    """The verdict of a family of attacks.
 
     Args:
         word: one of `VERDICTS`.
-        failed: names of what is surely too strong.
-        patients_needed: for an inconclusive one, about how many test patients would settle it; None where no number
-            can be told.
+        failed: names of the attacks that are significantly above their limit.
+        patients_needed: about how many held-out patients would settle an inconclusive verdict; None if not known.
     """
 
     word: str
@@ -90,14 +89,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Family:
-    """A family of attacks: its verdict, and the scores behind it.
+    """A family of attacks: its verdict and its scores.
 
     Args:
         name: one of `FAMILIES`.
-        verdict: what it decides.
-        limit: that it was held against.
-        scores: of its attacks.
-        details: parts of them, which can fail a family and never pass it.
+        verdict: its verdict.
+        limit: the limit that was applied.
+        scores: scores of its attacks.
+        details: parts of the scores; they can fail a family but never pass it.
     """
 
     name: str
@@ -108,22 +107,22 @@ class Family:
 
     @property
     def facts(self) -> FamilyFacts:
-        """What is known of it beforehand."""
+        """Its fixed facts."""
         return FAMILIES[self.name]
 
     @property
     def advice(self) -> str | None:
-        """What to do, where it failed."""
+        """What to do if it failed."""
         return self.facts.advice if self.verdict.word == "fail" else None
 
     @property
     def settled(self) -> str:
-        """The verdict that a push goes by: passing a limit looser than the default one settles nothing."""
+        """The verdict that the gate uses: a pass under a limit looser than the default is inconclusive."""
         is_loose = max(self.limit.fail_above, self.limit.pass_below) > self.facts.limit
         return "inconclusive" if self.verdict.word == "pass" and is_loose else self.verdict.word
 
     def to_dict(self) -> dict:
-        """JSON-able, on one level."""
+        """JSON-able form; verdict and limit are flattened."""
         return {
             "name": self.name,
             "verdict": self.verdict.word,

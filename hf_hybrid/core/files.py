@@ -1,4 +1,4 @@
-"""Folders and files that are either whole or not there, and private ones that only their owner reads."""
+"""Folders and files that are either complete or absent, and private ones that only their owner can read."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from hf_hybrid.core.errors import InputError
 
 
 def private_folder(path: str | Path) -> Path:
-    """The folder with mode 0700, made if it is not there."""
+    """The folder with mode 0700, created if absent."""
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.chmod(0o700)
@@ -20,10 +20,10 @@ def private_folder(path: str | Path) -> Path:
 
 
 def check_new(path: str | Path, argument: str = "output_dir") -> Path:
-    """The path, if nothing is there or an empty folder.
+    """The path, if it does not exist or is an empty folder.
 
     Raises:
-        InputError: there is a file, or a folder with something in it.
+        InputError: it is a file, or a folder that is not empty.
     """
     path = Path(path)
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
@@ -33,10 +33,10 @@ def check_new(path: str | Path, argument: str = "output_dir") -> Path:
 
 @contextlib.contextmanager
 def new_folder(path: str | Path, argument: str = "output_dir", mode: int = 0o755) -> Iterator[Path]:
-    """A folder to fill beside `path`; it takes that name when the block ends well, and is removed when it does not.
+    """A temporary folder to fill; it is renamed to `path` if the block succeeds and removed if it fails.
 
     Raises:
-        InputError: something is at `path` already.
+        InputError: `path` is a file, or a folder that is not empty.
     """
     path = check_new(path, argument)
     temporary = path.with_name(f".{path.name}.partial")
@@ -52,18 +52,18 @@ def new_folder(path: str | Path, argument: str = "output_dir", mode: int = 0o755
 
 
 def write_json(path: Path, facts: dict) -> None:
-    """Writes facts as people read them; NaN is refused."""
+    """Writes facts as readable JSON; NaN is refused."""
     text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds."""
+    """The content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a file that is never seen half written."""
+    """Writes a file atomically."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
@@ -73,7 +73,7 @@ FILE_SUFFIXES = (".parquet", ".csv", ".jsonl", ".json", ".zip")
 
 
 def looks_local(name: str) -> bool:
-    """Whether a name that is no folder was meant as one: the Hub is not told of a mistyped path."""
+    """Whether a name that is not a folder looks like a path: mistyped paths are not sent to the Hub."""
     path = Path(name)
     is_path = path.is_absolute() or path.suffix in FILE_SUFFIXES or name.startswith((".", "~"))
     return is_path or name.count("/") > 1 or ("/" in name and path.parent.exists())

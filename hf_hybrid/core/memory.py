@@ -1,4 +1,4 @@
-"""How much memory a piece of work takes, the processes that it starts included."""
+"""Peak memory of a piece of work, including the processes that it starts."""
 
 import threading
 import time
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import psutil
 
-_INTERVAL = 0.005  # seconds between two looks at least
-_SHARE = 0.05  # of the time that looking takes at most: what is watched is often timed
+_INTERVAL = 0.005  # minimum seconds between two measurements
+_SHARE = 0.05  # maximum share of the time spent measuring: the work is often timed
 
 
 class PeakMemory:
-    """The most resident memory of this process and its children, in MB above what they held in the beginning."""
+    """Peak resident memory of this process and its children, in MB above the value at the start."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -24,7 +24,7 @@ class PeakMemory:
         return (self._most - self._before) / 2**20
 
     def look(self) -> None:
-        """Takes what is held now into the peak."""
+        """Updates the peak with the current value."""
         self._most = max(self._most, self._now())
 
     def _now(self) -> int:
@@ -39,7 +39,7 @@ class PeakMemory:
 
 @contextmanager
 def peak_memory() -> Iterator[PeakMemory]:
-    """Watches the memory within the context, some dozen times a second."""
+    """Measures the memory within the context, some dozen times per second."""
     peak, done = PeakMemory(), threading.Event()
 
     def watch() -> None:

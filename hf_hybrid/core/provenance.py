@@ -14,7 +14,7 @@ from hf_hybrid.core.artifacts import PROVENANCE
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import write_json
 
-NO_LICENSE = "other"  # the Hub's word for one that it has no name for
+NO_LICENSE = "other"  # the Hub's identifier for licences that it does not list
 
 # The packages that decide the bytes of a release.
 _PACKAGES = (
@@ -40,7 +40,7 @@ def versions() -> dict[str, str]:
 
 
 def code_hash() -> str:
-    """The sha256 over the modules of this package: what another version of the code has made is told by it."""
+    """The sha256 over the modules of this package; it identifies the version of the code."""
     package = Path(__file__).parents[1]
     found = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
@@ -52,7 +52,7 @@ def hash_files(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
     """The sha256 of each named file.
 
     Args:
-        folder: where the files lie.
+        folder: folder of the files.
         names: paths relative to `folder`, with forward slashes.
     """
     hashes = {}
@@ -66,7 +66,7 @@ def write_provenance(folder: str | Path, facts: dict) -> None:
     """Writes `provenance.json`.
 
     Args:
-        folder: of the codec, pipeline or release.
+        folder: folder of the codec, pipeline or release.
         facts: JSON-able; `files` holds what `hash_files` returned for the files that are published.
 
     Raises:
@@ -77,7 +77,7 @@ def write_provenance(folder: str | Path, facts: dict) -> None:
 
 
 def refuse_paths(facts: dict) -> None:
-    """Refuses facts that would tell how the folders of this machine are called.
+    """Refuses facts that contain a path of this machine.
 
     Raises:
         InputError: a text in `facts` is an absolute path.
@@ -88,7 +88,7 @@ def refuse_paths(facts: dict) -> None:
 
 
 def read_provenance(folder: str | Path) -> dict:
-    """What `write_provenance` wrote.
+    """Reads what `write_provenance` wrote.
 
     Raises:
         InputError: there is no such file, or it is not a JSON object.
@@ -106,13 +106,13 @@ def read_provenance(folder: str | Path) -> dict:
 
 
 def check_files(folder: str | Path) -> dict[str, str]:
-    """Checks that every file listed in `provenance.json` is as it was when it was listed.
+    """Checks that the files listed in `provenance.json` are unchanged.
 
     Returns:
         The listed files and their hashes.
 
     Raises:
-        InputError: a listed file is gone or has changed.
+        InputError: a listed file is missing or has changed.
     """
     listed = read_provenance(folder).get("files", {})
     gone = [name for name in listed if not (Path(folder) / name).is_file()]
@@ -128,7 +128,7 @@ def check_files(folder: str | Path) -> dict[str, str]:
 
 
 def _texts(facts: object, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in nested facts, and where it stands."""
+    """Every text in nested facts, with its key."""
     if isinstance(facts, str):
         yield key, facts
     elif isinstance(facts, dict):

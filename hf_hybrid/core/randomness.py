@@ -1,4 +1,4 @@
-"""Every random number of the library comes from a generator named by a seed and the thing it is drawn for."""
+"""Every random number of the library comes from a generator identified by a seed and a purpose."""
 
 import numpy as np
 import torch

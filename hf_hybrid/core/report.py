@@ -1,7 +1,7 @@
-"""What an evaluation found: parts of a report, families of attacks with their verdicts, and scores; JSON both ways.
+"""Results of an evaluation: parts of a report, families of attacks with verdicts, scores; to and from JSON.
 
-Evaluation returns these classes, `report.json` holds exactly what they hold, and gate, cards, page and terminal read
-them. Numbers are rounded to four decimals on the way to JSON.
+Evaluation returns these classes, `report.json` stores them, and gate, cards, page and terminal read them. Numbers are
+rounded to four decimals on the way to JSON.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from hf_hybrid.core.families import VERDICTS, Family
 from hf_hybrid.core.scores import Facts, Recovered, Score, UtilityScore, plain_json
 
 PARTS = ("utility", "fidelity", "pairing", "privacy")
-MIN_BOOTSTRAPS = 100  # replicates behind a report that lets anything through: few hide what is too strong
+MIN_BOOTSTRAPS = 100  # minimum replicates for the gate: fewer can hide a strong attack
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class _Measured(Facts):
 
 @dataclass(frozen=True)
 class Utility(_Measured):
-    """Scores of models trained on synthetic and on real records; `interval` says what intervals are."""
+    """Scores of models trained on synthetic and on real records; `interval` describes the intervals."""
 
     interval: str
     scores: tuple[UtilityScore, ...] = field(metadata={"of": UtilityScore})
@@ -47,13 +47,13 @@ class Fidelity(_Measured):
     """How alike synthetic and real records are.
 
     Args:
-        interval: what intervals are.
-        extractor: of the image features.
+        interval: description of the intervals.
+        extractor: extractor of the image features.
         table: scores of rows.
         images: scores of images.
-        marginals: shares of each column's bins or names.
+        marginals: shares of each column's bins or categories.
         correlations: rank correlations of both sides.
-        codec: scores of reconstructions, where the codec was at hand.
+        codec: scores of reconstructions, if the codec was given.
     """
 
     interval: str
@@ -67,7 +67,7 @@ class Fidelity(_Measured):
 
 @dataclass(frozen=True)
 class Pairing(_Measured):
-    """Whether image and row belong together: over all columns, by column, and by what was measured in the images."""
+    """Whether image and row belong together: over all columns, by column, and by measurements in the images."""
 
     interval: str
     scores: tuple[Score, ...] = field(metadata={"of": Score})
@@ -77,11 +77,11 @@ class Pairing(_Measured):
 
 @dataclass(frozen=True)
 class Privacy(Facts):
-    """What attacks found.
+    """Results of the attacks.
 
     Args:
-        families: of attacks.
-        screening: distances that decide nothing.
+        families: families of attacks.
+        screening: distances that do not affect the verdict.
         curves: histograms and ROC curves for charts.
     """
 
@@ -91,11 +91,11 @@ class Privacy(Facts):
 
     @property
     def verdict(self) -> str:
-        """That of the worst family."""
+        """The verdict of the worst family."""
         return min((one.verdict.word for one in self.families), key=VERDICTS.index)
 
     def with_family(self, family: Family) -> Self:
-        """The same with this family in place of the one of its name, or behind the others."""
+        """A copy in which this family replaces the one of the same name, or is appended."""
         others = tuple(one for one in self.families if one.name != family.name)
         return replace(self, families=(*others, family))
 
@@ -114,11 +114,11 @@ class Report:
     """The evidence about a release, or about the files of a model, which has `privacy` alone.
 
     Args:
-        utility: None where a report of its kind has no such part.
+        utility: None if a report of its kind has no such part.
         fidelity: likewise.
         pairing: likewise.
         privacy: likewise.
-        provenance: configuration, versions, and hashes of the files that it is about.
+        provenance: configuration, versions, and hashes of the evaluated files.
     """
 
     utility: Utility | NotMeasured | None = None
@@ -144,7 +144,7 @@ class Report:
         """Inverse of `to_dict`.
 
         Raises:
-            InputError: it is no report of this version.
+            InputError: it is not a report of this version.
         """
         if not isinstance(facts, Mapping):
             raise InputError("expected a JSON object in report.json, found something else: run `hf-hybrid evaluate`")

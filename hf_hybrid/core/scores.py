@@ -1,4 +1,4 @@
-"""Scores, which never stand without what they mean and what they are read against; JSON both ways."""
+"""Scores, each with its meaning and its references; to and from JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -6,11 +6,10 @@ from typing import Any, Self
 
 from hf_hybrid.core.errors import InputError
 
-CHANCE = {"auc": 0.5, "r2": 0.0}  # metrics with a level of chance; a recovered share is one of what is above it
+CHANCE = {"auc": 0.5, "r2": 0.0}  # chance level of each metric; a recovered share counts what is above it
 
 
-# Words of a report: what a model was trained on, and whose records a number is about.
-# Words of a report: what a model was trained on, and whose records a number is about.
+# Terms of a report: training sets of models, and the patients that a number refers to.
 REAL, REPEATED, SHUFFLED = "real", "real repeated", "images shuffled"
 
 
@@ -20,7 +19,7 @@ MEMBERS, HELD_OUT = "training patients", "held-out patients"
 class Facts:
     """JSON both ways for a frozen dataclass: its fields in their order, under their names.
 
-    A field's metadata may say what its items are (`of`); one that is `optional` is left out where it is None.
+    A field's metadata may give the class of its items (`of`); an `optional` field is left out if it is None.
     """
 
     def to_dict(self) -> dict:
@@ -50,7 +49,7 @@ class Facts:
 
 
 def plain_json(value: object) -> object:
-    """Facts and what holds them, JSON-able."""
+    """Nested facts as JSON-able values."""
     if isinstance(value, Facts):
         return value.to_dict()
     if isinstance(value, Mapping):
@@ -72,17 +71,17 @@ def _rounded(value: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Score(Facts):
-    """A number, its interval, and what it is to be read against.
+    """A number with its interval and its references.
 
     Args:
-        name: what was scored.
-        value: None where it cannot be told; `reason` says why then.
-        interval: 95 %, over patients; None where there is none.
+        name: name of the score.
+        value: None if not known; `reason` then says why.
+        interval: 95 % interval over patients; None if there is none.
         direction: which way is better.
-        range: lowest and highest value, None where there is no end.
-        n: patients that it rests on; None where they are too few to be counted.
-        reference: the control or controls that it is to be read against, by name.
-        meaning: one sentence for a reader who is no statistician.
+        range: lowest and highest value, None if unbounded.
+        n: number of patients behind it; None if too few to be disclosed.
+        reference: its references, by name.
+        meaning: one sentence for readers without a background in statistics.
         reason: why there is no value.
     """
 
@@ -107,25 +106,25 @@ class Score(Facts):
 
 @dataclass(frozen=True)
 class UtilityScore(Facts):
-    """How well a model that was trained on some records does on real test patients.
+    """The score of a model trained on one training set, on held-out patients.
 
     Args:
         target: column that it predicts.
         metric: `auc`, `balanced_accuracy`, `r2` or `mae`.
         direction: which way is better.
-        range: lowest and highest value, None where there is no end.
-        inputs: what it sees: `image`, `table` or `both`.
+        range: lowest and highest value, None if unbounded.
+        inputs: its inputs: `image`, `table` or `both`.
         trained_on: name of the training set.
         n_train: training records with a value.
-        n_test: test records with a value; None where their patients are too few to be counted.
+        n_test: test records with a value; None if their patients are too few to be disclosed.
         n_test_patients: likewise.
-        classes_scored: classes that enough test patients hold; None for numbers.
-        seeds: repetitions that it is the mean of.
-        value: None where `reason` says why.
+        classes_scored: classes that enough held-out patients have; None for numbers.
+        seeds: number of repetitions; the value is their mean.
+        value: the score; None if not given, see `reason`.
         interval: 95 %, over patients.
         compared_with: the training set whose score is subtracted.
-        difference: of both scores, paired.
-        difference_interval: 95 %.
+        difference: paired difference of both scores.
+        difference_interval: its 95 % interval.
         reason: why there is no value.
     """
 
@@ -150,7 +149,7 @@ class UtilityScore(Facts):
 
 @dataclass(frozen=True)
 class Recovered(Facts):
-    """What synthetic records keep of what real ones give.
+    """How much of the utility of real records synthetic records keep.
 
     Args:
         target: column that is predicted.
@@ -158,10 +157,10 @@ class Recovered(Facts):
         inputs: likewise.
         trained_on: the synthetic training set.
         compared_with: the real one.
-        recovered_share: (synthetic - chance) / (real - chance); None where `reason` says why.
+        recovered_share: (synthetic - chance) / (real - chance); None if not given, see `reason`.
         recovered_share_interval: 95 %, over patients.
         gap: real - synthetic, paired.
-        gap_interval: 95 %.
+        gap_interval: its 95 % interval.
         reason: why neither is given.
     """
 

@@ -13,7 +13,7 @@ TRUE_FALSE_PAIRS = (("yes", "no"), ("y", "n"), ("true", "false"), ("t", "f"), ("
 LABEL_SEPARATOR = re.compile(r"\s*[|;]\s*")
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
-# Three digits behind a comma may be thousands ("1,234"): such a cell is no number unless it starts with zero.
+# Three digits behind a comma may be thousands ("1,234"): such a cell is a number only if it starts with zero.
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+)")
 _BEYOND_LIMIT = re.compile(r"([<>])=?\s*[+-]?\d+([.,]\d+)?")
 _INFINITY = {"inf": np.inf, "+inf": np.inf, "infinity": np.inf, "∞": np.inf, "-inf": -np.inf, "-infinity": -np.inf}

@@ -1,4 +1,4 @@
-"""What one column of a table is: its role and kind, and how both are inferred from its name and cells."""
+"""Role and kind of one column of a table, inferred from its name and cells."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ Kind = Literal["numeric", "integer", "categorical", "boolean", "multi-label"]
 
 MAX_CATEGORIES = 200
 MIN_PATIENTS = 5
-OTHER = "other"  # where rare categories go, and any that the schema does not know
+OTHER = "other"  # for rare categories and for those that the schema does not list
 GROUP_NAME = re.compile(
     r"((.*[\W_])?(patient|subject|person|participant|case|fall)[\W_]*(id|no|nr|number|nummer|key|code|hash|name)"
     r"|patient|subject|person|participant|pseudonym|pid|mrn)s?",
@@ -26,13 +26,13 @@ _ID_NAME = re.compile(
     r"unnamed: \d+",  # the row numbers that pandas writes
     re.IGNORECASE,
 )
-_MIN_CODES, _DIGITS = 20, re.compile(r"\d\D*\d")  # this many names that all hold numbers are rarely categories
+_MIN_CODES, _DIGITS = 20, re.compile(r"\d\D*\d")  # this many names that all contain numbers are rarely categories
 _UNIT = re.compile(r".*[\[(]([^\s\])]{1,12})[\])]\s*")
 
 
 @dataclass
 class ColumnSchema:
-    """What one column is.
+    """Schema of one column.
 
     Args:
         role: `image`, `clinical` (synthesised), `target` (synthesised, and predicted by the utility scores), `group`
@@ -68,12 +68,12 @@ class ColumnSchema:
 
 
 def names_a_person(column: str) -> bool:
-    """Whether a column has a name that is usual for ids, names of persons or files."""
+    """Whether the name is typical of a column of ids, person names or file names."""
     return bool(GROUP_NAME.fullmatch(column) or _ID_NAME.fullmatch(column))
 
 
 def _values(raw: pd.Series, spellings: set[str]) -> pd.Series:
-    """The cells that hold something."""
+    """The cells that are not missing."""
     return raw[[not cells.is_missing(cell, spellings) for cell in raw]]
 
 
@@ -111,7 +111,7 @@ def infer_column(name: str, raw: pd.Series, spellings: set[str], asked: dict) ->
     numbers = np.array([cells.to_number(cell) for cell in values], dtype=np.float64)  # NaN: a word
     of_number = ~np.isnan(numbers)
     strange = {cells.to_category(cell).lower() for cell in values[~of_number]}
-    # Up to a fifth of words, or up to half of a few words that come again and again, such as "pending".
+    # Up to a fifth of words, or up to half of a few words that are repeated, such as "pending".
     if of_number.mean() >= 0.8 or (of_number.mean() >= 0.5 and len(strange) <= 5 and len(np.unique(numbers)) > 10):
         return _infer_number(name, numbers[of_number])
     return _infer_text(values, words, asked)
@@ -122,7 +122,7 @@ def _infer_number(name: str, numbers: np.ndarray) -> ColumnSchema:
     places = cells.decimals(numbers)
     whole = places == 0 and finite.size == numbers.size
     if whole and finite.size >= 50 and np.unique(finite).size == finite.size:
-        # Measurements of this range would have met several times (birthday problem), and are not that long.
+        # Measurements of this range would repeat (birthday problem), and have fewer digits.
         if finite.size**2 > 10 * np.ptp(finite) or finite.min() >= 100_000:
             return ColumnSchema("id", note="a different whole number in every record looks like an identifier")
     unit = _UNIT.fullmatch(name)

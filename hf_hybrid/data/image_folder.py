@@ -72,13 +72,13 @@ def _check_one_image_each(names: list[str], files: list[str], path: Path) -> Non
         "without a file": [name for name in names if name not in known and not (folder / name).is_file()],
         "named twice": [name for name, count in Counter(names).items() if count > 1],
     }
-    problems = [f"{len(found)} rows {what} ({listed(found)})" for what, found in problems.items() if found]
+    problems = [f"rows {what}: {len(found)} ({listed(found)})" for what, found in problems.items() if found]
     if without_row := sorted(known - set(names)):
-        problems.append(f"{len(without_row)} images without a row ({listed(without_row)})")
+        problems.append(f"images without a row: {len(without_row)} ({listed(without_row)})")
     if problems:
         raise InputError(
             f"expected one image below {folder} for each of the {len(names)} rows of `{path.name}`, found "
-            f"{len(files)} images, " + ", ".join(problems)
+            f"{len(files)} in all, " + ", ".join(problems)
         )
 
 
@@ -98,8 +98,8 @@ def _read_table(path: Path) -> pd.DataFrame:
             ragged = [number for number, row in enumerate(rows, start=1) if len(row) != len(header)]
             if ragged:
                 raise InputError(
-                    f"expected {len(header)} cells in every row of {path}, found other numbers in {len(ragged)} rows "
-                    f"({listed(ragged)}): quote cells that hold commas"
+                    f"expected {len(header)} cells in every row of {path}, found another number in row "
+                    f"{listed(ragged)}: quote cells that contain commas"
                 )
             columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in header]
         elif path.suffix == ".jsonl":

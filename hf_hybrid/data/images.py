@@ -55,13 +55,13 @@ def read_image(cell: dict, channels: int = 1) -> np.ndarray:
 
     Raises:
         UnreadableImage: there is no such file, or it is no single image with 1 to 16 bits.
-        InputError: `channels` is neither 1 nor 3, or a DICOM file cannot be read without the extra `dicom`.
+        InputError: `channels` is not 1 or 3, or a DICOM file cannot be read without the extra `dicom`.
     """
     return decode_image(cell, channels).pixels
 
 
 def decode_image(cell: dict, channels: int = 1) -> DecodedImage:
-    """Like `read_image`, with what the file says of its pixels."""
+    """Like `read_image`, with the storage mode and the burned-in flag."""
     if channels not in (1, 3):
         raise InputError(f"expected `channels` 1 or 3, found {channels}")
     data = image_bytes(cell)
@@ -96,7 +96,7 @@ def image_bytes(cell: dict) -> bytes:
 
 
 def resize(image: np.ndarray, resolution: int, fit: str = "crop") -> np.ndarray:
-    """A square image of the same aspect: the middle cropped out, or black padding around the whole.
+    """A square image with the aspect kept: cropped to the middle, or padded with black.
 
     Args:
         image: 8-bit `(height, width)` or `(height, width, 3)`.

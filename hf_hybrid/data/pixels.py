@@ -1,4 +1,4 @@
-"""Pixels on their way between 8-bit images, tensors in [-1, 1] and PNG files."""
+"""Conversion of pixels between 8-bit images, tensors in [-1, 1] and PNG files."""
 
 import io
 
@@ -22,7 +22,7 @@ def to_uint8(pixel_values: torch.Tensor) -> np.ndarray:
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """PNG of one 8-bit image and nothing else: no text chunk, no EXIF, no name."""
+    """PNG of one 8-bit image without metadata: no text chunk, no EXIF, no name."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", compress_level=1)
     return stream.getvalue()

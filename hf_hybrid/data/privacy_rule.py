@@ -1,4 +1,4 @@
-"""The privacy rule: what of a private table may be written down, in a schema or in a saved sampler.
+"""The privacy rule: what may be stored of a private table, in a schema or in a saved sampler.
 
 Bounds are outward-rounded trimmed quantiles, never a minimum or maximum; a category or a state held by fewer than
 `min_patients` patients is merged or dropped; a number is kept only where enough patients have one.
@@ -20,23 +20,23 @@ MIN_PATIENTS_A_COMPONENT = 10  # of a marginal: mixture component or smoothed qu
 
 
 def protect(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray, warn: bool = True) -> RecordSchema:
-    """The schema that may be handed on, learned from a private table.
+    """The schema that may be published, learned from a private table.
 
     Args:
         schema: roles and kinds; bounds that it gives are kept as they are.
         frame: typed cells as `RecordSchema.read` returns them.
         groups: the patient of each record, shape `(num_records,)`.
-        warn: whether to log what is left out, and that no patients are known.
+        warn: whether to log what is left out, and a missing group column.
 
     Returns:
-        A schema whose released columns have bounds, categories, decimals and states that no patient alone decides.
-        A column that too few patients have a value in is left out (role `ignore`), and a warning says so.
+        A schema whose bounds, categories, decimals and states do not depend on a single patient. A column in which too
+        few patients have a value is left out (role `ignore`), with a warning.
     """
     columns = {}
     if warn and schema.group_column is None:
         logger.warning(
-            "no column tells patients apart, so every record counts as another patient: if that is not so, give the "
-            "column that does the role `group` in the schema, or the privacy rule and all intervals are wrong"
+            "no column identifies patients, so every record counts as a separate patient: if this is wrong, give the "
+            "patient column the role `group` in the schema, or the privacy rule and all intervals are wrong"
         )
     for name, column in schema.columns.items():
         column = dataclasses.replace(column)
@@ -49,19 +49,19 @@ def protect(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray, warn:
 
 
 def protected(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray) -> RecordSchema:
-    """The schema as it is where it is protected already, as that of a release is; see `protect` otherwise."""
+    """The schema itself if it is already protected, as in a release; otherwise see `protect`."""
     is_open = any(column.states is None for column in schema.table.values())
     return protect(schema, frame, groups) if is_open else schema
 
 
 def enough_for_correlations(features: np.ndarray, is_answer: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Which correlations rest on enough patients to be told, `(d, d)` bool.
+    """Which correlations rest on enough patients to be disclosed, `(d, d)` bool.
 
-    Of two answers to yes-or-no questions each of the four combinations is given by at least
-    `MIN_PATIENTS_A_COMPONENT` patients, of an answer and a number both answers where the number is there.
+    For two yes-or-no answers, at least `MIN_PATIENTS_A_COMPONENT` patients give each of the four combinations; for an
+    answer and a number, as many patients with the number give each answer.
 
     Args:
-        features: numbers, and answers as 0 or 1; NaN where there is none, `(n, d)`.
+        features: numbers, and answers as 0 or 1; NaN if missing, `(n, d)`.
         is_answer: which are answers, `(d,)`.
         groups: the patient of each record, `(n,)`.
     """
@@ -74,7 +74,7 @@ def enough_for_correlations(features: np.ndarray, is_answer: np.ndarray, groups:
 
 
 def restrict(schema: RecordSchema, frame: pd.DataFrame) -> pd.DataFrame:
-    """Cells brought into what a protected schema allows: the table that a sampler may learn.
+    """Cells restricted to a protected schema: the table that a sampler may learn.
 
     Numbers are clipped to the bounds. A state that was dropped becomes missing where missing was kept, otherwise the
     column's median or most frequent value.
@@ -115,7 +115,7 @@ def _protect_column(column: ColumnSchema, cells: pd.Series, groups: np.ndarray, 
         if count_patients(groups, finite) < needed:
             return _leave_out(column, f"fewer than {needed} patients have a value")
         column.decimals = _decimals(column, values)
-        beyond = np.abs(values[finite]).max() >= 2**53  # float64, which cells are, does not hold every such integer
+        beyond = np.abs(values[finite]).max() >= 2**53  # cells are float64, which cannot hold every such integer
         if column.kind == "integer" and (masks["inf"].any() or masks["-inf"].any() or beyond):
             column.kind = "numeric"  # int64 has no infinity
         low, high = column.bounds or _trimmed_bounds(values[finite], groups[finite], column.decimals, min_patients)
@@ -161,7 +161,7 @@ def _common_names(column: ColumnSchema, cells: pd.Series, groups: np.ndarray, mi
     }
     common = [name for name, mask in held.items() if count_patients(groups, mask) >= min_patients]
     rare = [mask for name, mask in held.items() if name not in common or name.lower() == OTHER]
-    if column.kind == "multi-label":  # that a few do not have it is as telling
+    if column.kind == "multi-label":  # that a few patients lack a label reveals as much
         known = np.array([cell is not None for cell in cells])
         lacking = {name: count_patients(groups, known & ~held[name]) for name in common}
         common = [name for name in common if lacking[name] == 0 or lacking[name] >= min_patients]
@@ -195,7 +195,7 @@ def _restrict_numbers(values: np.ndarray, column: ColumnSchema) -> np.ndarray:
 
 
 def _trimmed_bounds(values: np.ndarray, groups: np.ndarray, decimals: int, min_patients: int) -> tuple[float, float]:
-    """Bounds that at least `min_patients` patients lie at or beyond, rounded outward to a coarse grid."""
+    """Bounds that at least `min_patients` patients reach or exceed, rounded outward to a coarse grid."""
     by_patient = pd.Series(values).groupby(groups)
     lowest, highest = np.sort(by_patient.min()), np.sort(by_patient.max())[::-1]
     rank = max(min_patients, int(np.ceil(TRIMMED_SHARE * lowest.size))) - 1

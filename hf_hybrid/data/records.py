@@ -30,7 +30,7 @@ MAX_ROW_GROUP = (100, 64 * 2**20)  # rows, bytes of images
 
 @dataclasses.dataclass
 class ImageSummary:
-    """What the image files of some records are.
+    """Facts about the image files of some records.
 
     Args:
         sizes: how many images have each `(width, height)`.
@@ -53,7 +53,7 @@ class Records:
         groups: code of the patient of each record, int64 `(num_records,)`.
         schema: role and kind of every column.
         unread: per column the words that could not be read and became missing.
-        raw: cells as given; its index is the row in the dataset that was loaded.
+        raw: cells as given; the index is the row in the loaded dataset.
         cache: keeps the folder of temporary files alive, if there is one.
     """
 
@@ -92,7 +92,7 @@ class Records:
             resolution: side in pixels.
             channels: 1 (grey) or 3 (colour).
             fit: "crop" (the middle of the image) or "pad" (all of it, on black).
-            batch_size: images a batch; the last one may be smaller.
+            batch_size: images per batch; the last one may be smaller.
 
         Raises:
             InputError: images cannot be read; the message names all of them.
@@ -118,7 +118,7 @@ class Records:
     ) -> np.ndarray:
         """All images as one 8-bit array, `(num_records, resolution, resolution[, 3])`; see `iter_pixels`.
 
-        `by_way_of` is a resolution to bring them to first: that of other images, which else differ from equal ones.
+        `by_way_of` is an intermediate resolution: that of images to compare with, so that equal images stay equal.
         """
         batches = self.iter_pixels(by_way_of or resolution, channels, fit)
         if by_way_of:
@@ -145,7 +145,7 @@ class Records:
     def _map_images(
         self, function: Callable[[DecodedImage], DecodedImage], channels: int, batch_size: int
     ) -> Iterator[list[DecodedImage]]:
-        """Batches of `function`'s results; after an unreadable image no more, but the rest is looked through too."""
+        """Batches of `function`'s results; after an unreadable image none, but the rest is still checked."""
 
         def read(index: int) -> DecodedImage | UnreadableImage:
             try:
@@ -167,7 +167,7 @@ class Records:
         if unreadable:
             raise InputError(
                 f"expected {len(self)} readable images, found {len(unreadable)} that are not ({listed(unreadable)}): "
-                "mend or remove these records"
+                "fix or remove these records"
             )
 
 
@@ -184,14 +184,14 @@ def load_records(
         dataset: an image folder (with `metadata.csv`, `.jsonl` or `.parquet` in it or in its split folders; images may
             be DICOM), a parquet file, a folder of parquet files, a folder that `save_to_disk` wrote, or a Hub id;
             `name:split` picks a split.
-        schema: a schema file, or what would stand in it, that overrides what is inferred; or the schema to read with.
+        schema: a schema file or its content, which overrides what is inferred; or the schema to read with.
         split: the split to take when there are several and `dataset` names none.
         targets: columns that the utility scores predict.
-        cache_dir: where parquet is unpacked to, made with mode 0700; by default a private temporary folder that goes
-            with the records, and for a Hub id the usual cache.
+        cache_dir: where parquet is unpacked to, made with mode 0700; by default a private temporary folder that is
+            removed with the records, and for a Hub id the usual cache.
 
     Raises:
-        InputError: there is no such dataset or split, or it is no set of records.
+        InputError: there is no such dataset or split, or it does not hold records.
     """
     source = open_source(str(dataset), split, cache_dir)
     raw = source.raw
@@ -202,7 +202,7 @@ def load_records(
     frame, unread = schema.read(raw)
     groups = np.arange(len(raw))
     if schema.group_column in raw:
-        # A cell that names no patient must not join all such records into one.
+        # Records without a patient must not be joined into one patient.
         names = [
             ("no name", row) if cells.is_missing(cell, schema.missing_spellings) else ("name", cells.to_category(cell))
             for row, cell in enumerate(raw[schema.group_column])
@@ -216,7 +216,7 @@ def write_records(
 ) -> None:
     """Writes `data/{split}-00000-of-00001.parquet`: image files as they are, cells as given; private like the source.
 
-    The folder has mode 0700 and appears when everything in it is written.
+    The folder has mode 0700 and appears once it is complete.
 
     Args:
         records: what to write.

@@ -28,7 +28,7 @@ class RecordSchema:
     """Role and kind of every column of a set of records.
 
     Args:
-        columns: one entry a column, in the order of the table.
+        columns: one entry per column, in the order of the table.
         min_patients: a category or state held by fewer patients than this never leaves the private table.
         missing_values: further spellings of missing, in addition to the usual ones.
     """
@@ -38,7 +38,7 @@ class RecordSchema:
     missing_values: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Raises InputError for a `min_patients` that protects nobody."""
+        """Raises InputError for a `min_patients` that is too low."""
         if not isinstance(self.min_patients, int) or self.min_patients < MIN_PATIENTS:
             raise InputError(
                 f"expected `min_patients` as a whole number from {MIN_PATIENTS}, found {self.min_patients!r}"
@@ -72,10 +72,10 @@ class RecordSchema:
     # --- reading cells ---------------------------------------------------------------------------------------------
 
     def read(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-        """Reads raw cells by this schema.
+        """Reads raw cells with this schema.
 
         Args:
-            frame: raw cells, one row a record; must hold every clinical and target column.
+            frame: raw cells, one row per record; must hold every clinical and target column.
 
         Returns:
             The typed table (numbers: float64 with NaN and ±inf; categories: str or None; booleans: True, False or
@@ -149,7 +149,7 @@ class RecordSchema:
         """Infers role and kind of every column from raw cells.
 
         Args:
-            frame: raw cells, one row a record, without the image.
+            frame: raw cells, one row per record, without the image.
             image_column: name of the image column.
             overrides: a description as in a schema file; its entries for a column replace what is inferred.
 
@@ -167,7 +167,7 @@ class RecordSchema:
         schema = cls({image_column: ColumnSchema("image")}, **{k: v for k, v in overrides.items() if k != "columns"})
         group, is_asked_for = _find_group(frame, asked)
         for name in frame:
-            # A patient's number is an identifier also where it stands in several records.
+            # A patient's number is an identifier even if several records share it.
             once = ~frame[[group, name]].astype(str).duplicated() if group else slice(None)
             entry = dict(asked.get(name) or {})
             inferred = infer_column(name, frame[name][once], schema.missing_spellings, entry)

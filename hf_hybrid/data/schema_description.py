@@ -12,7 +12,7 @@ from hf_hybrid.data.columns import ColumnSchema, Kind, Role
 
 
 def load_description(path: str | Path | dict) -> dict:
-    """The mapping in a YAML or JSON file; a mapping is returned as it is.
+    """The mapping in a YAML or JSON file; a mapping is returned unchanged.
 
     Raises:
         InputError: no such file, or no mapping in it.

@@ -26,7 +26,7 @@ class TemporaryFolder:
     """A private folder, removed with the last reference to this object (a `TemporaryDirectory` would warn then).
 
     Attributes:
-        path: where it is.
+        path: its path.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Source:
     Args:
         images: column of raw image cells `{"bytes": ..., "path": ...}`, read on access.
         image_column: its name.
-        raw: all other cells, one row a record.
+        raw: all other cells, one row per record.
         cache: the temporary folder that holds the images, if any.
     """
 
@@ -55,7 +55,7 @@ def open_source(dataset: str, split: str | None = "train", cache_dir: str | Path
     """Opens a dataset without decoding an image; see `hf_hybrid.data.records.load_records` for the arguments.
 
     Raises:
-        InputError: there is no such dataset or split, or it is no set of records.
+        InputError: there is no such dataset or split, or it does not hold records.
     """
     from datasets import Image
 
@@ -68,7 +68,7 @@ def open_source(dataset: str, split: str | None = "train", cache_dir: str | Path
 
 
 def split_names(dataset: str) -> list[str]:
-    """Names of the splits of a dataset; only the one that `name:split` picks.
+    """Names of the splits of a dataset; for `name:split` only that one.
 
     Raises:
         InputError: there is no such dataset.
@@ -93,7 +93,7 @@ def split_names(dataset: str) -> list[str]:
 
 
 def fingerprint(dataset: str) -> str:
-    """Changes when the files of a local dataset do (names, sizes, times); a Hub id stands for itself."""
+    """A fingerprint of the files of a local dataset (names, sizes, times); a Hub id is its own fingerprint."""
     _, asked, path = _locate(dataset)
     if path is None:
         return dataset

@@ -14,7 +14,7 @@ def split_by_patient(
         groups: the patient of each record, `(num_records,)`.
         test: share of the patients, at least one; 0 leaves the split out.
         validation: likewise.
-        seed: which patients.
+        seed: seed of the choice of patients.
 
     Returns:
         Sorted record indices of "train", "validation" and "test".

@@ -1,4 +1,4 @@
-"""Parts of reports about the same records, measured by the same code, kept in a private folder."""
+"""A cache of report parts in a private folder, by records, options and code."""
 
 import hashlib
 import json
@@ -12,16 +12,16 @@ from hf_hybrid.core.files import private_folder, write_atomically
 from hf_hybrid.core.provenance import code_hash, versions
 from hf_hybrid.evaluation.records import ComparedRecords
 
-# Packages that decide parts, beside those that decide a release, and their modules.
+# Packages that affect parts, in addition to those that affect a release, and their modules.
 _ALSO_DECIDE = {"scipy": "scipy", "scikit-image": "skimage", "transformers": "transformers"}
 
 
 class PartCache:
-    """What has been measured, so that a second run redoes only what has changed.
+    """Measured parts, so that a second run repeats only what has changed.
 
     Args:
-        folder: made with mode 0700; None keeps nothing.
-        compared: the records that parts are about.
+        folder: created with mode 0700; None disables the cache.
+        compared: the evaluated records.
     """
 
     def __init__(self, folder: Path | None = None, compared: ComparedRecords | None = None) -> None:
@@ -37,7 +37,7 @@ class PartCache:
             self.records = found.hexdigest()
 
     def part(self, name: str, decides: dict, measure: Callable[[], object]) -> object:
-        """What was measured on the same records with the same `decides`, or is measured now; as JSON gives it back."""
+        """The part cached for the same records and `decides`, or else measured now; as read back from JSON."""
         if self.folder is None:
             return json.loads(json.dumps(measure(), allow_nan=False))
         inputs = json.dumps([self.records, decides], sort_keys=True, default=str)

@@ -1,4 +1,4 @@
-"""What every part of a report compares: a release, the records that it was learned from, and those of others."""
+"""The records that every part of a report compares: release, training records and held-out records."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class EvaluationSet:
         pixels: uint8 `(n, 32, 32)`.
         frame: typed cells as `RecordSchema.read` returns them.
         groups: the patient of each record, int `(n,)`.
-        read_images: takes positions of records, gives batches of their images as large as the release's, uint8
-            `(batch, side, side)`; None where `pixels` are all there is.
+        read_images: function from positions of records to batches of their images at the size of the release, uint8
+            `(batch, side, side)`; None if there are only `pixels`.
     """
 
     pixels: np.ndarray
@@ -44,7 +44,7 @@ class EvaluationSet:
         return EvaluationSet(self.pixels[rows], self.frame.iloc[rows].reset_index(drop=True), self.groups[rows], read)
 
     def iter_images(self) -> Iterator[np.ndarray]:
-        """Batches of all images, as large as the release's."""
+        """Batches of all images, at the size of the release."""
         if self.read_images:
             yield from self.read_images(np.arange(len(self)))
         else:
@@ -53,15 +53,15 @@ class EvaluationSet:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A release beside real records.
+    """A release and the real records to compare it with.
 
     Args:
         synthetic: the release.
-        train: real records that it was learned from.
-        test: real records of other patients.
-        schema: of the release.
-        options: how to score.
-        tell: takes a word on what is being done.
+        train: training records.
+        test: records of held-out patients.
+        schema: schema of the release.
+        options: options of the scores.
+        tell: receives progress messages.
     """
 
     synthetic: EvaluationSet

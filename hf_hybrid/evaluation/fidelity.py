@@ -1,8 +1,8 @@
-"""Fidelity of a release: is it like real records of other patients, as those that it was learned from are.
+"""Fidelity of a release: is it as similar to records of held-out patients as the training records are.
 
-Every number is taken between the release and unseen patients, and beside it, as its reference, between the patients
-learned from and the same unseen ones: what two honest draws differ by. Both sides hold equally many records. Intervals
-come from resampling the unseen patients; they are normal, for resampling by itself moves a distance upwards.
+Every score compares the release with held-out patients. Its reference compares training patients with the same
+held-out patients: the difference between two real samples. Both sides hold equally many records. Intervals come from
+resampling held-out patients; they are normal intervals, because resampling biases a distance upwards.
 """
 
 import numpy as np
@@ -16,6 +16,7 @@ from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
 from hf_hybrid.metrics import fidelity, image_fidelity, predictors
 from hf_hybrid.metrics.base import LOWER, FidelityMetric, MetricFacts
 from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
+from hf_hybrid.metrics.forests import fit_forest
 from hf_hybrid.metrics.predictions import auc
 from hf_hybrid.metrics.registry import IMAGE_METRICS, TABLE_METRICS
 from hf_hybrid.models.image_features import extractor_name, image_features
@@ -34,7 +35,7 @@ _FACTS = {name: facts for metric in (*TABLE_METRICS, *IMAGE_METRICS) for name, f
     ),
 }
 NUM_BINS = 12  # of a histogram
-MAX_RECORDS = 4000  # a side: kernels and neighbours hold its square
+MAX_RECORDS = 4000  # per side: kernels and neighbours need its square in memory
 NUM_TREES = 100
 _PAIRS, _COMPARED = 500, 16
 _FOLDS = 5
@@ -73,7 +74,7 @@ def measure_fidelity(comparison: Comparison) -> Fidelity:
 
 
 class _Unseen:
-    """The unseen patients, and draws of them, the same for every score."""
+    """The held-out patients and bootstrap draws of them, the same for every score."""
 
     def __init__(self, unseen: EvaluationSet, num_draws: int) -> None:
         self.unseen = unseen
@@ -87,7 +88,7 @@ class _Unseen:
         """Scores of the release, with those of training patients as references.
 
         Args:
-            metrics: that take one side and the held-out patients.
+            metrics: metrics that compare one side with the held-out patients.
             sides: release, training patients, held-out ones; arrays or frames.
         """
 
@@ -108,13 +109,12 @@ class _Unseen:
         return self._score(name, found.value, 1.96 * float(np.nanstd(found.replicates)), reference.value)
 
     def likeness(self, synthetic: EvaluationSet, train: EvaluationSet) -> Score:
-        """MS-SSIM of pairs of images of different people."""
+        """MS-SSIM of pairs of images of different patients."""
         found, reference = (_likeness(one) for one in (synthetic, train))
         spread = 1.96 * float(found.std() / np.sqrt(len(found)))
         return self._score("likeness of two images", float(found.mean()), spread, float(reference.mean()))
 
     def _auc(self, one: np.ndarray, of_one: np.ndarray, unseen: np.ndarray) -> Estimate:
-        from sklearn.ensemble import RandomForestClassifier
         from sklearn.model_selection import GroupKFold
 
         taken = np.random.default_rng(0).permutation(len(one))[: len(unseen)]
@@ -123,8 +123,9 @@ class _Unseen:
         groups = np.concatenate([self.unseen.groups.max() + 1 + of_one, self.unseen.groups])
         scores = np.zeros(len(features))
         for learned, tested in GroupKFold(_FOLDS).split(features, labels, groups):
-            forest = RandomForestClassifier(NUM_TREES, min_samples_leaf=3, random_state=0)
-            scores[tested] = forest.fit(features[learned], labels[learned]).predict_proba(features[tested])[:, 1]
+            settings = {"n_estimators": NUM_TREES, "min_samples_leaf": 3, "random_state": 0}
+            forest = fit_forest(features[learned], labels[learned], **settings)
+            scores[tested] = forest.predict_proba(features[tested])[:, 1]
         return Estimate.of(auc, labels, scores, bootstrap_weights(groups, 2 * len(self.draws), 0))
 
     def _score(self, name: str, value: float, spread: float, reference: float) -> Score:
@@ -143,7 +144,7 @@ def _take(records: np.ndarray | pd.DataFrame, rows: np.ndarray) -> np.ndarray | 
 def _marginal(
     schema: RecordSchema, name: str, synthetic: pd.DataFrame, train: pd.DataFrame, groups: np.ndarray
 ) -> dict:
-    """Shares of a column's bins or names; a bin of too few patients is left empty, of the others' sum."""
+    """Shares of a column's bins or categories; a bin of too few patients is empty and not in the total."""
     column = schema.table[name]
     sides = [predictors.target_values(one[name], column) for one in (synthetic, train)]
     if column.is_number:
@@ -173,7 +174,7 @@ def _correlations(schema: RecordSchema, synthetic: pd.DataFrame, train: pd.DataF
 
 
 def _row_features(schema: RecordSchema, frame: pd.DataFrame) -> np.ndarray:
-    """Cells for a forest: what is no number lies beyond all numbers."""
+    """Cells for a random forest: missing and infinite values are coded beyond all numbers."""
     features = np.concatenate(list(predictors.table_features(schema, frame).values()), axis=1)
     return np.nan_to_num(features, nan=-1e6, posinf=1e6, neginf=-1e6)
 

@@ -1,4 +1,4 @@
-"""What private records are, as a table, and what in them would spoil a release or a score."""
+"""Private records as a table, and warnings about what would spoil a release or a score."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -14,7 +14,7 @@ from hf_hybrid.metrics.predictions import auc
 
 SIGNIFICANCE = 0.01
 NEARLY_GIVEN_AWAY = 0.95  # AUC of one column for a target
-SAME_LINE = 0.9999  # correlation of two numeric columns that say the same
+SAME_LINE = 0.9999  # correlation of two numeric columns with the same content
 _RULES = {
     "sum": "a weighted sum",
     "product": "a product of powers",
@@ -64,7 +64,7 @@ def find_problems(records: Records, images: ImageSummary | None = None) -> list[
     ]
     problems += _duplicates(records)
     for one in find_dependencies(records.schema, records.frame):
-        if len(one.sources) > 1 or not {one.column, *one.sources} & set(records.schema.targets):  # told below
+        if len(one.sources) > 1 or not {one.column, *one.sources} & set(records.schema.targets):  # reported below
             sources = " and ".join(f"`{name}`" for name in one.sources)
             problems.append(
                 f"`{one.column}` follows from {sources} ({_RULES[one.how]}): leave it out and compute it from the "
@@ -75,21 +75,21 @@ def find_problems(records: Records, images: ImageSummary | None = None) -> list[
     for target in records.schema.targets:
         problems += _given_away(records, target)
     if records.schema.table and records.schema.group_column is None:
-        problems.append("no group column: every record counts as a patient of its own; name one if that is not so")
+        problems.append("no group column: every record counts as a separate patient; name one if this is wrong")
     if images and images.burned_in:
         problems.append(f"{images.burned_in} of {len(records)} DICOM headers say that text is burned into the image")
     return problems
 
 
 def _left_out(records: Records) -> list[str]:
-    """Columns, categories and words that a release will not hold."""
+    """Columns, categories and words that a release will not contain."""
     schema = records.schema
     problems = [
         f"`{name}` is left out: {column.note or 'its role is ' + column.role}"
         for name, column in schema.columns.items()
         if column.role in ("id", "ignore")
     ]
-    protected = privacy_rule.protect(schema, records.frame, records.groups, warn=False)  # it is listed here
+    protected = privacy_rule.protect(schema, records.frame, records.groups, warn=False)  # listed here
     for name, column in schema.table.items():
         kept = protected.columns[name]
         values = _known_values(records, name)
@@ -111,13 +111,13 @@ def _left_out(records: Records) -> list[str]:
 
 
 def _duplicates(records: Records) -> list[str]:
-    """Pairs of columns that say the same: equal or recoded cells, or numbers on one straight line."""
+    """Pairs of columns with the same content: equal or recoded cells, or numbers on one straight line."""
     codes, numbers = {}, {}
     for name, column in records.schema.table.items():
         values = records.frame[name]
         if _known_values(records, name).astype(str).nunique() < 2:
             continue
-        codes[name] = pd.factorize(values.astype(str))[0]  # in order of appearance: the same for a mere recoding
+        codes[name] = pd.factorize(values.astype(str))[0]  # in order of appearance: recoding does not change it
         if column.is_number:
             numbers[name] = values.to_numpy(np.float64)
     problems = []
@@ -136,7 +136,7 @@ def _duplicates(records: Records) -> list[str]:
 
 
 def _given_away(records: Records, target: str) -> list[str]:
-    """Columns whose missingness, or whose value alone, tells a target."""
+    """Columns whose missingness, or whose value alone, predicts a target."""
     from scipy.stats import fisher_exact
 
     outcomes, least = dict(_outcomes(records, target)), records.schema.min_patients
@@ -160,7 +160,7 @@ def _given_away(records: Records, target: str) -> list[str]:
                 share = f"{outcome[rows].sum()} of {rows.sum()} records without `{name}`"
                 told = f"{share} have {label} ({all_rows:.0%} in all)"
         if told:
-            problems.append(f"{told}: whether the cell is missing tells the target")
+            problems.append(f"{told}: whether the cell is missing predicts the target")
         for label, outcome in outcomes.items():
             aucs = [
                 float(auc(outcome[rows].astype(int), scores[rows], np.ones((1, rows.sum())))[0])
@@ -169,13 +169,13 @@ def _given_away(records: Records, target: str) -> list[str]:
                 and min(privacy_rule.count_patients(records.groups, rows & o) for o in (outcome, ~outcome)) >= least
             ]
             if aucs and (best := max(max(area, 1 - area) for area in aucs)) > NEARLY_GIVEN_AWAY:
-                problems.append(f"`{name}` alone tells {label} (AUC {best:.2f}): is it the same fact, or known later?")
+                problems.append(f"`{name}` alone predicts {label} (AUC {best:.2f}): the same fact, or known later?")
                 break
     return problems
 
 
 def _outcomes(records: Records, target: str) -> Iterator[tuple[str, np.ndarray]]:
-    """The events that a target consists of: each value, each label, or being above the median or not."""
+    """The binary events of a target: each value, each label, or being above the median or not."""
     column, values = records.schema.columns[target], records.frame[target]
     if column.is_number:
         median = np.nanmedian(values)
@@ -190,7 +190,7 @@ def _outcomes(records: Records, target: str) -> Iterator[tuple[str, np.ndarray]]
 def _scores(
     records: Records, name: str, outcome: np.ndarray, known: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Which records a column's value can be scored on, and the scores; one pair a label for multi-label columns."""
+    """Which records a column's value can be scored on, and the scores; one pair per label for multi-label columns."""
     column, values = records.schema.columns[name], records.frame[name]
     if column.is_number or column.kind == "boolean":
         yield known, np.array([float(cell) if has else 0.0 for cell, has in zip(values, known, strict=True)])
@@ -208,12 +208,12 @@ def _scores(
     if column.kind == "multi-label":
         yield from ((known, mask.astype(float)) for mask in common)
     elif common:
-        # The outcome's share in each category; in rare ones it would follow the outcome by itself.
+        # The outcome's share in each category; in rare ones it would copy the outcome.
         yield np.any(common, axis=0), sum(mask * outcome[mask].mean() for mask in common)
 
 
 def _known_values(records: Records, name: str) -> pd.Series:
-    """Cells that hold something: typed ones where the column is released, raw ones otherwise."""
+    """Cells that are not missing: typed ones where the column is released, raw ones otherwise."""
     if name in records.frame:
         return records.frame[name].dropna()
     return records.raw[name][[not cells.is_missing(cell) for cell in records.raw[name]]]

@@ -1,7 +1,7 @@
-"""Pairing by what was measured in the images: does a heart that is drawn large belong to a row that says so.
+"""Pairing by measurements in the images: does an image with a large heart belong to a row that says so?
 
-Each measurement (a width, an opacity) is read off an image by a ridge regression that learned it from real images
-whose measurements are known. What is read off synthetic images should go with their rows as it does in real ones.
+Each measurement (a width, an opacity) is estimated from an image by a ridge regression trained on real images with
+known measurements. In synthetic records the estimate should correlate with the row as it does in real ones.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from hf_hybrid.metrics import fidelity, predictors
 from hf_hybrid.metrics.estimates import bootstrap_weights
 from hf_hybrid.metrics.predictions import r2
 
-MIN_R2 = 0.3  # of a measurement on unseen patients: what cannot be read off an image says nothing of it
+MIN_R2 = 0.3  # of a measurement on held-out patients: a poor estimate says nothing about an image
 _MIN_KNOWN = 20
 _SHOWN = 12
 _TITLE = "trends with measurements"
@@ -29,8 +29,8 @@ def read_measurements(path: str, file_names: list[list[str]]) -> list[pd.DataFra
     """The numbers of a CSV file for the images of several sets, NaN where it has none.
 
     Args:
-        path: of a file with the column `file_name` and numbers.
-        file_names: of the images of each set.
+        path: CSV file with the column `file_name` and numeric columns.
+        file_names: file names of the images of each set.
 
     Raises:
         InputError: no such file or column, no numbers, or images that it does not know.
@@ -58,12 +58,12 @@ def read_measurements(path: str, file_names: list[list[str]]) -> list[pd.DataFra
 
 
 def measure_measurements(comparison: Comparison, train: pd.DataFrame, test: pd.DataFrame) -> list[Score]:
-    """How the columns of a release go with what is measured in its images.
+    """Correlation of the columns of a release with measurements in its images.
 
     Args:
         comparison: release and real records.
         train: measurements of the training images, `(num_train, k)`.
-        test: of held-out patients.
+        test: the same of held-out patients.
     """
     synthetic, held_out = comparison.synthetic, comparison.test
     read = {name: found for name in train if (found := _read_off(comparison, name, train, test)) is not None}
@@ -91,9 +91,9 @@ def measure_measurements(comparison: Comparison, train: pd.DataFrame, test: pd.D
 def _read_off(
     comparison: Comparison, name: str, train: pd.DataFrame, test: pd.DataFrame
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """One measurement as it is read off the images of the release and of held-out patients; None where it cannot be.
+    """One measurement, estimated from the images of the release and of held-out patients; None if it cannot be.
 
-    It is read off on both sides: reading weakens every trend.
+    It is estimated on both sides, because estimation weakens every correlation.
     """
     known = [np.isfinite(side[name].to_numpy()) for side in (train, test)]
     values = [side[name].to_numpy()[has] for side, has in zip((train, test), known, strict=True)]
@@ -112,7 +112,7 @@ def _read_off(
 class _Trends:
     """Rank correlations `(num_measurements, num_columns)`: of the release, of held-out patients, of shuffled images.
 
-    `replicates` are those of the release less those of draws of held-out patients.
+    `replicates` are those of the release minus those of draws of held-out patients.
     """
 
     release: np.ndarray
@@ -136,7 +136,7 @@ def _compare(
 def _strongest(
     trends: _Trends, told: np.ndarray, measurements: list[str], names: list[str], num_patients: int
 ) -> Iterator[Score]:
-    """The strongest real trends that enough patients stand behind."""
+    """The strongest correlations in real records that enough patients support."""
     order = np.argsort(-np.abs(trends.real) * told, axis=None)[:_SHOWN]
     for place, column in np.dstack(np.unravel_index(order, trends.real.shape))[0]:
         if not told[place, column]:

@@ -1,9 +1,8 @@
-"""Attacks by somebody who holds the files of a model and can ask it about any record.
+"""Attacks by someone who holds the files of a model and can query it about any record.
 
 White-box membership inference (Shokri et al. 2017, arXiv 1610.05820; for generators Chen et al. 2020, arXiv
-1909.03935). How well the sampler knows a record is told by the sampler itself (`Sampler.familiarity`), how well the
-codec knows an image by its reconstruction. Training patients should be known no better than held-out ones: the floor
-is chance.
+1909.03935). The sampler scores how well it knows a record (`Sampler.familiarity`); for the codec the score is its
+reconstruction of an image. Training patients should be known no better than held-out ones: the reference is chance.
 """
 
 import numpy as np
@@ -30,16 +29,16 @@ _CONTROL = "AUC by the likelihood of a Gaussian copula"
 def attack_model(
     pipeline: HybridPipeline | None, codec: Codec, sides: list[Records], num_bootstraps: int
 ) -> AttackResult:
-    """Asks a model about training and held-out patients in every way that it can be asked.
+    """Attacks a model with training and held-out patients, by every score that it offers.
 
     Args:
         pipeline: None for a codec alone.
-        codec: asked too where its images were private.
-        sides: records of training and of held-out patients.
+        codec: attacked too if its images were private.
+        sides: records of training patients and of held-out patients.
         num_bootstraps: patient bootstrap replicates.
 
     Raises:
-        InputError: the training records are not those that the pipeline was learned from.
+        InputError: the records are not the training records of the pipeline.
     """
     asked = _of_sampler(pipeline, sides) if pipeline else {}
     if codec.config.private_images:
@@ -56,7 +55,7 @@ def attack_model(
 def _of_sampler(pipeline: HybridPipeline, sides: list[Records]) -> dict[str, list[np.ndarray]]:
     rows = [encode_rows(one, pipeline.schema, pipeline.codec) for one in sides]
     learned = pipeline.sampler.transform_
-    # As many records of as many patients may be those of another split.
+    # Another split may have as many records of as many patients.
     if np.abs((rows[0].latents.mean(axis=0) - learned.latents_mean_) / learned.latents_std_).max() > _SAME_MEAN:
         raise InputError(
             "expected in `train` the records that the pipeline was learned from, found others: name those"
@@ -68,13 +67,13 @@ def _of_sampler(pipeline: HybridPipeline, sides: list[Records]) -> dict[str, lis
 
 
 def _closeness(codec: Codec, records: Records) -> np.ndarray:
-    """Less the mean absolute error of each reconstruction, `(n,)`."""
+    """The negative mean absolute error of each reconstruction, `(n,)`."""
     pixels, kept = (side.astype(np.float32) for side in reconstruct(records, codec))
     return -np.abs(pixels - kept).reshape(len(pixels), -1).mean(axis=1).astype(np.float64)
 
 
 def _by_patient(scores: list[np.ndarray], groups: list[np.ndarray]) -> list[np.ndarray]:
-    """Means, since the highest of many would be higher by chance."""
+    """Means, since the maximum of more records would be higher by chance."""
     return [mean_by_patient(side, one) for side, one in zip(scores, groups, strict=True)]
 
 

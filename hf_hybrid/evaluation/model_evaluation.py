@@ -1,6 +1,6 @@
-"""The evidence about a pipeline, or a codec trained on private images: what its files themselves tell an attacker.
+"""The evidence about a pipeline, or a codec trained on private images: what its files reveal to an attacker.
 
-A release shows some draws; whoever holds the files can ask the model about any record (`model_attacks`).
+A release shows some draws; with the files one can query the model about any record (`model_attacks`).
 """
 
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ from hf_hybrid.synthesis.pipeline import HybridPipeline, load_codec
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A model and the real records that it is asked about, training and held-out patients."""
+    """A model and the real records of the attacks, of training and held-out patients."""
 
     folder: Path
     kind: Kind
@@ -46,9 +46,9 @@ def evaluate_model(
     """Attacks the files of a pipeline or codec and writes `report.json` and the card into its folder.
 
     Args:
-        folder: of a pipeline, or of a codec that was trained with `private_images`.
-        train: `DATASET[:split]` of the real records that it learned from; split "train" if not said.
-        test: `DATASET[:split]` of real records of other patients; split "test" if not said.
+        folder: a pipeline, or a codec that was trained with `private_images`.
+        train: `DATASET[:split]` of the training records; split "train" by default.
+        test: `DATASET[:split]` of records of held-out patients; split "test" by default.
         options: replicates and the limit of membership.
         schema: schema file to read the records of a codec with.
 
@@ -56,7 +56,7 @@ def evaluate_model(
         The report.
 
     Raises:
-        InputError: a dataset cannot be read, train is not what the model learned from, or both share patients or
+        InputError: a dataset cannot be read, `train` does not hold the training records, or both share patients or
             images.
     """
     options = options or EvaluationOptions()
@@ -88,7 +88,7 @@ def _load(folder: Path, train: str | Path, test: str | Path, schema: str | Path 
 
 
 def _judge(loaded: _Loaded, found: AttackResult, options: EvaluationOptions) -> Report:
-    """Families of attacks on the model and of what its files hold."""
+    """Families of attacks on the model, and the family `files`."""
     names = [name for name in artifacts.publishable(loaded.folder, loaded.kind) if name != REPORT]
     leaks = find_leaks(loaded.folder, names, set().union(*map(private_strings, loaded.sides)))
     families = judged("membership", found.tests, limits_of(options.privacy)["membership"]), files_family(leaks)

@@ -10,21 +10,21 @@ from hf_hybrid.core.report import PARTS
 
 @dataclass(kw_only=True)
 class PrivacyLimits:
-    """Which risks a release may bear; each is what an attack does better on patients learned from than on others.
+    """Limits of the risks; a risk is how much better an attack does on training than on held-out patients.
 
     Args:
-        copies: share of the patients learned from who are copied beyond the share of unseen ones. Any surely above 0
-            fails; to pass it must surely lie below this: one in twenty, the share that the threshold of a near copy
-            lets through by itself.
-        membership: AUC of a membership attack above that on a Gaussian copula of the same patients. At 0.1 an
-            attacker who sees one patient learned from and one who was not names the right one 10 times in 100 more
-            often than from that.
+        copies: share of training patients who are copied, beyond the share of held-out patients. It fails if
+            significantly above 0 and passes if significantly below this: one in twenty, the share that the threshold
+            of a near copy accepts by itself.
+        membership: AUC of a membership attack above that on a Gaussian copula of the same patients. At 0.1, an
+            attacker who sees a training and a held-out patient picks the right one 10 times in 100 more often than
+            from the copula.
         attribute_inference: 0.09, as for the two below: the risk of re-identification up to which the European
             Medicines Agency (policy 0070) and Health Canada publish patient data.
         singling_out: see `attribute_inference`.
         linkability: see `attribute_inference`.
 
-    With a limit above its default a release passes, and is yet pushed as one whose privacy is not settled.
+    For the gate, a pass under a limit above its default counts as inconclusive.
     """
 
     copies: float = FAMILIES["copies"].limit
@@ -45,13 +45,14 @@ class EvaluationOptions:
     """How a release is scored.
 
     Args:
-        seeds: repetitions that every score is the mean of (choice of synthetic records, components, network).
-        bootstraps: patient bootstrap replicates behind every interval.
+        seeds: number of repetitions, of which every score is the mean (choice of synthetic records, components,
+            network).
+        bootstraps: patient bootstrap replicates of every interval.
         image_model: "linear" (principal components of 32 px images) or "cnn" (a small convolutional network).
-        extractor: of the image features that fidelity is measured in: "random" (a random convolutional network, no
+        extractor: extractor of the image features for fidelity: "random" (a random convolutional network, no
             download), or a model of the Hub that `transformers` loads, such as a chest radiograph encoder.
         parts: what to measure; a release without privacy cannot be pushed.
-        privacy: which risks the release may bear.
+        privacy: limits of the risks.
     """
 
     seeds: int = 3
@@ -72,17 +73,17 @@ class EvaluationOptions:
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """What an evaluation is about.
+    """The inputs of an evaluation.
 
     Args:
         release: folder that `hf-hybrid generate` wrote.
-        train: `DATASET[:split]` of the real records that the release was learned from; split "train" if not said.
-        test: `DATASET[:split]` of real records of other patients; split "test" if not said.
+        train: `DATASET[:split]` of the training records; split "train" by default.
+        test: `DATASET[:split]` of records of held-out patients; split "test" by default.
         schema: schema file whose columns override those of the release.
         targets: columns to predict; the schema's when None.
-        codec: that made the release, to score its reconstructions; not measured when None.
+        codec: the codec of the release, to score its reconstructions; not measured when None.
         measurements: CSV file with `file_name` and numbers measured in real images; not measured when None.
-        private_dir: folder that keeps what has been measured, so that a second run redoes only what has changed.
+        private_dir: folder of the cache, so that a second run repeats only what has changed.
     """
 
     release: str | Path

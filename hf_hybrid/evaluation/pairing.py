@@ -1,7 +1,8 @@
-"""Pairing of a release: does an image belong to its row.
+"""Pairing of a release: does an image belong to its row?
 
-Each column is predicted from the image alone by a model trained on the release and tested on unseen patients, beside
-the same model trained on the release with its images shuffled (no pairing) and on real records (all there is).
+Each column is predicted from the image alone by a model trained on the release and tested on held-out patients. The
+references are the same model trained on the release with its images shuffled (no pairing) and on real records (full
+pairing).
 """
 
 from dataclasses import replace
@@ -66,7 +67,7 @@ def _unscored(target: Target) -> Score:
 
 
 def _skills(target: Target, found: dict[str, Estimate]) -> dict[str, Estimate]:
-    """What is above chance, as a share of what could be; an R2 below -1 says no more than -1."""
+    """The score above chance, as a share of its maximum; an R2 below -1 counts as -1."""
     chance = CHANCE[target.metrics[0]]
     return {
         name: Estimate(*(np.maximum((numbers - chance) / (1 - chance), -1) for numbers in (one.value, one.replicates)))
@@ -83,7 +84,7 @@ def _overall(found: list[dict[str, Estimate]], num_patients: int) -> Score:
 
 
 def _similarity_gap(comparison: Comparison) -> Score:
-    """How much nearer an image lies to its own row than to others (DP-TabImage, Chen et al. 2026)."""
+    """How much nearer an image is to its own row than to others (DP-TabImage, Chen et al. 2026)."""
     synthetic, train, unseen = comparison.synthetic, comparison.train, comparison.test
     sides = (train, synthetic, unseen)
     pixels = np.concatenate([one.pixels for one in sides[1:]])

@@ -1,4 +1,4 @@
-"""Privacy of a release: every attack on training patients and on held-out ones, and what each family decides."""
+"""Privacy of a release: every attack on training and on held-out patients, and the verdict of each family."""
 
 from hf_hybrid.core.families import FAMILIES, Family, Limit, Verdict
 from hf_hybrid.core.report import Privacy
@@ -11,7 +11,7 @@ from hf_hybrid.evaluation.options import PrivacyLimits
 
 
 def measure_privacy(comparison: Comparison) -> tuple[Privacy, list[ClosestPair]]:
-    """The part `privacy` of a report, without what only files can show; and the closest pairs, which are no part."""
+    """The part `privacy` of a report without the family `files`; and the closest pairs, which are not in it."""
     spaces, limits = AttackSpaces(comparison), limits_of(comparison.options.privacy)
     tests = {name: [] for name in limits}
     curves, pairs = [], []
@@ -26,13 +26,13 @@ def measure_privacy(comparison: Comparison) -> tuple[Privacy, list[ClosestPair]]
 
 
 def limits_of(options: PrivacyLimits) -> dict[str, Limit]:
-    """The limit of each family of attacks, as the publisher set it; any copy that is surely one fails."""
+    """The limit of each family of attacks, as the publisher set it; copies fail significantly above 0."""
     chosen = {name.replace("_", " "): limit for name, limit in vars(options).items()}
     return {name: Limit(0.0 if name == "copies" else limit, limit) for name, limit in chosen.items()}
 
 
 def files_family(leaks: list[str]) -> Family:
-    """The family of what files hold beside records.
+    """The family `files`: what the files contain besides records.
 
     Args:
         leaks: what was found, see `audit.find_leaks`.

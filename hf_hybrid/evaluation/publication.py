@@ -1,4 +1,4 @@
-"""What completes a release: its evidence, written into its folder, and what its publisher says of it."""
+"""Completion of a release: the evidence in its folder, and the statements of its publisher."""
 
 import re
 from pathlib import Path
@@ -32,29 +32,29 @@ def write_evidence(evaluation: Evaluation) -> Report:
     """Completes a release with its report, charts, card and page, and the publisher's own page beside it.
 
     Returns:
-        The report as it was written: what was written since the release was evaluated was looked through too.
+        The report as it was written; files written after the evaluation were searched too.
     """
     folder = Path(evaluation.loaded.inputs.release)
     draw_charts(evaluation.report, folder / "assets")
     charts = report_charts(evaluation.report)
     release.complete(folder, evaluation.report, charts)
     again = judge(evaluation)
-    if again.report != evaluation.report:  # what was written holds a private name
+    if again.report != evaluation.report:  # the written files contain a private name
         release.complete(folder, again.report, charts)
     write_publisher_page(folder, again, charts)
     return again.report
 
 
 def state(folder: str | Path, license: str | None = None, accepted_risk: str | None = None) -> None:
-    """Writes into card and provenance what a publisher says of a codec, a pipeline or a release.
+    """Writes the publisher's statements about a codec, a pipeline or a release into card and provenance.
 
     Args:
-        folder: that may be pushed.
-        license: an identifier of the Hub; stands also in what `load_dataset` shows of a release.
-        accepted_risk: why it may be public although its privacy is not settled.
+        folder: a folder that may be pushed.
+        license: an identifier of the Hub; `load_dataset` shows it for a release.
+        accepted_risk: reason to publish it although its privacy is inconclusive.
 
     Raises:
-        InputError: nothing that could be an identifier of the Hub, no reason, or one for a codec of public images.
+        InputError: not a licence identifier, an empty reason, or a reason for a codec of public images.
         PushRefused: it may not be pushed: no reason excuses a failed attack or a missing report.
     """
     folder, kind = Path(folder), gate.check(folder).kind
@@ -62,7 +62,7 @@ def state(folder: str | Path, license: str | None = None, accepted_risk: str | N
         raise InputError(f"expected a licence of the Hub, such as cc-by-4.0, found {license!r}")
     if accepted_risk is not None and not (accepted_risk.strip() and (folder / REPORT).exists()):
         raise InputError(
-            f"expected a reason for what learned from private records, found {accepted_risk!r} for a {kind.name}: "
+            f"expected a reason, for training on private records only, found {accepted_risk!r} for a {kind.name}: "
             "leave it out, or give one"
         )
     said = {"license": license, "accepted_risk": accepted_risk}

@@ -16,12 +16,12 @@ _SHOWN = 16
 
 
 def write_publisher_page(folder: str | Path, evaluation: Evaluation, charts: dict[str, list[Chart]]) -> None:
-    """Writes the page and its pictures; they show patients, and no push sends them.
+    """Writes the page and its pictures; they show patients and are never pushed.
 
     Args:
         folder: the release that was evaluated.
-        evaluation: of it.
-        charts: of its report.
+        evaluation: its evaluation.
+        charts: charts of its report.
     """
     private = private_folder(private_folder_of(folder))
     pictures = {name: encode_png(pixels) for name, pixels in _pictures(evaluation).items()}

@@ -1,4 +1,4 @@
-"""How well a codec keeps images of private patients, beside principal components of as many numbers."""
+"""How well a codec reconstructs images of private patients, with a PCA of as many numbers as baseline."""
 
 import numpy as np
 import torch
@@ -16,11 +16,11 @@ _SCORES = {
     "codec SSIM": ("higher is better", (-1.0, 1.0), "structural similarity of a reconstruction"),
 }
 _ENCODED = 64
-_MAX_CELLS = 2**28  # of training images that the PCA is found on: 1 GiB
+_MAX_CELLS = 2**28  # maximum size of the training images of the PCA: 1 GiB
 
 
 def reconstruct(records: Records, codec: Codec) -> tuple[np.ndarray, np.ndarray]:
-    """Images at the codec's resolution and what it makes of them, uint8 `(n, side, side[, 3])` each."""
+    """Images at the codec's resolution and their reconstructions, uint8 `(n, side, side[, 3])` each."""
     config, found = codec.config, []
     with torch.inference_mode():
         for batch in records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, _ENCODED):
@@ -30,12 +30,12 @@ def reconstruct(records: Records, codec: Codec) -> tuple[np.ndarray, np.ndarray]
 
 
 def measure_reconstruction(train: Records, test: Records, codec: Codec, num_bootstraps: int) -> list[Score]:
-    """L1, PSNR and SSIM on unseen patients.
+    """L1, PSNR and SSIM on held-out patients.
 
     Args:
-        train: private records that the PCA learns from, which is more than the codec was given.
-        test: private records of other patients.
-        codec: that made the latents.
+        train: training records, from which the PCA learns; the codec has no such advantage.
+        test: records of held-out patients.
+        codec: the codec of the latents.
         num_bootstraps: patient bootstrap replicates.
     """
     from sklearn.decomposition import PCA

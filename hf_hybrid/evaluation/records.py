@@ -1,4 +1,4 @@
-"""The three sets of records of an evaluation, loaded and checked: they fit together, and nobody is in two of them."""
+"""The three sets of records of an evaluation, loaded and checked: they fit together and share no patient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ _ADVICE = "divide the records with `hf-hybrid split` first"
 
 @dataclass
 class ComparedRecords:
-    """Release, records learned from and records of others.
+    """Release, training records and held-out records.
 
     Args:
-        records: of the three, in that order.
-        sets: the same as scores need them.
-        schema: that all were read with.
-        codec: what the release says of the codec that it was made with.
+        records: the three sets, in that order.
+        sets: the same in the form that scores need.
+        schema: the schema that all were read with.
+        codec: facts of the release about its codec.
     """
 
     records: list[Records]
@@ -40,15 +40,15 @@ class ComparedRecords:
 
     @property
     def private_strings(self) -> set[str]:
-        """Names of files, ids, patients, and texts that few patients have: they tell who it is."""
+        """Names of files, ids, patients, and texts that few patients have: they identify a person."""
         return set().union(*map(private_strings, self.records[1:]))
 
 
 def load_compared(inputs: EvaluationInputs) -> ComparedRecords:
-    """Loads a release beside real records.
+    """Loads a release and real records.
 
     Raises:
-        InputError: a dataset cannot be read, train is not what the release was learned from, or train and test share
+        InputError: a dataset cannot be read, `train` does not hold the training records, or train and test share
             patients or images.
     """
     schema = _read_schema(inputs.release, inputs.schema).with_targets(inputs.targets)
@@ -76,14 +76,14 @@ def _evaluation_set(records: Records, codec: dict) -> EvaluationSet:
 
 
 def check_apart(sides: list[Records], pixels: Sequence[np.ndarray] = ()) -> None:
-    """Checks that patients are known, and that neither a patient nor an image is in both.
+    """Checks that patients are known, and that no patient and no image is on both sides.
 
     Args:
         sides: train and test.
         pixels: their images, `(n, side, side)` each; not compared if not given.
 
     Raises:
-        InputError: they are not, or some are.
+        InputError: patients are not known, or a patient or an image is on both sides.
     """
     patients = []
     for records, split in zip(sides, ("train", "test"), strict=True):
@@ -102,7 +102,7 @@ def check_apart(sides: list[Records], pixels: Sequence[np.ndarray] = ()) -> None
         raise InputError(f"expected other patients in `test` than in `train`, found {found}: {_ADVICE}")
     if not len(pixels):
         return
-    # A blank image is nobody's.
+    # A blank image does not identify a patient.
     images = [{image.tobytes() for image in one if image.min() < image.max()} for one in pixels]
     if shared := images[0] & images[1]:
         found = f"{len(shared)} of {len(images[1])} in both"
@@ -110,10 +110,10 @@ def check_apart(sides: list[Records], pixels: Sequence[np.ndarray] = ()) -> None
 
 
 def check_learned_from(train: Records, training: dict) -> None:
-    """Checks that there are as many records and patients as a sampler's training names.
+    """Checks the numbers of records and patients against those of a sampler's training.
 
     Raises:
-        InputError: there are not.
+        InputError: they differ.
     """
     found = {"num_records": len(train), "num_patients": len(np.unique(train.groups))}
     expected = {name: training[name] for name in found}
@@ -124,10 +124,10 @@ def check_learned_from(train: Records, training: dict) -> None:
 
 
 def check_encoded_from(train: Records, codec: dict) -> None:
-    """Checks that a codec of private images has seen as many as there are records, so that others are unseen by it.
+    """Checks that a codec of private images was trained on as many images as there are training records.
 
     Raises:
-        InputError: it has not.
+        InputError: the numbers differ.
     """
     learned = codec["training"].get("num_images") if codec["config"].get("private_images") else None
     if learned not in (None, len(train)):
@@ -136,7 +136,7 @@ def check_encoded_from(train: Records, codec: dict) -> None:
 
 
 def _read_schema(release: str | Path, changes: str | Path | None) -> RecordSchema:
-    """The schema of the release, with changes to what is not released."""
+    """The schema of the release, with changes to columns that are not released."""
     released = RecordSchema.load(Path(release) / "schema.json")
     description = released.to_dict()
     for name, entry in (load_description(changes).get("columns") or {} if changes else {}).items():
@@ -158,7 +158,7 @@ def _kept(schema: RecordSchema, name: str) -> tuple | None:
 
 
 def private_strings(records: Records) -> set[str]:
-    """Names of files, ids, patients, and texts that few patients have: they tell who it is."""
+    """Names of files, ids, patients, and texts that few patients have: they identify a person."""
     schema, found = records.schema, set()
     for name in records.raw:
         column = schema.table.get(name)
@@ -166,7 +166,7 @@ def private_strings(records: Records) -> set[str]:
             continue
         is_id = name not in schema.table and names_a_person(name)
         held = pd.Series(records.groups).groupby(records.raw[name].map(str).to_numpy()).nunique()
-        # A plain word of few patients ("normal") stands in any report; what tells a person has a name or a number.
+        # A plain word of few patients ("normal") occurs in any report; identifying text has a name or a number.
         found |= {
             text
             for text, patients in held.items()
@@ -182,7 +182,7 @@ def private_strings(records: Records) -> set[str]:
 
 
 def _is_common_number(text: str) -> bool:
-    """A number stands somewhere by chance, unless it is a long whole one."""
+    """Whether the text is a number that occurs by chance: any but a long whole number."""
     try:
         float(text)
     except ValueError:

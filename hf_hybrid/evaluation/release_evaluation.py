@@ -32,7 +32,7 @@ from hf_hybrid.models.codec import Codec
 from hf_hybrid.models.image_features import extractor_name
 from hf_hybrid.synthesis.pipeline import load_codec
 
-# What of the options decides each part.
+# The options that each part depends on.
 _DECIDES = {
     "utility": ("seeds", "bootstraps", "image_model"),
     "fidelity": ("bootstraps", "extractor"),
@@ -47,11 +47,11 @@ class Loaded:
     """What an evaluation compares.
 
     Args:
-        inputs: where it was loaded from.
+        inputs: the paths it was loaded from.
         compared: release and real records.
-        cache: of what has been measured.
-        codec: that made the release, if it was given.
-        codec_facts: what made it.
+        cache: cache of measured parts.
+        codec: codec of the release, if it was given.
+        codec_facts: provenance of the codec.
     """
 
     inputs: EvaluationInputs
@@ -87,10 +87,10 @@ def evaluate_release(
     measurements: str | Path | None = None,
     private_dir: str | Path | None = None,
 ) -> Report:
-    """Scores a release folder against real records; writes nothing but what `private_dir` keeps.
+    """Scores a release folder against real records; writes only to `private_dir`.
 
     Args:
-        release: see `EvaluationInputs`, as the others but `options`.
+        release: see `EvaluationInputs`, also for all others but `options`.
         train: likewise.
         test: likewise.
         options: how to score.
@@ -101,7 +101,7 @@ def evaluate_release(
         private_dir: likewise.
 
     Raises:
-        InputError: a dataset cannot be read, train is not what the release was learned from, or train and test share
+        InputError: a dataset cannot be read, `train` does not hold the training records, or train and test share
             patients or images.
     """
     inputs = EvaluationInputs(
@@ -140,7 +140,7 @@ def measure(loaded: Loaded, options: EvaluationOptions) -> Evaluation:
 
 
 def judge(evaluation: Evaluation) -> Evaluation:
-    """Adds what the files of the release hold beside records, as they are now; the verdict is that of the worst."""
+    """Adds the family `files` for the current files of the release; the verdict is that of the worst family."""
     privacy, loaded = evaluation.report.privacy, evaluation.loaded
     if not isinstance(privacy, Privacy):
         return evaluation
@@ -161,11 +161,11 @@ def measure_sets(
 
     Args:
         synthetic: the release.
-        train: real records that the release was learned from.
-        test: real records of other patients.
+        train: training records.
+        test: records of held-out patients.
         schema: of the release; each of its targets is predicted from the image and from all other columns.
         options: how to score.
-        cache: of what has been measured.
+        cache: cache of measured parts.
     """
     options, cache = options or EvaluationOptions(), cache or PartCache()
     parts, pairs = dict.fromkeys(PARTS, NotMeasured()), []

@@ -19,20 +19,20 @@ INPUTS = {"image": ("image",), "table": ("table",), "both": ("image", "table")}
 
 
 class Target:
-    """Collects what every model says of the test records; the arguments are those of `score_targets`.
+    """Collects the outputs of every model for the test records; the arguments are those of `score_targets`.
 
     Attributes:
-        name: of the column.
+        name: name of the column.
         metrics: the main one first.
         num_classes: classes or labels, None for numbers.
         values: of training records, then of synthetic ones.
-        known: which of them have one.
-        test_values: of the test records that have one.
-        test_known: which have one.
-        num_patients: of the test records.
-        num_told: the same, None where they are too few to be counted.
-        scored: classes that enough test patients hold.
-        reason: why nothing can be scored, None where it can.
+        known: which of these records have a value.
+        test_values: of the test records that have a value.
+        test_known: which test records have a value.
+        num_patients: number of patients of the test records.
+        num_told: the same, None if too few to be disclosed.
+        scored: classes that enough test patients have.
+        reason: why nothing can be scored, else None.
     """
 
     def __init__(self, name: str, comparison: Comparison, weights: np.ndarray) -> None:
@@ -51,7 +51,7 @@ class Target:
         self.num_patients = len(np.unique(groups))
         self.num_told = (
             self.num_patients if self.num_patients >= schema.min_patients else None
-        )  # so few are not counted
+        )  # too few to be disclosed
         self.results: dict[tuple[str, str], _Result] = {}
         train_values = train_values[train_known]
         self.scored, self.reason = self._what_can_be_scored(column, train_values, groups, schema.min_patients)
@@ -60,7 +60,7 @@ class Target:
     def _what_can_be_scored(
         self, column: ColumnSchema, train_values: np.ndarray, groups: np.ndarray, enough: int
     ) -> tuple[list[int], str | None]:
-        """The classes that enough test patients hold, and why nothing can be scored."""
+        """The classes that enough test patients have, and why nothing can be scored."""
         if not predictors.varies(train_values):
             return [], f"the training records ({REAL}) hold one value only"
         if column.is_number:
@@ -82,14 +82,14 @@ class Target:
         return scored, None
 
     def _constant(self, train_values: np.ndarray) -> np.ndarray:
-        """What a model says that knows the training mean, or the shares of the classes, alone."""
+        """The output of a constant model: the training mean, or the shares of the classes."""
         if self.num_classes is None:
             return np.full(len(self.test_values), train_values.mean())
         shares = predictors.indicators(train_values, self.num_classes).T.mean(axis=1)
         return np.tile(shares, (len(self.test_values), 1))
 
     def add(self, inputs: str, training_set: TrainingSet, values: np.ndarray, outputs: np.ndarray | None) -> None:
-        """Takes the outputs of one model for the known test records; None where it could not be trained."""
+        """Adds the outputs of one model for the known test records; None if it could not be trained."""
         result = self.results.setdefault((inputs, training_set.name), _Result(training_set.compared_with))
         result.num_train.append(len(values))
         if outputs is not None:
@@ -99,10 +99,10 @@ class Target:
             result.reason = self.reason or f"the training records ({training_set.name}) hold one value only"
 
     def _estimates(self, outputs: np.ndarray, values: np.ndarray) -> dict[str, Estimate]:
-        """Scores outputs; `values` are those learned from, whose frequencies decide between classes.
+        """Scores outputs; the class frequencies of the training `values` decide between classes.
 
-        A class is chosen where it became more likely than it was in training by the largest factor: cutting at 0.5
-        would never name a rare class and make every balanced accuracy one of chance.
+        The chosen class has the largest ratio of its probability to its training frequency: with a cut at 0.5 a rare
+        class would never be chosen, and balanced accuracy would be at chance.
         """
         if self.num_classes is None:
             return {metric: self._estimate(metric, self.test_values, outputs) for metric in self.metrics}
@@ -160,7 +160,7 @@ class Target:
                 )
 
     def headline_rows(self) -> Iterator[Recovered]:
-        """The rows of `headline`: what synthetic records keep, by the AUC or R2 of real ones."""
+        """The rows of `headline`: recovered shares of the AUC or R2 of real records."""
         for inputs, trained_on in self._ordered():
             if self.results[inputs, trained_on].compared_with != REAL or trained_on == REPEATED:
                 continue
@@ -193,7 +193,7 @@ class Target:
 
 @dataclass
 class _Result:
-    """What the seeds of one training set gave for one target and kind of inputs."""
+    """The results of all seeds for one training set, target and kind of inputs."""
 
     compared_with: str
     num_train: list[int] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What models are trained on: real records, synthetic ones, both, and the controls that a gain is read against."""
+"""Training sets of the models: real records, synthetic records, both, and the controls for a gain."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ CONSTANT = "a constant"
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Rows of the pool (real training records, then synthetic ones) that a model learns from.
+    """Rows of the pool (real training records, then synthetic ones) that a model is trained on.
 
     Args:
         name: as in the report.
         compared_with: name of the set whose scores are subtracted.
         rows: `(n_train,)`.
-        image_order: which of `rows` lends its image to each row; None for each its own.
+        image_order: position in `rows` of the image of each row; None if each row keeps its own.
         num_first: how many of `rows` a model is trained on before it is fine-tuned on the rest, 0 for all at once.
     """
 

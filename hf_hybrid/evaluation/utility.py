@@ -1,8 +1,7 @@
-"""Train on synthetic, test on real: every model that a utility score needs, and what it says of real test records.
+"""Train on synthetic, test on real: every model that a utility score needs, and its outputs for test records.
 
-Beside the synthetic records stand the real ones, and the controls without which a gain means nothing: real records
-repeated to the same count, and synthetic records whose images were shuffled. All scores share one patient bootstrap,
-so their differences are paired.
+Synthetic records are compared with real ones and with two controls: real records repeated to the same count, and
+synthetic records whose images were shuffled. All scores share one patient bootstrap, so their differences are paired.
 """
 
 from collections.abc import Callable, Collection
@@ -37,12 +36,12 @@ def score_targets(
     keep: Callable[[list[TrainingSet]], list[TrainingSet]] = list,
     inputs: Collection[str] = tuple(INPUTS),
 ) -> list[Target]:
-    """Fits every model and hands what it says of the test records to its target.
+    """Fits every model and passes its outputs for the test records to its target.
 
     Args:
         comparison: each target of its schema is predicted from the image and from all other columns.
-        keep: picks those of `training_sets` that models are trained on.
-        inputs: which of `INPUTS` they see.
+        keep: selects the `training_sets` that models are trained on.
+        inputs: the `INPUTS` of the models.
     """
     synthetic, train, test, options = comparison.synthetic, comparison.train, comparison.test, comparison.options
     weights = bootstrap_weights(test.groups, options.bootstraps, seed=0)
@@ -91,7 +90,7 @@ def _is_shuffled(training_set: TrainingSet) -> bool:
 def _features_of(
     target: Target, training_set: TrainingSet, images: tuple[np.ndarray, np.ndarray], columns: Features
 ) -> Features:
-    """What a model of this target may see; there is no table where there is no other column."""
+    """The possible inputs of a model of this target; no table if there is no other column."""
     order = training_set.image_order if _is_shuffled(training_set) else slice(None)
     features = {"image": (images[0][order], images[1])}
     if others := [columns[name] for name in columns if name != target.name]:
@@ -107,7 +106,7 @@ def _predictor(options: object, seen: str, seed: int) -> Callable[..., np.ndarra
 def _predict(
     target: Target, training_set: TrainingSet, seen: str, features: Features, predictor: Callable[..., np.ndarray]
 ) -> None:
-    """Trains one model and hands its outputs for the test records to the target."""
+    """Trains one model and passes its outputs for the test records to the target."""
     known = target.known[training_set.rows]
     values, outputs = target.values[training_set.rows][known], None
     if target.reason is None and predictors.varies(values):

@@ -1,4 +1,4 @@
-"""What stands in the files of a folder once they are decoded: text, names, and what images carry beside pixels."""
+"""The decoded contents of the files of a folder: text, names, and what images hold besides pixels."""
 
 import base64
 import html
@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-MIN_LENGTH = 5  # of a string worth looking for: shorter ones stand anywhere by chance
-# Pixels, and a few numbers on how to show them.
+MIN_LENGTH = 5  # minimum length of a string to search for: shorter ones occur by chance
+# Pixels, and a few numbers for displaying them.
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"pHYs", b"gAMA", b"sRGB", b"cHRM", b"sBIT"}
 _DATA_URI = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
 _TELLTALE = {
@@ -23,15 +23,15 @@ _TELLTALE = {
 
 
 def find_leaks(folder: str | Path, names: Iterable[str], private: Iterable[str] = ()) -> list[str]:
-    """Looks through decoded files for what must not be published.
+    """Searches decoded files for what must not be published.
 
     Args:
-        folder: of the files.
-        names: relative paths of those to look through.
-        private: strings that must stand in none of them; those shorter than `MIN_LENGTH` are left out.
+        folder: folder of the files.
+        names: relative paths of the files to search.
+        private: strings that must not occur in them; those shorter than `MIN_LENGTH` are ignored.
 
     Returns:
-        One sentence a finding; never the private string itself.
+        One sentence per finding, without the private string itself.
     """
     wanted = {text for text in private if len(text) >= MIN_LENGTH}
     leaks = []
@@ -48,7 +48,7 @@ def find_leaks(folder: str | Path, names: Iterable[str], private: Iterable[str] 
 
 
 def texts(path: Path, found: set[str]) -> Iterator[str]:
-    """All text of a file; images in it that carry more than pixels are told in `found`."""
+    """All text of a file; images in it that hold more than pixels are added to `found`."""
     if path.suffix == ".parquet":
         yield from _parquet_texts(path, found)
     elif path.suffix == ".png":
@@ -65,7 +65,7 @@ def texts(path: Path, found: set[str]) -> Iterator[str]:
             yield "\n".join(_strings(json.loads(text)))
         elif path.suffix == ".md":
             yield text
-            yield re.sub(r"\\(.)", r"\1", text)  # without the marks that escape
+            yield re.sub(r"\\(.)", r"\1", text)  # without escape characters
         else:
             yield html.unescape(text)
 

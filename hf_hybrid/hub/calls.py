@@ -1,4 +1,4 @@
-"""Calls of the Hub: repeated after temporary faults, and with errors of one line."""
+"""Calls to the Hub: repeated after temporary errors, with one-line error messages."""
 
 import contextlib
 import time
@@ -15,11 +15,11 @@ SILENCE_LIMIT = 600.0  # seconds without a byte; the client itself would wait fo
 
 
 def retried(call: Callable, **arguments: object) -> object:
-    """Calls the Hub and repeats the call after a temporary fault; `call` must be safe to repeat.
+    """Calls the Hub and repeats the call after a temporary error; `call` must be safe to repeat.
 
     Args:
         call: a method of `HfApi`, or a function that makes such calls.
-        **arguments: of the call.
+        **arguments: arguments of the call.
 
     Returns:
         What the call returns.
@@ -54,7 +54,7 @@ def one_line_errors(repo_id: str) -> Iterator[None]:
 
     Raises:
         InputError: the Hub refused the token.
-        PushFailed: any other fault of the Hub or of the connection.
+        PushFailed: any other error of the Hub or of the connection.
     """
     try:
         yield
@@ -70,5 +70,5 @@ def one_line_errors(repo_id: str) -> Iterator[None]:
                 "set `HF_TOKEN`"
             ) from None
         raise PushFailed(
-            f"the push to `{repo_id}` broke off with {answer}: push again, what has arrived is not sent twice"
+            f"the push to `{repo_id}` failed with {answer}: push again, what has arrived is not sent twice"
         ) from None

@@ -21,7 +21,7 @@ def local_folder(name: str | Path, **kwargs) -> Path:
     """
     if Path(name).is_dir():
         return Path(name)
-    if looks_local(str(name)):  # the Hub is not told of it
+    if looks_local(str(name)):  # not sent to the Hub
         raise InputError(f"expected a folder or Hub id, found no folder `{name}`: correct the path")
     try:
         return Path(snapshot_download(str(name), **kwargs))

@@ -1,4 +1,4 @@
-"""The gate before a push: what may leave, decided from the files of a folder alone, without token or network."""
+"""The gate before a push: decides from the files of a folder alone what may be sent; no token, no network."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from hf_hybrid.hub.audit import find_leaks
 
 @dataclass(frozen=True)
 class Parcel:
-    """A folder that passed the gate: the files to send, and those that stay."""
+    """A folder that passed the gate: the files to send, and those left out."""
 
     folder: Path
     kind: Kind
@@ -29,16 +29,16 @@ def check(
 
     Args:
         folder: a codec, a pipeline or a release.
-        public: whether everyone is to see it.
-        license: under which everyone may use it, if its card does not say so yet.
-        accept_risk: why something may be public whose privacy is not settled, likewise.
+        public: whether the repository is to be public.
+        license: licence of a public repository, if the card names none yet.
+        accept_risk: reason to publish although privacy is inconclusive; likewise.
 
     Raises:
         InputError: no codec, pipeline or release, an incomplete or changed one, a symbolic link in it, or a public one
             without a licence.
-        PushRefused: it holds training records, a file that is not what its name says, a path, a time, or an image with
-            more than pixels; or it learned from private records and has no current report or one that does not let it
-            through.
+        PushRefused: it holds training records, a file whose content does not fit its name, a path, a time, or an image
+            with more than pixels; or it was trained on private records and its report is missing, outdated or does not
+            allow it.
     """
     folder = Path(folder)
     found, kind = sorted(artifacts.iter_files(folder)), artifacts.kind_of(folder)
@@ -64,7 +64,7 @@ def is_of_private_images(codec: Path) -> bool:
 
 
 def _check_content(folder: Path, kind: Kind, files: list[str]) -> None:
-    """Every shard is there, every file is what its name says, and none holds training records."""
+    """Checks that all shards exist, that contents fit file names, and that no file holds training records."""
     if kind is RELEASE:
         _check_shards(files)
     for name in files:
@@ -75,7 +75,7 @@ def _check_content(folder: Path, kind: Kind, files: list[str]) -> None:
 
 
 def _check_listed(folder: Path, kind: Kind, files: list[str]) -> None:
-    """Provenance lists the files that are to be published, all of them and no others, as they are."""
+    """Checks that provenance lists exactly the files to be published, unchanged."""
     listed = provenance.check_files(folder)
     # A card that is not listed may be edited by hand, and provenance cannot list itself.
     unlisted = [name for name in files if name not in listed and Path(name).name not in (CARD, PROVENANCE)]
@@ -97,7 +97,7 @@ def _check_license(kind: Kind, license: str | None) -> None:
 
 
 def _check_report(folder: Path, kind: Kind, files: list[str], public: bool, accepted: str | None) -> None:
-    """Lets through what has a report about these very files that finds no family of attacks too strong."""
+    """Checks that a report on exactly these files finds no family of attacks too strong."""
     again = "run `hf-hybrid evaluate` on it"
     report = _read_report(folder, files, again)
     bootstraps = report.provenance["configuration"]["bootstraps"]
@@ -117,13 +117,13 @@ def _check_report(folder: Path, kind: Kind, files: list[str], public: bool, acce
     if public and open_ and not accepted:
         raise PushRefused(
             f"privacy is inconclusive ({', '.join(one.name for one in open_)}; {REPORT} says how many patients would "
-            'settle it): push it private, or say why the risk can be borne with `--accept-risk "reason"`, which the '
+            'settle it): push it as private, or accept the risk with `--accept-risk "reason"`, which the '
             "card will show"
         )
 
 
 def _read_report(folder: Path, files: list[str], again: str) -> Report:
-    """The report, if privacy was measured and it says what it is about."""
+    """The report, if it measured privacy and lists the files that it covers."""
     try:
         report = Report.from_dict(json.loads((folder / REPORT).read_text("utf-8")) if REPORT in files else {})
         if isinstance(report.privacy, Privacy):

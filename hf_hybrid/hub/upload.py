@@ -1,7 +1,7 @@
 """The one safe upload: listed files only, private first, retried, verified, and public only at the very end.
 
 What `push` promises:
-- Nothing is sent before the gate has passed (`gate.py`), and nothing that is not on the list of names of its kind.
+- Nothing is sent before the gate has passed (`gate.py`), and only files that are allowed for their kind.
 - A new repository is private. One that exists must be private too and hold nothing but an earlier push. It stays
   private until every checksum agrees and (for a release) every record that loads back is the one in the folder.
 - A public repository is written to only by a public push, in one commit, and only after a private twin beside it
@@ -33,7 +33,7 @@ _OF_THE_HUB = ".gitattributes"  # in every repository from its first commit on
 
 @dataclass(frozen=True)
 class PushResult:
-    """What a push did.
+    """The result of a push.
 
     Args:
         kind: `codec`, `pipeline` or `release`.
@@ -41,7 +41,7 @@ class PushResult:
         repo_type: `model` or `dataset`.
         url: its page.
         files: what the repository holds of the folder (after a dry run: would hold).
-        left_out: files of the folder that are not on the list of names, and were not sent.
+        left_out: files of the folder that are not allowed for its kind and were not sent.
         public: whether everyone can see the repository.
         uploaded: False after a dry run.
     """
@@ -71,18 +71,18 @@ def push(
     Args:
         folder: what to upload.
         repo_id: `namespace/name`.
-        public: make the repository public once all is verified.
+        public: make the repository public once everything is verified.
         gated: readers ask for access, and the owner grants it by hand (`gated="manual"`); required for a public push.
         dry_run: the gate only; needs neither token nor network.
         token: of the Hub; the one of the environment or of `hf auth login` by default.
-        license: for a dry run, see `gate.check`; before any other `publisher.state` writes it into the card.
+        license: for a dry run, see `gate.check`; for any other push, `publication.state` writes it into the card.
         accept_risk: likewise.
 
     Raises:
-        InputError: the folder, the name, the token or the state of the repository is not fit for a push, or it is to
-            be public and `gated` was not decided.
+        InputError: the folder, the name, the token or the state of the repository does not allow a push, or a public
+            push does not set `gated`.
         PushRefused: the gate refuses the folder; there is no override.
-        PushFailed: the Hub did not answer as it should, or does not hold what was sent.
+        PushFailed: the Hub did not answer as expected, or does not hold what was sent.
     """
     _check_request(repo_id, public, gated)
     parcel = gate.check(folder, public, *((license, accept_risk) if dry_run else ()))
@@ -105,7 +105,7 @@ def _check_request(repo_id: str, public: bool, gated: bool | None) -> None:
     if public and gated is None:
         raise InputError(
             "expected `--gated true` (readers ask, you decide) or `--gated false` (everyone at once) beside "
-            "`--public`, found neither: what was once downloaded cannot be called back"
+            "`--public`, found neither: downloads cannot be undone"
         )
 
 
@@ -119,7 +119,7 @@ def _check_connection(token: str | None) -> None:
 
 @dataclass(frozen=True)
 class _Upload:
-    """One parcel on its way to one repository; `repo` holds the arguments `repo_id` and `repo_type`."""
+    """The upload of one parcel to one repository; `repo` holds the arguments `repo_id` and `repo_type`."""
 
     api: HfApi
     parcel: gate.Parcel
@@ -199,7 +199,7 @@ class _Upload:
         try:
             retried(self._commit, message="Update", names=self.parcel.files, parent=seen)
         except HfHubHTTPError as error:
-            # Another push came first, unless the answer to this one was lost.
+            # Another push came first, or the answer to this one was lost.
             if status_of(error) != 412 or not self.is_there():
                 raise
 
@@ -248,7 +248,7 @@ class _Upload:
                     same = same and one is not None and other is not None and one.equals(other)
                     num_records += len(one or ())
                 same = same and num_records == here.info.splits["train"].num_examples
-            except Exception as error:  # whatever a damaged file makes a reader raise
+            except Exception as error:  # a damaged file can raise any error
                 self._fail(f"could not be loaded back ({type(error).__name__})")
         if not same:
             self._fail(f"loads other records than {self.parcel.folder} and its card describe")

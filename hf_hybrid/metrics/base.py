@@ -1,4 +1,4 @@
-"""The contract of a fidelity metric: its facts stand on the class and are checked when it is defined."""
+"""The contract of a fidelity metric: its facts are class attributes, checked when the class is defined."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ HIGHER, LOWER = "higher is better", "lower is better"
 
 @dataclass(frozen=True)
 class MetricFacts:
-    """What a reader has to know of a number.
+    """What a reader needs to know about a number.
 
     Args:
         direction: which way is better.
-        range: lowest and highest value, None where there is no end.
-        meaning: one sentence for a reader who is no statistician.
-        citation: where it comes from.
+        range: lowest and highest value, None if unbounded.
+        meaning: one sentence for readers without a background in statistics.
+        citation: its source.
     """
 
     direction: str
@@ -28,10 +28,10 @@ class MetricFacts:
 
 
 class FidelityMetric(ABC):
-    """How alike synthetic and real records are; one class may give several numbers that share their work.
+    """A comparison of synthetic and real records; one class may give several numbers that share computations.
 
     Attributes:
-        facts: of each number, by its name.
+        facts: facts of each number, by its name.
     """
 
     facts: ClassVar[dict[str, MetricFacts]]

@@ -1,10 +1,10 @@
-"""Copies: does a release repeat an image, a row or a whole record of somebody.
+"""Copies: does a release repeat an image, a row or a whole record of a patient?
 
-Two images are compared by the correlation of their pixels (brightness and contrast have no say), the largest over
-mirroring and small shifts of one of them; two rows by the mean difference of their cells. Which distance makes a near
-copy is learned from real patients (Dar et al. 2024, arXiv 2402.01054): were the release as many real records of other
-people, it would lie that close to `NEAR_SHARE` of unseen records. Whatever it is, it should hit as many unseen
-patients as training ones.
+Two images are compared by the correlation of their pixels (brightness and contrast do not matter), the largest over
+mirroring and small shifts of one of them; two rows by the mean difference of their cells. The threshold of a near copy
+is calibrated on real patients (Dar et al. 2024, arXiv 2402.01054): a release of as many real records of other people
+would be that close to `NEAR_SHARE` of held-out records. A release without copies hits as many held-out as training
+patients.
 """
 
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def nearest(
         library_rows: `(m, d)`.
         thresholds: of near images and near rows, to look for records that are both at once.
     """
-    # Views are taken of the records, not of the library, which may be hundreds of times as large.
+    # The records are mirrored and shifted, not the library, which may be hundreds of times as large.
     views = list(_views(pixels))
     centre = _normalised(library_pixels[:, _SHIFT:-_SHIFT, _SHIFT:-_SHIFT]).T
     found = []
@@ -82,23 +82,23 @@ def nearest(
 
 
 def near_threshold(unseen: np.ndarray, multiple: float) -> float:
-    """The distance that makes a near copy.
+    """The distance threshold of a near copy.
 
     Args:
-        unseen: distances of unseen records to the nearest training ones.
+        unseen: distances of held-out records to the nearest training records.
         multiple: synthetic records per training record; the more there are, the nearer is the nearest.
     """
     return float(np.quantile(unseen, min(NEAR_SHARE / multiple, NEAR_SHARE)))
 
 
 def near_thresholds(unseen: Nearest, multiple: float) -> tuple[float, float]:
-    """The same of images and of rows; above what is rounding."""
+    """The thresholds of images and of rows, above rounding errors."""
     image, row = (near_threshold(distances, multiple) for distances in (unseen.image, unseen.row))
     return max(image, EXACT_IMAGE), max(row, EXACT_ROW)
 
 
 def chance_of_rows(release: pd.DataFrame, frame: pd.DataFrame) -> np.ndarray:
-    """Chance that one of a release equals each row, if columns had nothing to do with each other, `(n,)`."""
+    """Probability that a row of the release equals each row if columns were independent, `(n,)`."""
     chance = np.ones(len(frame))
     for name in release:
         shares = release[name].map(str).value_counts(normalize=True)
@@ -147,7 +147,7 @@ class RowSpace:
 
 
 def _views(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    """The middles of images as they are and mirrored, each shifted in nine ways."""
+    """The middles of images, unchanged and mirrored, each with nine shifts."""
     side = pixels.shape[1] - 2 * _SHIFT
     for images in (pixels, pixels[:, :, ::-1]):
         for top in range(0, 2 * _SHIFT + 1, _SHIFT):

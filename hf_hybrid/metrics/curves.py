@@ -1,4 +1,4 @@
-"""Curves of a privacy report: nearest distances of patients, and what membership attacks get right at what price."""
+"""Curves of a privacy report: nearest distances of patients, and ROC curves of membership attacks."""
 
 from collections.abc import Iterable
 
@@ -13,9 +13,9 @@ _NUM_BINS = 20
 def histograms(
     name: str, members: np.ndarray, unseen: np.ndarray, groups: Iterable[np.ndarray], min_patients: int
 ) -> dict:
-    """Shares of patients in bins of their smallest distance; the ends lie where a hundredth of both is cut off.
+    """Shares of patients in bins of their smallest distance, from the 1 % to the 99 % quantile of both sides.
 
-    A bin holds nobody of a side or at least `min_patients`.
+    A bin holds no patients of a side or at least `min_patients`.
     """
     sides = [-by_patient(-side, one) for side, one in zip((members, unseen), groups, strict=True)]
     low, high = np.quantile(np.concatenate(sides), [0.01, 0.99])
@@ -35,7 +35,7 @@ def histograms(
 
 
 def _coarsened(counts: np.ndarray, min_patients: int) -> tuple[list[int], np.ndarray]:
-    """Joins neighbouring bins `(sides, bins)` that hold too few; returns which of them now begin one, and counts."""
+    """Joins neighbouring bins `(sides, bins)` with too few patients; returns the first bin of each, and counts."""
     bins = []
     for place, count in enumerate(counts.T):
         if bins and _tells_few(bins[-1][1], min_patients):
@@ -53,7 +53,7 @@ def _tells_few(count: np.ndarray, min_patients: int) -> bool:
 
 
 def roc_curves(name: str, attacks: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict:
-    """True positives of attacks at false positives from 0 to 1 in steps of a twentieth."""
+    """True-positive rates of attacks at false-positive rates from 0 to 1 in steps of a twentieth."""
     grid = np.linspace(0, 1, _NUM_BINS + 1)
     curves = {}
     for attack, (members, unseen) in attacks.items():

@@ -1,4 +1,4 @@
-"""Columns that follow from others: a synthetic row that breaks such a rule is told from a real one at a glance."""
+"""Columns that follow from others: a synthetic row that breaks such a rule is easily recognised."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from hf_hybrid.data.schema import RecordSchema
 MIN_RECORDS = 40
 EXPLAINED = 0.999  # R2 of a number by others
 _MIN_HELD = 5  # records of a combination that count as evidence
-_COVERED = 0.8  # of the records lie in such combinations
-_MANY = (15, 50)  # columns from which on three, and two, sources at once are too many to try
+_COVERED = 0.8  # minimum share of records in such combinations
+_MANY = (15, 50)  # numbers of columns from which three, and two, sources at once are too many to try
 _MAX_MAJORITY = 0.95  # a column that hardly varies follows from anything
 
 
@@ -35,7 +35,7 @@ class Dependency:
 def find_dependencies(schema: RecordSchema, frame: pd.DataFrame) -> list[Dependency]:
     """Numbers that are sums or products of two or three others, and choices that follow from ranges or other choices.
 
-    One number in the unit of another, or one choice recoded, is no news here: equal columns are looked for apart.
+    A number in another unit, or a recoded choice, does not count here: equal columns are found elsewhere.
 
     Args:
         schema: of the records.
@@ -44,7 +44,7 @@ def find_dependencies(schema: RecordSchema, frame: pd.DataFrame) -> list[Depende
     numbers = {name: frame[name].to_numpy(np.float64) for name, one in schema.table.items() if one.is_number}
     numbers = {name: cells for name, cells in numbers.items() if len(np.unique(cells[np.isfinite(cells)])) > 10}
     choices = {name: pd.factorize(frame[name].map(str))[0] for name, one in schema.table.items() if not one.is_number}
-    # Of those that are recoded, the first stands for all.
+    # The first represents all columns that are recodings of it.
     once = {codes.tobytes(): name for name, codes in reversed(choices.items())}.values()
     choices = {name: codes for name, codes in choices.items() if name in once and _varies(codes)}
     return [*_of_numbers(numbers), *_ranges(choices, numbers, frame), *_of_choices(choices)]
@@ -55,7 +55,7 @@ def _of_numbers(numbers: dict[str, np.ndarray]) -> Iterator[Dependency]:
     sizes = [size for size, most in zip((2, 3), _MANY[::-1], strict=True) if len(numbers) <= most]
     for name, sources in _with_sources(numbers, sizes):
         if found & {frozenset((name, *some)) for size in (2, 3) for some in combinations(sources, size)}:
-            continue  # the same rule, with one more column or turned round
+            continue  # the same rule, with one more column or solved for another
         matrix = np.column_stack([numbers[one] for one in (name, *sources)])
         matrix = matrix[np.isfinite(matrix).all(axis=1)]
         if len(matrix) < MIN_RECORDS:

@@ -10,7 +10,7 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.scores import CHANCE
 from hf_hybrid.metrics.predictions import divide
 
-SHARE_FLOORS = {"auc": 0.6, "r2": 0.1}  # real data must do surely better than this before a share of it says anything
+SHARE_FLOORS = {"auc": 0.6, "r2": 0.1}  # a share is given if real data are significantly above
 
 
 _BLOCK_CELLS = 2_000_000  # weights scored at once: keeps memory flat for large test sets
@@ -22,7 +22,7 @@ def bootstrap_weights(groups: Sequence, num_bootstraps: int, seed: int) -> np.nd
     Args:
         groups: the patient of each record, `(n,)`.
         num_bootstraps: number of replicates.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         float32 `(num_bootstraps, n)`.
@@ -36,10 +36,10 @@ def bootstrap_weights(groups: Sequence, num_bootstraps: int, seed: int) -> np.nd
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and what it was in every bootstrap replicate; estimates that share their weights are paired.
+    """A number and its value in every bootstrap replicate; estimates that share their weights are paired.
 
     Args:
-        value: on all records, NaN where it is not defined.
+        value: on all records, NaN if not defined.
         replicates: `(num_bootstraps,)`.
     """
 
@@ -71,7 +71,7 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The middle 95 % of the replicates that are defined; None where none is."""
+        """The middle 95 % of the defined replicates; None if there are none."""
         defined = self.replicates[np.isfinite(self.replicates)]
         return tuple(np.percentile(defined, [2.5, 97.5]).tolist()) if defined.size else None
 
@@ -82,11 +82,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Recovery:
-    """What synthetic data keep of what real data give; `reason` says why where it is not said.
+    """How much of the utility of real data synthetic data keep; `reason` says why if it is not given.
 
     Args:
-        share: (synthetic - chance) / (real - chance); above 1 where synthetic data do better. None without a reason
-            is a score that has no chance level.
+        share: (synthetic - chance) / (real - chance); above 1 if synthetic data do better. None without a reason: the
+            score has no chance level.
         gap: real - synthetic, paired.
         reason: why neither is given.
     """
@@ -97,9 +97,9 @@ class Recovery:
 
 
 def recover(metric: str, real: Estimate, synthetic: Estimate) -> Recovery:
-    """The recovered share and the paired gap, where real data do surely better than `SHARE_FLOORS`.
+    """The recovered share and the paired gap, if real data are significantly above `SHARE_FLOORS`.
 
-    Without that a small denominator would turn noise into a large share.
+    Otherwise a small denominator would turn noise into a large share.
 
     Args:
         metric: "auc" (chance 0.5) or "r2" (chance 0).

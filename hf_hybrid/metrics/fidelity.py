@@ -1,9 +1,9 @@
-"""Fidelity: does the synthetic table look like the real one.
+"""Fidelity: does the synthetic table look like the real one?
 
 The two table scores are those of SDMetrics (docs.sdv.dev/sdmetrics, "Column Shapes" and "Column Pair Trends") with two
 differences: missing and infinite cells count, and numbers are correlated by rank. All columns and pairs are counted at
 once, by matrix products. They take typed frames (`RecordSchema.read`); a column of floats is a number, any other is
-discrete; latents may stand beside the cells.
+discrete; latents may be among the columns.
 """
 
 from collections.abc import Iterable
@@ -20,10 +20,10 @@ NUM_BINS = 10
 
 
 def column_shapes(synthetic: pd.DataFrame, real: pd.DataFrame) -> float:
-    """Mean over columns of how alike their distributions are; from 0 to 1, higher is better.
+    """Mean over columns of the similarity of their distributions; from 0 to 1, higher is better.
 
-    A number scores 1 less the larger of the Kolmogorov-Smirnov distance of finite values and the total variation of
-    the states (value, missing, -inf, inf); any other column 1 less the total variation, missing being a category.
+    A number scores 1 minus the larger of the Kolmogorov-Smirnov distance of finite values and the total variation of
+    the states (value, missing, -inf, inf); any other column 1 minus the total variation, missing being a category.
     """
     scores = []
     for name in real:
@@ -36,10 +36,10 @@ def column_shapes(synthetic: pd.DataFrame, real: pd.DataFrame) -> float:
 
 
 def pair_trends(synthetic: pd.DataFrame, real: pd.DataFrame) -> float:
-    """Mean over pairs of columns of how alike their relations are; from 0 to 1, higher is better.
+    """Mean over pairs of columns of the similarity of their relations; from 0 to 1, higher is better.
 
-    Two numbers score 1 less half the difference of their rank correlations, where both are finite; a pair with another
-    column 1 less the total variation of the contingency tables, numbers cut at the real deciles.
+    Two numbers score 1 minus half the difference of their rank correlations, where both are finite; a pair with
+    another column 1 minus the total variation of the contingency tables, numbers cut at the real deciles.
     """
     numbers = [name for name in real if _is_number(real[name])]
     scores = []
@@ -91,7 +91,7 @@ def three_way_shares(synthetic: pd.DataFrame, real: pd.DataFrame, num_triples: i
 
 
 def rank_correlations(values: np.ndarray) -> np.ndarray:
-    """Spearman correlations `(d, d)` over the rows where both are finite; 0 where one does not vary."""
+    """Spearman correlations `(d, d)` over the rows where both are finite; 0 if one does not vary."""
     known = np.isfinite(values)
     ranks = np.zeros_like(values)
     for column, (cells, has) in enumerate(zip(values.T, known.T, strict=True)):
@@ -107,8 +107,8 @@ def rank_correlations(values: np.ndarray) -> np.ndarray:
 def energy_distance(synthetic: np.ndarray, real: np.ndarray) -> float:
     """Energy distance between two samples `(m, d)` and `(n, d)`, as a share of their mean distance.
 
-    Székely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018; 0 where they have one distribution, near 0 or below it by
-    chance, at most 1.
+    Székely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018; 0 if they have the same distribution (estimates may be
+    slightly below), at most 1.
     """
     between = cdist(synthetic, real).mean()
     within = pdist(synthetic).mean() + pdist(real).mean()
@@ -120,7 +120,7 @@ def _is_number(cells: pd.Series) -> bool:
 
 
 def _words(cells: pd.Series) -> pd.Series:
-    """Every cell as a word; of a number, its state."""
+    """Every cell as text; a number as its state."""
     if _is_number(cells):
         values = cells.to_numpy(np.float64)
         states = [np.isnan(values), values == np.inf, values == -np.inf]

@@ -1,7 +1,7 @@
-"""Fidelity of images in a space of features: are they as real ones are, and as various.
+"""Fidelity of images in a feature space: are they as realistic and as diverse as real ones?
 
-All take features `(m, d)` of synthetic and `(n, d)` of real images. Means and covariances rest on as many records as
-there are: compare numbers only with those of equally many, as every control here is.
+All take features `(m, d)` of synthetic and `(n, d)` of real images. The numbers depend on the sample size: compare
+only numbers of equally many records, as for every reference here.
 """
 
 import numpy as np
@@ -40,9 +40,9 @@ def kernel_distance(synthetic: np.ndarray, real: np.ndarray) -> float:
 def manifold_scores(synthetic: np.ndarray, real: np.ndarray) -> dict[str, float]:
     """Precision, recall, density and coverage (Kynkäänniemi et al. 2019; Naeem et al. 2020, arXiv 2002.09797).
 
-    Each point stands in a ball that reaches to its fifth neighbour of its own kind. `precision`: synthetic points in
-    some real ball; `recall`: real points in some synthetic ball; `density`: real balls that a synthetic point lies in,
-    of five expected; `coverage`: real balls that hold a synthetic point. 0 to 1, density without upper end; higher is
+    Each point has a ball that reaches to its fifth neighbour in its own set. `precision`: synthetic points in some
+    real ball; `recall`: real points in some synthetic ball; `density`: real balls that contain a synthetic point, of
+    five expected; `coverage`: real balls that hold a synthetic point. 0 to 1, density without upper end; higher is
     better.
     """
     between = cdist(real, synthetic)
@@ -59,7 +59,7 @@ def manifold_scores(synthetic: np.ndarray, real: np.ndarray) -> dict[str, float]
 def multiscale_similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """MS-SSIM of pairs of images, `(n,)`; 1 is equal (Wang et al. 2003, doi:10.1109/ACSSC.2003.1292216).
 
-    As many of the paper's five scales as leave eight pixels a side, their weights scaled to sum to 1.
+    Of the paper's five scales, those with at least eight pixels per side, their weights scaled to sum to 1.
 
     Args:
         one: uint8 `(n, side, side)`.

@@ -1,10 +1,10 @@
-"""Membership: can somebody who holds a patient's record tell from a release whether it was learned from.
+"""Membership: can an attacker who holds a patient's record tell from a release whether it was a training record?
 
-Three attacks give every record a score that is higher for records learned from, if anything is given away: how near
-the nearest synthetic record lies (`distance`), how much denser synthetic records lie there than records of a reference
-population (`density ratio`; van Breugel et al. 2023, DOMIAS, arXiv 2302.12580, with neighbours for densities), and how
-surely a classifier takes it for synthetic rather than for one of that reference (`classifier`). The reference is one
-half of the unseen patients while the other half is attacked, so that nobody is compared with himself.
+Three attacks give every record a score that is higher for training records if the release leaks: how near the nearest
+synthetic record is (`distance`), the density of synthetic records there relative to records of a reference population
+(`density ratio`; van Breugel et al. 2023, DOMIAS, arXiv 2302.12580, with neighbours for densities), and how
+confidently a classifier assigns it to the release rather than to that reference (`classifier`). The reference is one
+half of the held-out patients while the other half is attacked, so that no patient is compared with itself.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
+from hf_hybrid.metrics.forests import fit_forest
 from hf_hybrid.metrics.predictions import auc
 
 ATTACKS = ("distance", "density ratio", "classifier")
-MIN_FALSE_POSITIVES = 10  # unseen patients that an operating point of an attack rests on
+MIN_FALSE_POSITIVES = 10  # held-out patients behind an operating point of an attack
 NUM_TREES = 100
 _NUM_NEIGHBOURS = 5
 _BLOCK_CELLS = 20_000_000  # distances held at once
@@ -41,15 +42,15 @@ def membership(
     synthetic: np.ndarray,
     num_bootstraps: int = 500,
 ) -> Estimate:
-    """AUC of telling the patients learned from (members) from others by the distance to the nearest synthetic record.
+    """AUC of distinguishing training patients (members) from others by the distance to the nearest synthetic record.
 
-    0.5 would be none; the floor of an honest sampler lies a little above, so compare with a control that was fitted to
-    the same members. A patient counts once, by the nearest of its records.
+    0.5 is chance; a safe sampler is slightly above it, so compare with a control that was fitted to the same members.
+    A patient counts once, by the nearest of its records.
 
     Args:
-        members: features of the records learned from, `(n, d)`, on one scale.
+        members: features of the training records, `(n, d)`, on one scale.
         member_groups: the patient of each, `(n,)`.
-        others: the same of patients that nothing was learned from.
+        others: the same of held-out patients.
         other_groups: the patient of each.
         synthetic: features of the release, `(m, d)`.
         num_bootstraps: replicates, drawn over patients; the same ones for the same patients, so that two releases
@@ -74,19 +75,19 @@ def attack_scores(
     """Scores of members `(n,)` and of others `(k,)` by each attack.
 
     Args:
-        members: features of the records learned from, `(n, d)`, on one scale.
+        members: features of the training records, `(n, d)`, on one scale.
         member_groups: the patient of each, `(n,)`.
-        others: the same of patients that nothing was learned from, `(k, d)`.
+        others: the same of held-out patients, `(k, d)`.
         other_groups: the patient of each of these.
         synthetic: features of the release, `(m, d)`.
-        attacks: which ones; those but `distance` are left out where one half of the others would be nobody.
-        seed: of the halves and of the classifier.
+        attacks: which ones; all but `distance` are left out if one half of the others would be empty.
+        seed: seed of the halves and of the classifier.
     """
     rng = np.random.default_rng(seed)
     half, member_half = (_half(groups, rng) for groups in (other_groups, member_groups))
     found = {}
     for name in attacks:
-        if name != "distance" and not half.any():  # there is nobody to be the reference
+        if name != "distance" and not half.any():  # no patients are left for the reference
             continue
         if name == "distance":
             found[name] = tuple(-nearest_distances(side, synthetic) for side in (members, others))
@@ -129,7 +130,7 @@ def lowest_false_positives(members: np.ndarray, others: np.ndarray) -> tuple[flo
         others: likewise.
 
     Returns:
-        None where there are too few others.
+        None if there are too few others.
     """
     if len(others) <= MIN_FALSE_POSITIVES:
         return None
@@ -146,10 +147,13 @@ def _density_ratio(records: np.ndarray, synthetic: np.ndarray, reference: np.nda
 
 
 def _classifier(records: np.ndarray, synthetic: np.ndarray, reference: np.ndarray, seed: int) -> np.ndarray:
-    from sklearn.ensemble import RandomForestClassifier
-
-    forest = RandomForestClassifier(
-        NUM_TREES, min_samples_leaf=3, max_samples=0.5, class_weight="balanced", random_state=seed
+    forest = fit_forest(
+        np.concatenate([synthetic, reference]),
+        np.repeat([1, 0], [len(synthetic), len(reference)]),
+        n_estimators=NUM_TREES,
+        min_samples_leaf=3,
+        max_samples=0.5,
+        class_weight="balanced",
+        random_state=seed,
     )
-    forest.fit(np.concatenate([synthetic, reference]), np.repeat([1, 0], [len(synthetic), len(reference)]))
     return forest.predict_proba(records)[:, 1]

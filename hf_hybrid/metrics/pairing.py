@@ -1,4 +1,4 @@
-"""Pairing: does the image belong to its row."""
+"""Pairing: does the image belong to its row?"""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ def explained_variance(synthetic: tuple[np.ndarray, np.ndarray], real: tuple[np.
 
     Args:
         synthetic: latents `(m, latent_dim)` and row features `(m, d)`.
-        real: the same of real records that the synthetic ones were not learned from.
+        real: the same of held-out records.
 
     Returns:
         1 is perfect, 0 no better than the mean of the real features; features count by their variance.

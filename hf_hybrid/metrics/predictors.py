@@ -1,4 +1,4 @@
-"""What predicts a target from images and table cells: features that the training side scales, and two models of them.
+"""Predictors of a target from images and table cells: features scaled on the training side, and two models.
 
 The features are fixed pixels and cells, never a codec's latents, so that scores of different codecs can be compared.
 Functions that take a training and a test side learn from the training side alone.
@@ -15,13 +15,13 @@ from hf_hybrid.data.schema import RecordSchema
 
 RESOLUTION = 32  # of the images
 NUM_COMPONENTS = 50
-OUTLIER = 5.0  # standard deviations at which a feature is cut: one typing error in a test row must not decide a score
+OUTLIER = 5.0  # standard deviations at which a feature is cut: limits the effect of a typing error in a test row
 # Fixed, because choosing a strength needs records of its own; one value suits all tables: features are standardised.
 # On 419 radiographs it was the best or near it among 0.01, 0.1 and 1. The logistic loss curves at most a quarter as
 # much as the squared one: hence the 4 for equal shrinkage.
 LOGISTIC_C = 0.1
 RIDGE_ALPHA = 4 / LOGISTIC_C
-_FREE = 10.0  # scale of a feature whose weight is hardly shrunk
+_FREE = 10.0  # scale of a feature whose weight is barely shrunk
 
 
 def class_names(column: ColumnSchema) -> list[str] | None:
@@ -129,7 +129,7 @@ def predict_linear(
 ) -> np.ndarray:
     """Ridge or logistic regression, without class weights.
 
-    With `num_first`, the model also sees the outputs of an earlier model, whose weight is hardly shrunk: the weights
+    With `num_first`, the model also sees the outputs of an earlier model, whose weight is barely shrunk: the weights
     of the other features are then shrunk towards those of the earlier model instead of 0.
 
     Args:

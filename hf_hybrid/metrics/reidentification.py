@@ -1,42 +1,47 @@
-"""Attribute inference, linkability and singling out: what a release lets somebody learn of a person.
+"""Attribute inference, linkability and singling out: what a release reveals about a person.
 
 The three risks of the European data-protection authorities (Article 29 Working Party, opinion 05/2014), attacked as
-anonymeter does (Giomi et al. 2023, arXiv 2211.10459): the same attack on patients learned from and on unseen ones, for
-what works on everybody is knowledge, not a leak. Success is counted by patient.
+anonymeter does (Giomi et al. 2023, arXiv 2211.10459): the same attack on training and on held-out patients, since what
+works on both is knowledge, not a leak. Success is counted by patient.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
 
+from hf_hybrid.core.cores import num_cores
 from hf_hybrid.data.columns import ColumnSchema
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
 from hf_hybrid.metrics.predictors import target_values
 
 TOLERANCE = 0.05  # of a number's bounds: a guess within it is right
-NUM_LINKED = 5  # how many neighbours a link may be found among
+NUM_LINKED = 5  # number of neighbours in which a link may be found
 NUM_PREDICATES, COLUMNS_A_PREDICATE = 500, 4
 _TRIES = 40  # for each
 _BLOCK_CELLS = 4_000_000  # distances held at once
 
 
 def nearest_records(records: np.ndarray, synthetic: np.ndarray, count: int = 1) -> np.ndarray:
-    """Which synthetic records lie nearest, `(n, count)`, by city-block distance of `(n, d)` and `(m, d)`."""
-    count, found = min(count, len(synthetic)), []
-    for block in np.array_split(records, max(1, -(-len(records) * len(synthetic) // _BLOCK_CELLS))):
-        distances = cdist(block, synthetic, "cityblock")
-        found.append(np.argpartition(distances, count - 1, axis=1)[:, :count])
-    return np.concatenate(found)
+    """Which synthetic records are nearest, `(n, count)`, by city-block distance of `(n, d)` and `(m, d)`."""
+    count, threads = min(count, len(synthetic)), num_cores()
+
+    def nearest(block: np.ndarray) -> np.ndarray:
+        return np.argpartition(cdist(block, synthetic, "cityblock"), count - 1, axis=1)[:, :count]
+
+    blocks = np.array_split(records, max(threads, -(-len(records) * len(synthetic) // _BLOCK_CELLS)))
+    with ThreadPoolExecutor(threads) as pool:  # scipy computes distances without Python's lock
+        return np.concatenate(list(pool.map(nearest, blocks)))
 
 
 def guessed_right(column: ColumnSchema, truth: pd.Series, guess: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Whether each guess of a cell is right, and which cells have a value to guess, both bool `(n,)`.
 
     Args:
-        column: of the schema of the release; its bounds set what is right for a number.
+        column: a column of the release's schema; its bounds define the tolerance for a number.
         truth: typed cells of real records.
         guess: typed cells of the synthetic records that were taken for them.
     """
@@ -75,25 +80,25 @@ def singling_out(
     num_bootstraps: int = 500,
     seed: int = 0,
 ) -> tuple[Estimate, tuple[float, float, float]]:
-    """Predicates that are true of one synthetic record only: of how many is exactly one patient learned from true?
+    """Predicates that are true of one synthetic record only: how many are true of exactly one training patient?
 
     A predicate joins `COLUMNS_A_PREDICATE` columns of a synthetic record: at least or at most its number (whichever is
-    rarer), its category, that it is missing. How many succeed by chance depends on the number of patients, so that
-    members and unseen patients cannot be compared unless there are as many; a control release can: its predicates are
-    asked of the same members.
+    rarer), its category, that it is missing. The chance level depends on the number of patients, so members and
+    held-out patients can be compared only if they are equally many; a control release always can: its predicates are
+    tested on the same members.
 
     Args:
         synthetic: typed cells of the release.
-        control: those of a release that remembers nobody in particular.
-        members: typed cells of the records learned from, and the patient of each.
-        unseen: the same of patients that nothing was learned from.
+        control: typed cells of a release that remembers no single patient.
+        members: typed cells of the training records, and the patient of each.
+        unseen: the same of held-out patients.
         schema: of the release.
         num_bootstraps: replicates, drawn over patients and over predicates.
-        seed: of the predicates.
+        seed: seed of the predicates.
 
     Returns:
         The risk, (release - control) / (1 - control), and the success rates of the release, of the control, and of the
-        release among unseen patients.
+        release among held-out patients.
     """
     rng = np.random.default_rng(seed)
     release, by_chance, *sides = _coded([synthetic, control, members[0], unseen[0]], schema)
@@ -116,7 +121,7 @@ def _alone(
     if not predicates:
         return 0.0, np.zeros(num_bootstraps)
     met = _by_patient(np.stack([_meets(cells, predicate) for predicate in predicates]), groups)
-    drawn = bootstrap_weights(np.arange(met.shape[1]), num_bootstraps, 0) > 0  # one drawn twice is still one
+    drawn = bootstrap_weights(np.arange(met.shape[1]), num_bootstraps, 0) > 0  # a patient drawn twice counts once
     weights = bootstrap_weights(np.arange(len(met)), num_bootstraps, seed + 1) / len(met)
     return float((met.sum(axis=1) == 1).mean()), ((drawn.astype(np.float32) @ met.T == 1) * weights).sum(axis=1)
 
@@ -147,7 +152,7 @@ def _predicates(release: dict[str, np.ndarray], rng: np.random.Generator) -> lis
     names, found = list(release), []
     finite = {name: values[np.isfinite(values)] for name, values in release.items() if values.dtype == np.float64}
     medians = {name: np.median(values) if len(values) else 0.0 for name, values in finite.items()}
-    for _ in range(_TRIES * NUM_PREDICATES):  # of few columns, few combinations are met by one record only
+    for _ in range(_TRIES * NUM_PREDICATES):  # with few columns, few combinations are met by one record only
         row = int(rng.integers(len(release[names[0]])))
         predicate = {}
         for place in rng.permutation(len(names))[:COLUMNS_A_PREDICATE]:

@@ -1,4 +1,4 @@
-"""Risk: how much better an attack does on patients learned from than on unseen ones, and what that decides.
+"""Risk: how much better an attack does on training than on held-out patients, and the resulting verdict.
 
 A patient is the unit of every interval. `bounds(z)` of a risk gives both ends at `z` standard normal deviations, so
 that one number serves every level that a correction for several tests may ask for.
@@ -17,20 +17,20 @@ from hf_hybrid.core.families import Limit, Verdict
 from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
 
 LEVEL = 0.025  # one-sided: the ends of a 95 % interval
-# A failed release cannot be pushed, whatever is said for it: one honest one in a thousand, not one in forty.
+# A failed release cannot be pushed at all: one safe release in a thousand may fail, not one in forty.
 FAIL_LEVEL = 0.001
-MIN_PATIENTS, MIN_REPLICATES = 10, 20  # fewer show no spread that could be relied on
+MIN_PATIENTS, MIN_REPLICATES = 10, 20  # fewer give no reliable spread
 UNKNOWN = (-1.0, 1.0)  # bounds where nothing is known
 _Z = float(norm.isf(LEVEL))
 _MAX_Z = 40.0
 
 
 class Risk(Protocol):
-    """A number that is 0 where nothing is given away, with bounds.
+    """A number with bounds; 0 if nothing is revealed.
 
     Attributes:
         value: at most 1.
-        num_unseen: unseen patients it rests on.
+        num_unseen: number of held-out patients behind it.
     """
 
     value: float
@@ -45,11 +45,11 @@ class RateRisk:
     """(members - unseen) / (1 - unseen), of how often an attack succeeds; as anonymeter defines a risk.
 
     Giomi et al. 2023 (arXiv 2211.10459, equation 2), but not cut at 0. Bounds by Newcombe 1998 (Statist. Med. 17, 873,
-    method 10): they hold for few patients and for none that is hit, where resampling sees no spread at all.
+    method 10): they hold for few patients and for no hits at all, where resampling shows no spread.
 
     Args:
-        members: share of successes of each patient learned from, `(num_members,)`, from 0 to 1.
-        unseen: the same of patients that nothing was learned from.
+        members: share of successes of each training patient, `(num_members,)`, from 0 to 1.
+        unseen: the same of held-out patients.
     """
 
     members: np.ndarray
@@ -57,12 +57,12 @@ class RateRisk:
 
     @property
     def rates(self) -> tuple[float, float]:
-        """Mean success among members and among unseen patients."""
+        """Mean success among members and among held-out patients."""
         return float(np.mean(self.members)), float(np.mean(self.unseen))
 
     @property
     def num_unseen(self) -> int:
-        """Number of unseen patients."""
+        """Number of held-out patients."""
         return len(self.unseen)
 
     @property
@@ -74,7 +74,7 @@ class RateRisk:
     def bounds(self, z: float) -> tuple[float, float]:
         """Lower and upper end at `z` standard normal deviations."""
         member, unseen = self.rates
-        if unseen == 1:  # what works on everybody says nothing of anybody
+        if unseen == 1:  # an attack that always succeeds reveals nothing
             return UNKNOWN
         (low, high), (other_low, other_high) = (
             wilson(rate, len(side), z) for rate, side in ((member, self.members), (unseen, self.unseen))
@@ -83,7 +83,7 @@ class RateRisk:
         return self._scaled(member - unseen - down), min(self._scaled(member - unseen + up), 1.0)
 
     def resampled(self, num_bootstraps: int) -> "EstimatedRisk":
-        """The same risk with the spread that shares have, which is less than that of yes and no.
+        """The same risk with the spread of shares, which is smaller than that of yes and no.
 
         Args:
             num_bootstraps: replicates, drawn over patients.
@@ -106,8 +106,8 @@ class EstimatedRisk:
     """A bootstrap estimate as a risk; bounds are normal, from the spread of its replicates.
 
     Args:
-        estimate: 0 where nothing is given away.
-        num_unseen: unseen patients it rests on; None where they have no say in it.
+        estimate: 0 if nothing is revealed.
+        num_unseen: number of held-out patients behind it; None if they do not affect it.
     """
 
     estimate: Estimate
@@ -130,7 +130,7 @@ class EstimatedRisk:
 
 
 def _risk(difference: np.ndarray, unseen: np.ndarray) -> np.ndarray:
-    """A difference as a share of what was left to gain; 0 where nothing was."""
+    """A difference as a share of the possible gain; 0 if none is possible."""
     left = 1 - np.asarray(unseen)
     return np.where(left > 0, difference / np.where(left > 0, left, 1), 0.0)
 
@@ -160,17 +160,16 @@ def wilson(rate: float, count: int, z: float) -> tuple[float, float]:
 
 
 def judge(risks: Mapping[str, Risk], limit: Limit, details: Mapping[str, Risk] | None = None) -> Verdict:
-    """Fails where a Holm-corrected lower bound lies above the limit, passes where every upper bound lies below it.
+    """Fails if a Holm-corrected lower bound is above the limit, passes if every upper bound is below it.
 
-    Holm 1979 (Scand. J. Stat. 6, 65): the risks are taken from the surest to the least sure, each against `FAIL_LEVEL`
-    divided by the number of those left. To pass, all must be below the limit, each at the full level: no correction
-    is needed for that (Berger 1982, doi:10.1080/00401706.1982.10487790).
+    Holm 1979 (Scand. J. Stat. 6, 65): the risks are tested from the most to the least significant, each at
+    `FAIL_LEVEL` divided by the number of those left. To pass, all must be below the limit, each at the full level: no
+    correction is needed for that (Berger 1982, doi:10.1080/00401706.1982.10487790).
 
     Args:
         risks: by name.
-        limit: of all of them.
-        details: parts of the risks, each known less well than they: one may fail the family, none keeps it from
-            passing.
+        limit: limit of all of them.
+        details: parts of the risks, each less precise: one may fail the family, none keeps it from passing.
     """
     every = {**risks, **(details or {})}
     assert len(every) == len(risks) + len(details or {}), "expected different names of risks"
@@ -182,7 +181,7 @@ def judge(risks: Mapping[str, Risk], limit: Limit, details: Mapping[str, Risk] |
         failed.append(int(position))
     if failed:
         return Verdict("fail", tuple(names[position] for position in sorted(failed)))
-    open_ = [risk for risk in risks.values() if not interval(risk)[1] < limit.pass_below]  # so that NaN does not pass
+    open_ = [risk for risk in risks.values() if not interval(risk)[1] < limit.pass_below]  # NaN must not pass
     if not open_:
         return Verdict("pass")
     needed = [_patients_needed(risk, limit) for risk in open_]
@@ -190,7 +189,7 @@ def judge(risks: Mapping[str, Risk], limit: Limit, details: Mapping[str, Risk] |
 
 
 def _certainty(risk: Risk, limit: float) -> float:
-    """The largest z whose lower bound lies above the limit; 0 where none does."""
+    """The largest z whose lower bound is above the limit; 0 if there is none."""
     if not risk.bounds(0.0)[0] > limit:
         return 0.0
     low, high = 0.0, _MAX_Z
@@ -201,7 +200,7 @@ def _certainty(risk: Risk, limit: float) -> float:
 
 
 def _patients_needed(risk: Risk, limit: Limit) -> int | None:
-    """With how many unseen patients the interval would leave the limit, if the value stayed and both sides grew."""
+    """The number of held-out patients at which the interval would exclude the limit, if both sides grew alike."""
     low, high = interval(risk)
     if (low, high) == UNKNOWN or risk.num_unseen is None:
         return None

@@ -1,8 +1,8 @@
 """Utility: how well a model does on real patients, with an interval over patients, and what share synthetic data keep.
 
-The plain functions score many bootstrap replicates at once: `weights` has one row a replicate and says how often each
-record was drawn; the result has one number a replicate, NaN where it is not defined. The classes below them are the
-same scores as `evaluate.Metric`s, which work alone and without a network:
+The plain functions score many bootstrap replicates at once: `weights` has one row per replicate and says how often
+each record was drawn; the result has one number per replicate, NaN if not defined. The classes below them are the same
+scores as `evaluate.Metric`s, which work alone and without a network:
 
     RocAuc().compute(predictions=[0.1, 0.8, 0.4], references=[0, 1, 1], groups=["a", "b", "b"])
 """
@@ -31,13 +31,13 @@ class UtilityMetric(evaluate.Metric):
 
     `compute(predictions=..., references=..., groups=None, num_bootstraps=500, seed=0)` returns the score under its own
     name, its 95 % `interval`, `direction`, `range`, and the numbers of records `n` and of patients `n_patients`.
-    Without `groups` every record is a patient of its own.
+    Without `groups` every record is a separate patient.
 
     Attributes:
-        score: the function that scores.
+        score: the scoring function.
         direction: which way is better.
-        range: lowest and highest value, None where there is no end.
-        inputs: the kinds of predictions and references that are understood.
+        range: lowest and highest value, None if unbounded.
+        inputs: the supported kinds of predictions and references.
     """
 
     score: Callable
@@ -46,7 +46,7 @@ class UtilityMetric(evaluate.Metric):
     inputs: list[dict] = [_NUMBERS]
 
     def __init__(self, config_name: str | None = None, keep_in_memory: bool = True, **kwargs):
-        """Arguments as of `evaluate.Metric`, but kept in memory unless told otherwise."""
+        """Arguments as of `evaluate.Metric`, but kept in memory by default."""
         super().__init__(config_name, keep_in_memory, **kwargs)
 
     def _info(self) -> evaluate.MetricInfo:
@@ -105,7 +105,7 @@ class RecoveredShare(UtilityMetric):
     """Share of real data's gain over chance that synthetic data keep: of AUC, or of R2 with config "regression".
 
     `predictions` come from the model trained on synthetic records, `real_predictions` from the one trained on real
-    records. The result also has the paired `gap` (real - synthetic), and a `reason` where neither is given.
+    records. The result also has the paired `gap` (real - synthetic), and a `reason` if neither is given.
     """
 
     range = (None, None)

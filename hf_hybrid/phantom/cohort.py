@@ -5,15 +5,20 @@ have the geometry and the grey scale of frontal chest radiographs; they are no a
 """
 
 import os
+from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 from PIL import Image
 
+from hf_hybrid.core.cores import num_cores
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import new_folder
 from hf_hybrid.phantom.drawing import check_resolution, draw_phantom
 from hf_hybrid.phantom.parameters import ImageParameters
 from hf_hybrid.phantom.patients import Cohort, sample_patients, sample_records
+
+_MANY = 500  # images that are worth the start of processes: some five seconds of one core
 
 
 def sample_cohort(num_records: int, seed: int) -> Cohort:
@@ -46,8 +51,8 @@ def write_phantom(
     """Write a cohort as an image folder that `datasets.load_dataset("imagefolder", data_dir=output_dir)` reads.
 
     Writes `train/*.png` (8-bit grey), `train/metadata.csv` (`file_name`, `patient_id` and the 13 variables) and,
-    outside of what is loaded, `truth.csv` (the image parameters by `file_name`). The same arguments give the same
-    bytes, and more records leave the first ones as they are. The folder appears only when it is complete.
+    outside the loaded data, `truth.csv` (the image parameters by `file_name`). The same arguments give the same bytes,
+    and more records leave the first ones as they are. The folder appears only when it is complete.
 
     Args:
         output_dir: A new or an empty folder.
@@ -58,7 +63,7 @@ def write_phantom(
             cohort of the same seed.
 
     Raises:
-        InputError: For a folder with something in it, or a number out of range.
+        InputError: For a folder that is not empty, or a number out of range.
     """
     check_resolution(resolution)
     if images_only:
@@ -67,14 +72,29 @@ def write_phantom(
         cohort = sample_cohort(num_records, seed)
         file_names = [f"{index:05d}.png" for index in range(num_records)]
         (folder / "train").mkdir()
-        for index, (file_name, row) in enumerate(zip(file_names, cohort.truth.to_dict("records"), strict=True)):
-            image = draw_phantom(ImageParameters(**row), resolution, _stream(seed, "image", index))
-            Image.fromarray(image).save(folder / "train" / file_name)
+        paths = [folder / "train" / file_name for file_name in file_names]
+        _write_images(paths, cohort.truth.to_dict("records"), resolution, seed)
         if not images_only:
             for table, path in ((cohort.table, "train/metadata.csv"), (cohort.truth, "truth.csv")):
                 table.assign(file_name=file_names)[["file_name", *table.columns]].to_csv(
                     folder / path, index=False, lineterminator="\n"
                 )
+
+
+def _write_images(paths: list[Path], truth: list[dict], resolution: int, seed: int) -> None:
+    """One image a record, whose parameters are in `truth`; many images on all cores."""
+    cores = num_cores() if len(paths) >= _MANY else 1
+    parts = np.array_split(np.arange(len(paths)), max(1, len(paths) // _MANY) * cores)
+    Parallel(cores)(
+        delayed(_write_part)([(int(index), paths[index], truth[index]) for index in part], resolution, seed)
+        for part in parts
+    )
+
+
+def _write_part(records: list[tuple[int, Path, dict]], resolution: int, seed: int) -> None:
+    for index, path, parameters in records:
+        image = draw_phantom(ImageParameters(**parameters), resolution, _stream(seed, "image", index))
+        Image.fromarray(image).save(path)
 
 
 _STREAMS = ("visits", "patients", "uniform", "normal", "image", "public")

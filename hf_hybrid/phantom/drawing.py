@@ -50,7 +50,7 @@ def draw_phantom(parameters: ImageParameters, resolution: int, rng: np.random.Ge
 
 
 def check_resolution(resolution: int) -> None:
-    """Refuses a side that the drawing is not made for.
+    """Checks the side of the image.
 
     Raises:
         InputError: `resolution` is below 32 or above 512.

@@ -13,7 +13,7 @@ from hf_hybrid.phantom.variables import BOUNDS, CATEGORIES
 
 @dataclasses.dataclass(frozen=True)
 class Cohort:
-    """A sampled cohort, before anything is drawn: two tables with one row a record, in the same order.
+    """A sampled cohort, before anything is drawn: two tables with one row per record, in the same order.
 
     Attributes:
         table: `patient_id` and the 13 variables, with missing cells.
@@ -64,7 +64,7 @@ def sample_records(
         normal_rng: for normal draws.
     """
     # Drawn row by row, one column for each use: the first records stay the same when there are more. The order in
-    # which the steps take their columns decides what a seed gives.
+    # which the steps take their columns determines the result of a seed.
     uniform = iter(uniform_rng.random((len(person), 13)).T)
     normal = iter(normal_rng.standard_normal((len(person), 22)).T)
     record = _sample_state(person, visit, uniform, normal)
@@ -179,7 +179,7 @@ def _sample_exposure(record: pd.DataFrame, normal: Iterator[np.ndarray]) -> dict
 
 
 def _heaviness(record: pd.DataFrame) -> pd.Series:
-    """How far the body mass index lies above 27, in units of 5."""
+    """How far the body mass index is above 27, in units of 5."""
     return (record["bmi"] - 27) / 5
 
 

@@ -1,4 +1,4 @@
-"""The chart of a benchmark: what samplers keep against what they give away."""
+"""The chart of a benchmark: utility of samplers against privacy."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def draw_benchmark(result: dict, path: str | Path) -> None:
-    """What samplers keep against what they give away, over membership AUC: recovered share, a panel a task.
+    """Utility against privacy: recovered share over membership AUC, one panel per task.
 
-    Where no task has a share, the pairing score takes its place.
+    If no task has a share, the pairing score is shown instead.
 
     Args:
         result: the content of `benchmark.json`.

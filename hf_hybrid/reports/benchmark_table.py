@@ -7,7 +7,7 @@ _INPUTS = {"image": "image", "table": "table", "both": "image and table"}
 
 @dataclass
 class BenchmarkFacts:
-    """What table and page of a benchmark tell: paragraphs, and the cells of one table."""
+    """The texts of the table and page of a benchmark: paragraphs, and the cells of one table."""
 
     notes: list[str]
     columns: list[str]
@@ -23,17 +23,17 @@ def benchmark_facts(result: dict) -> BenchmarkFacts:
     notes = [
         f"{', '.join(sides).capitalize()} ({configuration['tested_on']}); {result['synthetic_records']:,} synthetic "
         f"records of each sampler and seed, {configuration['seeds']} seeds.",
-        "Column shapes and pair trends: how alike the columns of synthetic and tested records are; 1 is best. "
+        "Column shapes and pair trends: similarity of the columns of synthetic and tested records; 1 is best. "
         "Pairing: share of the cells' variance that latents explain, learned on synthetic and tested on real records "
         f"(learned on real ones: {result['real']['pairing']:.3f}). Recovered: share of what a model trained on real "
-        "records has above chance. Membership: AUC of telling the patients learned from by the distance to the "
-        "nearest synthetic record, and how much that is above the copula's.",
+        "records has above chance. Membership: AUC of recognising training patients by the distance to the "
+        "nearest synthetic record, and its difference from the copula's.",
         "Means over seeds. In parentheses: 95 % patient bootstrap intervals of recovered shares and membership, the "
         "lowest and highest seed of all others.",
     ]
     tasks = scored_tasks(result)
     if not tasks:
-        notes.append("Recovered shares: none; no model trained on real records does surely better than chance.")
+        notes.append("Recovered shares: none; no model trained on real records is significantly better than chance.")
     columns = ["Sampler", "Column shapes", "Pair trends", "Pairing"]
     columns += [f"Recovered: {task['target']} from {_INPUTS[task['inputs']]}" for task in tasks.values()]
     columns += ["Membership AUC", "above the copula's", "Fit, s", "Records a second", "Peak memory, MB"]

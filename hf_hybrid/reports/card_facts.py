@@ -27,7 +27,7 @@ _CODEC_SCORES = {
     "l1": "mean absolute error of a reconstruction in [-1, 1] (lower is better)",
     "ssim": "structural similarity of a reconstruction (higher is better)",
     "latent_normality": "distance of the latents from a normal distribution (lower is better)",
-    "sharpness": "gradient of the reconstructions relative to that of the images (1 is right)",
+    "sharpness": "gradient of the reconstructions relative to that of the images (1 is best)",
     "score": "chooses the weights: l1 + (1 - ssim) + latent_normality + abs(1 - sharpness) / 2 (lower is better)",
 }
 _NOT_EVALUATED = NotMeasured("the release was generated and not evaluated")
@@ -41,7 +41,7 @@ _TABLES = {
 
 @dataclass
 class ReleaseFacts:
-    """What the dataset card and the report tell of a release; `not_measured` maps a section to the reason."""
+    """Facts of a release for the dataset card and the report; `not_measured` maps a section to the reason."""
 
     release: dict
     codec: dict
@@ -62,9 +62,9 @@ class ReleaseFacts:
 
 @dataclass
 class ModelFacts:
-    """What the card of a codec or a pipeline tells; a codec has no `sampler` and no `columns`.
+    """Facts for the card of a codec or a pipeline; a codec has no `sampler` and no `columns`.
 
-    `privacy` is what attacks on the files found, None where they were not made.
+    `privacy` is the result of attacks on the files, None if they were not made.
     """
 
     codec: dict
@@ -139,7 +139,7 @@ def pipeline_facts(folder: str | Path) -> ModelFacts:
 
 
 def read_report(folder: str | Path) -> Report | None:
-    """The report in a folder, None where it was not evaluated.
+    """The report in a folder, None if it was not evaluated.
 
     Raises:
         InputError: a fact is missing in it.
@@ -149,7 +149,7 @@ def read_report(folder: str | Path) -> Report | None:
 
 
 def _sampler_facts(provenance: dict) -> dict:
-    """What made the sampler, and `how` it learned."""
+    """Provenance of the sampler, and `how` it learned."""
     sampler = known_fact(provenance, "sampler")
     how = "in closed form"
     if not known_fact(sampler, "is_closed_form", "sampler"):
@@ -160,7 +160,7 @@ def _sampler_facts(provenance: dict) -> dict:
 
 
 def _codec_scores(scores: dict) -> list[dict]:
-    """The codec's held-out scores beside those of a PCA; none for a codec that was handed over without them."""
+    """The codec's held-out scores and those of a PCA; none for a codec that was provided without them."""
     if not scores:
         return []
     own, pca = known_fact(scores, "codec", "codec.training.scores"), known_fact(scores, "pca", "codec.training.scores")
@@ -182,7 +182,7 @@ def _samples(folder: Path) -> str:
 
 
 def known_fact(facts: Mapping, key: str, where: str = "provenance.json") -> object:
-    """A fact that has to be there."""
+    """A required fact."""
     if facts.get(key) is None:
-        raise InputError(f"expected the fact `{key}` in {where}, found none: a card leaves nothing out")
+        raise InputError(f"expected the fact `{key}` in {where}, found none: a card needs every fact")
     return facts[key]

@@ -1,6 +1,6 @@
 """Cards and the report: the facts of a folder, rendered by the templates in `hf_hybrid.templates`.
 
-A fact that is missing fails the render; nothing is guessed and nothing is left blank.
+A missing fact is an error; nothing is guessed and nothing is left blank.
 """
 
 import base64
@@ -18,7 +18,7 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.reports.benchmark_table import benchmark_facts
 from hf_hybrid.reports.card_facts import ModelFacts, ReleaseFacts, codec_facts, pipeline_facts, release_facts
 
-_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")  # the Hub's size categories, from a thousand on by tens
+_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")  # the Hub's size categories, in powers of ten from 1,000
 
 
 def release_card(folder: str | Path) -> DatasetCard:
@@ -33,10 +33,10 @@ def release_card(folder: str | Path) -> DatasetCard:
 
 @dataclass
 class PrivateFacts:
-    """What the publisher's own page shows beside the report.
+    """What the publisher's own page shows in addition to the report.
 
     Args:
-        pictures: PNG files by name: `real`, `reconstructions` and `closest_images`, as far as there are some.
+        pictures: PNG files by name: `real`, `reconstructions` and `closest_images`, where available.
         rows: closest rows, each with its `distance` and `cells`, column -> the private and the synthetic text.
     """
 
@@ -47,12 +47,12 @@ class PrivateFacts:
 def report_html(
     folder: str | Path, charts: Mapping[str, list] | None = None, private: PrivateFacts | None = None
 ) -> str:
-    """The report of a release as one self-contained page: no script, no address to load from.
+    """The report of a release as one self-contained page: no script, no external resources.
 
     Args:
         folder: the release.
         charts: part of the report -> its `charts.Chart`s.
-        private: what makes it the publisher's own page, which never lies in the release.
+        private: content of the publisher's own page, which is never in the release.
 
     Raises:
         InputError: a file or a fact is missing.
@@ -111,12 +111,12 @@ def _model_card(facts: ModelFacts, tags: list[str]) -> ModelCard:
 
 
 def data_uri(png: bytes) -> str:
-    """A PNG file as an address that holds it."""
+    """A PNG file as a data URL."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def _dataset_card_data(facts: ReleaseFacts) -> DatasetCardData:
-    """The YAML head, with what `load_dataset` needs to give the same features from the folder and from the Hub."""
+    """The YAML header, with which `load_dataset` gives the same features from the folder and from the Hub."""
     from datasets import DatasetInfo, Features
     from datasets.info import DatasetInfosDict
     from datasets.splits import SplitDict, SplitInfo
@@ -182,7 +182,7 @@ def _number(value: int) -> str:
 
 
 def _cell(value: object) -> str:
-    """Text that Markdown shows as it is, also within a table."""
+    """Text escaped for Markdown, including its tables."""
     text = str(_refuse_none(value))
     for mark in "\\`*_|<>[]#":
         text = text.replace(mark, f"\\{mark}")

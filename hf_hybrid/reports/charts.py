@@ -35,7 +35,7 @@ def report_charts(report: Report) -> dict[str, list[Chart]]:
     """Charts of every part of a report that was measured.
 
     Raises:
-        InputError: it lacks what is drawn, as one of another version does.
+        InputError: a fact is missing, as in a report of another version.
     """
     colours = Colours(**VARIABLES)
     draw = {"utility": _utility, "fidelity": _fidelity, "pairing": _pairing, "privacy": _privacy}
@@ -55,7 +55,7 @@ def draw_charts(report: Report, directory: str | Path) -> list[Path]:
 
     Args:
         report: nothing is drawn where it has no utility scores.
-        directory: made where it does not exist.
+        directory: created if absent.
 
     Returns:
         The files written.
@@ -93,7 +93,7 @@ def _drawn_scores(part: Utility | NotMeasured | None) -> Iterator[tuple[str, str
 
 
 def _bars(target: str, metric: str, scores: list[UtilityScore], colours: Colours) -> "Figure":
-    """One panel a kind of inputs, one bar a training set, the first one on top."""
+    """One panel per kind of inputs, one bar per training set, the first one on top."""
     names, inputs = different("trained_on", scores)[::-1], different("inputs", scores)
     figure, panels = new_figure(1, len(inputs), 2.4 + 2.6 * len(inputs), 1.3 + 0.33 * len(names), colours, shared=True)
     axes = dict(zip(inputs, panels, strict=True))

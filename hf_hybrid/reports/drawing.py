@@ -22,10 +22,10 @@ class Colours:
 
     Args:
         ink: text and lines.
-        real: records learned from.
-        repeated: their control.
+        real: training records.
+        repeated: control of the real records.
         synthetic: the release.
-        shuffled: its control.
+        shuffled: control of the release.
         both: real and synthetic records together.
     """
 
@@ -45,7 +45,7 @@ class Colours:
         return self.shuffled if trained_on.endswith("shuffled") else self.synthetic
 
 
-# Drawn in colours that occur nowhere else, each of which then becomes a variable of the page's style sheet.
+# Drawn in colours that are used nowhere else; each is then replaced by a variable of the page's style sheet.
 VARIABLES = {name: f"#0{place}0{place}0{place}" for place, name in enumerate(vars(Colours()), 1)}
 
 
@@ -55,7 +55,7 @@ class Chart:
 
     Args:
         markup: an `<svg>` element.
-        alt: what it shows, for those who do not see it.
+        alt: alternative text for readers who cannot see it.
     """
 
     markup: str
@@ -84,7 +84,7 @@ def new_figure(
 
 
 def write_png(figure: "Figure", path: str | Path) -> None:
-    """A PNG file without text beside its pixels."""
+    """A PNG file without metadata."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
@@ -119,5 +119,5 @@ def markup_of(figure: "Figure") -> str:
 
 
 def plain(text: str) -> str:
-    """Without the mathematics that matplotlib would read into it."""
+    """Text escaped so that matplotlib does not read it as mathematics."""
     return text.replace("$", r"\$")

@@ -11,14 +11,14 @@ from hf_hybrid.core.scores import Recovered, Score, UtilityScore
 INPUTS = {"image": "Image only", "table": "Table only", "both": "Image and table"}
 METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "r2": "R2", "mae": "mean absolute error"}
 _VERDICTS = {
-    "pass": ("passed", "In every family of attacks the measured risk lies below its limit, with its 95 % interval."),
+    "pass": ("passed", "In every family of attacks the measured risk, with its 95 % interval, is below its limit."),
     "inconclusive": (
         "inconclusive",
         "In some families of attacks the 95 % interval of the risk reaches its limit: too few patients to tell.",
     ),
     "fail": (
         "FAILED",
-        "An attack exceeds its limit by more than chance explains: do not hand these records on.",
+        "An attack exceeds its limit by more than chance explains: do not publish these records.",
     ),
 }
 _NOT_RUN = {"score": "not run", "difference": ""}
@@ -27,10 +27,10 @@ _BLANK = dict.fromkeys(("reference", "direction", "n", "meaning"), "")
 
 @dataclass
 class ScoreTable:
-    """The scores of one target and metric; a row is what a model was trained on, a column what it saw.
+    """The scores of one target and metric; one row per training set, one column per kind of inputs.
 
-    A row holds `trained_on`, `num_records`, `compared_with` and `cells`, one an input, each the texts `score` and
-    `difference`.
+    A row holds `trained_on`, `num_records`, `compared_with` and `cells`, one per kind of inputs, each with the texts
+    `score` and `difference`.
     """
 
     target: str
@@ -46,7 +46,7 @@ class ScoreTable:
 
 @dataclass
 class UtilityTables:
-    """The utility scores; `interval` says what is in parentheses behind each, `shares` what synthetic data keep."""
+    """The utility scores; `interval` describes the numbers in parentheses, `shares` holds the recovered shares."""
 
     interval: str
     shares: list[dict]
@@ -63,7 +63,7 @@ class UtilityTables:
 
     @property
     def inputs(self) -> list[str]:
-        """What models saw, each once."""
+        """The kinds of inputs, each once."""
         return list(dict.fromkeys(row["inputs"] for row in self.shares))
 
 
@@ -72,7 +72,7 @@ class ScoreTables:
     """Tables of scores.
 
     Args:
-        interval: what is in parentheses behind each.
+        interval: description of the numbers in parentheses.
         tables: title -> rows of `name`, `value`, `reference`, `direction`, `n` and `meaning`.
     """
 
@@ -82,14 +82,14 @@ class ScoreTables:
 
 @dataclass
 class PrivacyTables:
-    """What attacks found, in words.
+    """The results of the attacks, in words.
 
     Args:
         is_passed: whether every family passed.
-        verdict: of the worst family.
-        meaning: of the verdict, a sentence.
+        verdict: verdict of the worst family.
+        meaning: meaning of the verdict, one sentence.
         families: each with `name`, `question`, `verdict`, `limit`, `strongest`, `advice` and the rows `scores`.
-        screening: rows that decide nothing.
+        screening: rows that do not affect the verdict.
     """
 
     is_passed: bool
@@ -100,7 +100,7 @@ class PrivacyTables:
 
 
 def utility_tables(part: Utility) -> UtilityTables:
-    """One table a target and metric; above them what the most synthetic records keep."""
+    """One table per target and metric; above them the recovered shares of the largest synthetic set."""
     groups = by_target_and_metric(part.scores)
     main_metric = {target: metric for target, metric in reversed(groups)}
     shares = [_share_row(one) for one in largest(part.headline) if one.metric == main_metric[one.target]]
@@ -108,7 +108,7 @@ def utility_tables(part: Utility) -> UtilityTables:
 
 
 def fidelity_tables(part: Fidelity) -> ScoreTables:
-    """Scores of rows, of images and, where it was at hand, of the codec."""
+    """Scores of rows, of images and, if it was given, of the codec."""
     scores = {"Table": part.table, f"Images; features: {part.extractor}": part.images}
     if part.codec:
         scores["Codec, on images of held-out patients"] = part.codec
@@ -116,7 +116,7 @@ def fidelity_tables(part: Fidelity) -> ScoreTables:
 
 
 def pairing_tables(part: Pairing) -> ScoreTables:
-    """Scores over all columns, of each column and, where there were some, of measurements in the images."""
+    """Scores over all columns, of each column and, if given, of measurements in the images."""
     scores = {"All columns": part.scores, "Each column, from the image alone": part.columns}
     if part.measurements:
         scores["What was measured in the images"] = part.measurements
@@ -147,7 +147,7 @@ def score_row(score: Score) -> dict[str, str]:
 
 
 def largest(headline: Iterable[Recovered]) -> list[Recovered]:
-    """What the most synthetic records keep, by target, metric and input: each row replaces the smaller before."""
+    """Recovered shares by target, metric and input, of the largest synthetic set: each row replaces a smaller one."""
     return list({(one.target, one.metric, one.inputs): one for one in headline}.values())
 
 
@@ -214,7 +214,7 @@ def _score_cell(score: UtilityScore) -> dict[str, str]:
 
 
 def _with_interval(value: float | None, interval: tuple[float, float] | None, reason: str | None) -> str:
-    """A number with its interval, or why there is none."""
+    """A number with its interval, or the reason why there is none."""
     if value is None:
         return f"not given: {reason}"
     places = 3 if max(map(abs, [value, *(interval or ())])) < 2 else 1  # an AUC has three, an error in years one

@@ -6,7 +6,7 @@ from hf_hybrid.reports.score_tables import by_target_and_metric, different, larg
 
 
 def format_report(report: Report) -> str:
-    """All utility scores, what the most synthetic records keep, and the verdicts on privacy."""
+    """All utility scores, the recovered shares, and the verdicts on privacy."""
     return _format_utility(report.utility) + format_privacy(report.privacy)
 
 
@@ -29,7 +29,7 @@ def format_verdict(privacy: Privacy | NotMeasured) -> str:
 
 
 def format_shares(utility: Utility | NotMeasured) -> str:
-    """What the most synthetic records keep of what real ones give, a line a target and input."""
+    """The recovered shares of the largest synthetic set, one line per target and input."""
     if isinstance(utility, NotMeasured):
         return f"utility: not measured ({utility.reason})\n"
     return "".join(f"{_share_line(one)}\n" for one in largest(utility.headline) if one.metric in CHANCE)
@@ -49,7 +49,7 @@ def _format_utility(utility: Utility | NotMeasured) -> str:
 
 
 def _table(scores: list[UtilityScore]) -> list[str]:
-    """One row a training set, one column an input, aligned."""
+    """One row per training set, one column per kind of inputs, aligned."""
     inputs = different("inputs", scores)
     rows = {name: dict.fromkeys(inputs, "") for name in different("trained_on", scores)}
     for score in scores:

@@ -35,7 +35,7 @@ class Sampler(ABC):
         name: in the registry and on the command line.
         citation: of the method, as Markdown.
         is_closed_form: whether it learns without steps.
-        contains_training_records: whether what it saves holds real rows; every push refuses what comes from it then.
+        contains_training_records: whether what it saves holds real rows; every push then refuses its output.
     """
 
     name: ClassVar[str]
@@ -81,14 +81,14 @@ class Sampler(ABC):
 
     @abstractmethod
     def familiarity(self, rows: LatentRows) -> dict[str, np.ndarray]:
-        """How well the saved sampler knows each record, one score `(n,)` by the name of each method; higher: better.
+        """How well the saved sampler knows each record, one score `(n,)` per method, by name; higher is better.
 
         An attacker who holds the files would use these scores to distinguish training patients from others.
         """
 
     @abstractmethod
     def learned(self) -> tuple[dict, dict[str, torch.Tensor]]:
-        """What was learned beside the transform, as JSON and tensors; none of it rests on fewer than 10 patients."""
+        """What was learned besides the transform, as JSON and tensors; none of it rests on fewer than 10 patients."""
 
     @abstractmethod
     def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:

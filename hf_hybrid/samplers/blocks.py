@@ -17,7 +17,7 @@ class OneHotBlocks(nn.Module):
         block_of = torch.repeat_interleave(torch.arange(blocks), torch.tensor(sizes, dtype=torch.long))
         first = torch.tensor([0, *sizes]).cumsum(0)
         place = torch.arange(len(block_of)) - first[block_of]
-        # Rows of equal length, so that all blocks go through one softmax; the filling never wins.
+        # Rows of equal length, so that all blocks go through one softmax; the padding is never chosen.
         index = torch.zeros(blocks, longest, dtype=torch.long)
         index[block_of, place] = torch.arange(len(block_of))
         filling = torch.ones(blocks, longest, dtype=torch.bool)

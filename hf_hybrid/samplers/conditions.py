@@ -15,7 +15,7 @@ Conditions = Mapping[str, str | bool | float | tuple[float, float] | None]
 
 
 def check_request(schema: RecordSchema, num_records: int, seed: int, conditions: Conditions | None) -> Conditions:
-    """Refuses what no sampler can do.
+    """Refuses requests that no sampler can meet.
 
     Returns:
         The conditions in one form: a number as a range `(low, high)`, anything else as it is.

@@ -1,7 +1,7 @@
-"""Controls that hold the training rows themselves: what copying is worth, and what it gives away.
+"""Controls that hold the training rows themselves: they show what copying gains and what it reveals.
 
 `BootstrapSampler` is the ceiling of every utility score and the floor of privacy; `SmoteSampler` the strong and unsafe
-baseline of interpolation. Neither is ever handed on: `contains_training_records` makes every push refuse them.
+baseline of interpolation. Neither may be published: `contains_training_records` makes every push refuse them.
 """
 
 from abc import abstractmethod
@@ -27,7 +27,7 @@ class RowHoldingSampler(Sampler, is_abstract=True):
     contains_training_records: ClassVar[bool] = True
 
     def learn(self, rows: LatentRows, groups: np.ndarray, logging_dir: Path | None) -> None:
-        """Learns rows by heart; see `Sampler.learn`."""
+        """Stores the rows; see `Sampler.learn`."""
         self._keep(rows, np.unique(groups, return_inverse=True)[1])
 
     def draw(self, rng: torch.Generator, conditions: Conditions) -> LatentRows:

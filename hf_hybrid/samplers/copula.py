@@ -1,4 +1,4 @@
-"""GaussianCopulaSampler: rows and latents as one Gaussian seen through marginals, and the pairing floor beside it.
+"""GaussianCopulaSampler: rows and latents as one Gaussian seen through marginals, and its unpaired control.
 
 Every column becomes coordinates of one multivariate normal (Hoff 2007, arXiv math/0610413, section 2, with moments in
 place of its sampler): a latent or a number is one coordinate, a choice among K is K - 1 nested questions ("is it the
@@ -95,8 +95,8 @@ class GaussianCopulaSampler(CopulaOptions, Sampler):
     def _order(self, block: Block, matrix: np.ndarray) -> np.ndarray:
         """In which order the choices of a block are asked for.
 
-        Missing comes first; the others by where the scalars of their records lie on the direction that tells them
-        apart best, so that groups which follow one another in severity are asked for in that order.
+        Missing comes first; the others by the position of their records' scalars along the direction that separates
+        them best, so that groups of increasing severity are asked for in that order.
         """
         held, scalars = matrix[:, block.positions], matrix[:, : self.transform_.num_scalars_]
         means = held.T @ scalars / np.maximum(held.sum(axis=0), 1)[:, None] - scalars.mean(axis=0)
@@ -113,7 +113,7 @@ class GaussianCopulaSampler(CopulaOptions, Sampler):
             for choice in order[:-1]:
                 yes.append((matrix[:, block.start + choice] == 1) & open_)
                 asked.append(open_)
-                # A question that hardly anyone is asked, or all answer alike, is answered with its share alone.
+                # A question that few are asked, or that all answer alike, is answered with its share alone.
                 share = (yes[-1].sum() + 0.5) / (open_.sum() + 1)
                 threshold = ndtri(1 - share)
                 density = np.exp(-(threshold**2) / 2) / np.sqrt(2 * np.pi)

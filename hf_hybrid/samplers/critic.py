@@ -27,7 +27,7 @@ class Critic(nn.Module):
         self.register_buffer("kept_by_byte", 2.0 * bits, persistent=False)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Judges rows `(n, width)`: one number a pack, `(n / pac, 1)`, higher for what looks real."""
+        """Judges rows `(n, width)`: one number per pack, `(n / pac, 1)`, higher for what looks real."""
         hidden = rows.reshape(len(rows) // self.pac, -1)
         for layer in self.layers:
             hidden = nn.functional.leaky_relu(layer(hidden), _SLOPE)

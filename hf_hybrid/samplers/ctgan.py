@@ -3,8 +3,8 @@
 ctgan's generator is imported; critic, transform, loop, training-by-sampling and conditional sampling are written from
 the paper. What differs from it on purpose: latents go in standardised and numbers as normal scores instead of as
 mixtures, the last layer starts in closed form, steps are counted instead of epochs, critic and generator see the same
-draws of a step, the generator that patients held out judge best is kept, it samples in evaluation mode, and conditions
-are drawn with their true frequency when sampling, so that prevalence is kept.
+draws of a step, the generator that scores best on validation patients is kept, it samples in evaluation mode, and
+conditions are drawn with their true frequency when sampling, so that prevalence is kept.
 """
 
 import copy

@@ -1,10 +1,10 @@
 """The network of the diffusion sampler: what a table row was before noise, given any of its columns.
 
-It starts as the answer that needs no training, and learns only what that misses. Scalars: the posterior mean of one
-multivariate normal over all positions, given the clean columns and the noisy ones. Choices: Bayes' rule for a one-hot
-block seen through noise (the posterior mean of a one-hot is its softmax; Dieleman et al. 2022, arXiv 2211.15089), with
-the linear discriminant of the clean columns as prior. The correction is scaled by the noise, as in Karras et al. 2022
-(arXiv 2206.00364), and its last layer begins at zero.
+It starts as a closed-form solution and learns only the correction. Scalars: the posterior mean of one multivariate
+normal over all positions, given the clean columns and the noisy ones. Choices: Bayes' rule for a one-hot block seen
+through noise (the posterior mean of a one-hot is its softmax; Dieleman et al. 2022, arXiv 2211.15089), with the linear
+discriminant of the clean columns as prior. The correction is scaled by the noise, as in Karras et al. 2022 (arXiv
+2206.00364), and its last layer begins at zero.
 """
 
 from dataclasses import dataclass, fields
@@ -27,7 +27,7 @@ class Patterns:
 
     Args:
         given: positions that are known, `(p, width)` bool.
-        drawn: positions that are to be drawn, `(p, width)` bool; in what is neither, nothing is known.
+        drawn: positions that are to be drawn, `(p, width)` bool; all other positions are unknown.
         flags: for each column 1 where it is given, then 1 where it is drawn, `(p, 2 * columns)`.
         gain: deviations of given positions -> expected deviations of drawn ones, `(p, width, width)`.
         basis: principal axes of the drawn positions given the rest, `(p, width, width)`.
@@ -183,7 +183,7 @@ class Denoiser(nn.Module):
             Two sums over positions and the number of questions (drawn scalars and blocks), of each row, `(p, n)`.
         """
         signal, noise = level
-        # A cell without a value shows pure noise instead: it would else tell by lying near 0 that it has none.
+        # A cell without a value gets pure noise: a value near 0 would reveal that it is missing.
         noisy = torch.where(has_value, signal * rows, 0) + torch.where(has_value, noise, 1) * normal
         scalars, shares = self(patterns, known, noisy, signal, noise)
         drawn = patterns.drawn[:, None]

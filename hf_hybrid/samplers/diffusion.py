@@ -3,7 +3,7 @@
 Trained with random column masks, so that one network answers every question of the form "these columns given, draw
 those" (in the spirit of TabDDPM, Kotelnikov et al. 2023, arXiv 2209.15421, and of Ho and Salimans 2022, arXiv
 2207.12598, for columns left out). On few records such a model first learns how image and row belong together and then
-the records themselves: training is judged on held-out patients, and the best weights are kept.
+the records themselves: training is scored on validation patients, and the best weights are kept.
 """
 
 from collections.abc import Sequence
@@ -70,13 +70,13 @@ class DiffusionSampler(DiffusionOptions, TrainedSampler):
             known = known[np.flatnonzero(met)[:BLOCK]]
         drawn = self._draw_rest(known, [*exact, *free], rng)
         latents, cells = self.transform_.inverse(drawn.numpy())
-        # As given: the network's precision would round a number of many digits.
+        # The given value itself: the network's precision would round a number of many digits.
         return LatentRows(latents, cells.assign(**{name: frame[name].iloc[: len(cells)] for name in exact}))
 
     def complete(
         self, table: "Dataset", given: Sequence[str] | None = None, seed: int = 0, fill_missing: bool = False
     ) -> "Dataset":
-        """Draws, in each record, what is not given from its distribution given the rest.
+        """Draws the columns of each record that are not given, conditional on those that are.
 
         Args:
             table: `n` records with the features that `sample` gives; what is not given may be absent.
@@ -151,7 +151,7 @@ class DiffusionSampler(DiffusionOptions, TrainedSampler):
     # --- drawing ---------------------------------------------------------------------------------------------------
 
     def _complete_rows(self, rows: LatentRows, given: list[str], empty: list[str], rng: torch.Generator) -> LatentRows:
-        """Draws what is not given of these records, and a value in the columns `empty`, whose cells are missing."""
+        """Draws the columns of these records that are not given, and missing cells of the columns `empty`."""
         held = [name for name in given if name not in empty]
         known = given_matrix(self.transform_, rows.latents, rows.frame, held)
         forbidden = choices_without_value(self.transform_.blocks_, empty)

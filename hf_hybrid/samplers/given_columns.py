@@ -16,7 +16,7 @@ from hf_hybrid.samplers.transform import Block, TableTransform
 if TYPE_CHECKING:
     from datasets import Dataset
 
-LATENTS = "latents"  # stands for all latents together among the names of columns
+LATENTS = "latents"  # name of all latents together among the names of columns
 
 
 def read_given(

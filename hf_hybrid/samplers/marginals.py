@@ -1,4 +1,4 @@
-"""One number's distribution, written down so that no patient decides any part of it alone."""
+"""The distribution of one number, stored so that no part of it depends on a single patient."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,7 +9,7 @@ from scipy.special import ndtri
 from hf_hybrid.data.privacy_rule import MIN_PATIENTS_A_COMPONENT
 
 MAX_QUANTILES = 32
-_TAIL, _END = 3.2, 4.0  # scores to which the outermost slope is continued, and at which the bounds lie
+_TAIL, _END = 3.2, 4.0  # scores to which the outermost slope is continued, and scores of the bounds
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Quantiles:
             groups: the patient of each, `(n,)`.
             bounds: lowest and highest value that a release may hold.
         """
-        if not len(values):  # of a column whose values were all held out
+        if not len(values):  # all values of the column were held out
             values, groups = np.array([sum(bounds) / 2]), np.zeros(1)
         order = np.argsort(values, kind="stable")
         values, groups = values[order], groups[order]

@@ -1,4 +1,4 @@
-"""Options of the samplers that have some; importing them needs neither torch nor ctgan.
+"""Options of the samplers; importing them needs neither torch nor ctgan.
 
 A sampler's class inherits its options, so that they are written down once.
 """
@@ -17,12 +17,12 @@ class TrainedOptions:
 
     Args:
         max_train_steps: updates at most.
-        batch_size: rows a step, drawn with replacement.
+        batch_size: rows per step, drawn with replacement.
         learning_rate: of the optimiser.
-        validation_share: patients held out to choose the weights by, 0 for none: the last ones are kept then.
+        validation_share: share of validation patients, who choose the weights; 0 keeps the last ones.
         validation_steps: updates between two scores.
-        patience: scores without a better one after which training ends.
-        seed: seed of weights, batches, noise and held-out patients.
+        patience: number of scores without improvement after which training ends.
+        seed: seed of weights, batches, noise and validation patients.
     """
 
     max_train_steps: int = 1000
@@ -52,7 +52,7 @@ class CopulaOptions:
     shrinkage: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for a share that is none."""
+        """Raises InputError for a share out of range."""
         if self.shrinkage is not None and not 0 <= self.shrinkage <= 1:
             raise InputError(f"expected `shrinkage` from 0 to 1, found {self.shrinkage}")
 
@@ -62,7 +62,7 @@ class SmoteOptions:
     """Options of the interpolating control.
 
     Args:
-        num_neighbours: how many neighbours a row may meet.
+        num_neighbours: number of neighbours to interpolate with.
     """
 
     num_neighbours: int = 5
@@ -79,12 +79,12 @@ class CTGANOptions(TrainedOptions):
 
     Args:
         max_train_steps: generator updates at most (ctgan's default of 300 epochs makes about 600 at 1,000 rows).
-        batch_size: rows a step, drawn with replacement; a multiple of `pac`.
+        batch_size: rows per step, drawn with replacement; a multiple of `pac`.
         learning_rate: of both networks.
-        validation_share: patients held out to choose the generator by, 0 for none: the last one is kept then.
+        validation_share: share of validation patients, who choose the generator; 0 keeps the last one.
         validation_steps: updates between two scores.
-        patience: scores without a better one after which training ends.
-        seed: seed of weights, batches, noise and held-out patients.
+        patience: number of scores without improvement after which training ends.
+        seed: seed of weights, batches, noise and validation patients.
         embedding_dim: length of the noise.
         generator_dim: widths of the generator's residual layers.
         discriminator_dim: widths of the critic's layers.
@@ -119,17 +119,17 @@ class DiffusionOptions(TrainedOptions):
 
     Args:
         max_train_steps: updates at most.
-        batch_size: rows a step, drawn with replacement; a multiple of 8.
+        batch_size: rows per step, drawn with replacement; a multiple of 8.
         learning_rate: of AdamW.
-        validation_share: patients held out to choose the weights by, 0 for none: the last ones are kept then.
+        validation_share: share of validation patients, who choose the weights; 0 keeps the last ones.
         validation_steps: updates between two scores.
-        patience: scores without a better one after which training ends.
-        seed: seed of weights, batches, noise and held-out patients.
+        patience: number of scores without improvement after which training ends.
+        seed: seed of weights, batches, noise and validation patients.
         hidden_dim: width of the network.
         num_layers: residual layers.
         dropout: share of hidden units left out in training.
-        given_noise: standard deviation of the noise on given cells in training; without it a network that is told
-            a whole row or all latents learns to recognise the record.
+        given_noise: standard deviation of the noise on given cells in training; without it a network that is given a
+            whole row or all latents learns to recognise the record.
         weight_decay: of AdamW.
         ema_decay: decay of the moving average of the weights, 0 for none.
         num_inference_steps: denoising steps of a draw.

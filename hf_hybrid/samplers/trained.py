@@ -1,4 +1,4 @@
-"""What samplers that are trained in steps share: patients held out, the loop, and the weights that score best."""
+"""Shared by samplers that are trained in steps: validation patients, the loop, and the best weights."""
 
 import hashlib
 import tempfile
@@ -30,7 +30,7 @@ class TrainedSampler(TrainedOptions, Sampler, is_abstract=True):
     def learn(self, rows: LatentRows, groups: np.ndarray, logging_dir: Path | None) -> None:
         """Trains the network; see `Sampler.learn`."""
         # The transform learned marginals from all patients: enough of them hold each category and have each number,
-        # which need not be so of those who are left when some are held out.
+        # which may not hold for those left when some are held out.
         matrix = self.transform_.transform(rows.latents, rows.frame)
         validation = Validation(rows, groups, self.schema_, self.validation_share, self.seed)
         self._prepare(matrix[:, self.transform_.num_scalars_ :].mean(axis=0))
@@ -80,7 +80,7 @@ class TrainedSampler(TrainedOptions, Sampler, is_abstract=True):
         validation: Validation,
         logging_dir: Path,
     ) -> Iterator[tuple[int, TrainingRun]]:
-        """Resumes or begins a run and counts its steps; scores the weights now and then, and leaves the best ones."""
+        """Resumes or begins a run and counts its steps; scores the weights at intervals, and keeps the best ones."""
         average = MovingAverage(accelerator, network, arguments.ema_decay)
         best = BestWeights(accelerator, network)
         fingerprint = hashlib.sha256(matrix.numpy().tobytes()).hexdigest()  # stays in the private folder

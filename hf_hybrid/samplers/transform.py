@@ -37,7 +37,7 @@ class Block:
 
     @property
     def positions(self) -> slice:
-        """Where the block lies in the matrix."""
+        """The position of the block in the matrix."""
         return slice(self.start, self.start + len(self.choices))
 
 
@@ -47,7 +47,7 @@ class TableTransform:
     The matrix holds the scalars first (latents, then one per number), the one-hot blocks behind them.
 
     Args:
-        schema: a protected schema (`disclosure.protect`).
+        schema: a protected schema (`privacy_rule.protect`).
     """
 
     def __init__(self, schema: RecordSchema) -> None:
@@ -58,7 +58,7 @@ class TableTransform:
 
         Args:
             latents: `(n, latent_dim)`.
-            frame: typed cells, restricted to the schema (`disclosure.restrict`).
+            frame: typed cells, restricted to the schema (`privacy_rule.restrict`).
             groups: the patient of each record, `(n,)`.
         """
         self.latents_mean_ = latents.mean(0).astype(np.float64)
@@ -146,7 +146,7 @@ class TableTransform:
         return transform
 
     def _lay_out(self) -> None:
-        """Decides which scalars and blocks there are and where they lie."""
+        """Lays out the scalars and the blocks in the matrix."""
         self.num_scalars_ = len(self.latents_mean_) + len(self.numbers_)
         self.blocks_, start = [], self.num_scalars_
         for name, column in self.schema.table.items():

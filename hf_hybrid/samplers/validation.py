@@ -1,4 +1,4 @@
-"""What a sampler in training is judged by: patients of its own whom it does not learn from."""
+"""Validation of a sampler in training, on patients that it does not learn from."""
 
 import logging
 
@@ -18,23 +18,22 @@ from hf_hybrid.training.weights import BestWeights
 
 logger = logging.getLogger(__name__)
 
-MIN_PATIENTS = 10  # on whom a choice may rest
+MIN_PATIENTS = 10  # minimum number of validation patients
 NUM_RECORDS = 2 * BLOCK  # draws that a score looks at
 
 
 class Validation:
     """Divides the patients and scores draws against those held out.
 
-    The score weighs what a release is made for against what it must not do: how far draws lie from the held-out
-    records, less how well image and row belong together in them, plus how much better than a Gaussian copula of the
-    same records they give away who was learned from. Lower is better.
+    The score weighs utility against privacy: the distance of draws from the held-out records, minus their pairing of
+    image and row, plus their membership AUC above that of a Gaussian copula of the same records. Lower is better.
 
     Args:
         rows: all records that the sampler was given.
         groups: the patient of each, `(n,)`.
         schema: their schema.
-        share: of the patients to hold out, from 0 (none: there is no score then) to below 1.
-        seed: which patients.
+        share: share of the patients to hold out, from 0 (none, and no score) to below 1.
+        seed: seed of the choice of patients.
 
     Attributes:
         learning: positions of the rows to learn from, `(n_learning,)`.
@@ -79,7 +78,7 @@ class Validation:
         return {"validation_score": parts["distance"] - parts["pairing"] + excess, **parts}
 
     def keep_best(self, step: int, sampler: Sampler, run: TrainingRun, best: BestWeights) -> None:
-        """Keeps the weights of a step when draws score better than before, or when nobody is held out to score."""
+        """Keeps the weights of a step when draws score better than before, or if no patients are held out."""
         if self.enabled:
             blocks = [sampler.draw(generator(self._seed, block), {}) for block in range(NUM_RECORDS // BLOCK)]
             scores = self.score(LatentRows.concatenate(blocks))

@@ -1,8 +1,8 @@
-"""Samplers side by side on one split: what their records keep, what they give away, and what they cost.
+"""Comparison of samplers on one split: utility, privacy and cost.
 
-Each sampler is fitted to the same latent table once a seed, in a process of its own whose memory is measured. Its
+Each sampler is fitted to the same latent table once per seed, in a process of its own whose memory is measured. Its
 records are scored against real patients that it did not see: table fidelity, pairing of image and row, the share of
-real data's utility that they recover, and how well an attack tells the patients learned from from others.
+real data's utility that they recover, and how well an attack distinguishes training patients from others.
 """
 
 import json
@@ -43,13 +43,13 @@ from hf_hybrid.synthesis.pipeline import decode_images
 
 logger = logging.getLogger(__name__)
 
-REFERENCE = "copula"  # whose membership AUC is the floor that others are compared with
+REFERENCE = "copula"  # others are compared with its membership AUC
 
 
 def fit_and_sample(
     latent_table: Path, sampler: Sampler, num_records: int, seed: int, output: Path, logs: Path, num_threads: int
 ) -> None:
-    """Fits and samples in the process that it is called in, which should be a fresh one.
+    """Fits and samples in the calling process, which should be a fresh one.
 
     Args:
         latent_table: folder of a saved `LatentTable`.
@@ -58,7 +58,7 @@ def fit_and_sample(
         seed: of the sample.
         output: a new private folder: `sample/` (a saved dataset) and `costs.json` (`fit_seconds`,
             `records_per_second`, `peak_memory_mb` above what the process held before).
-        logs: private folder with which a broken fit is resumed; gone when the output is there.
+        logs: private folder from which an interrupted fit is resumed; removed once the output is complete.
         num_threads: of torch.
     """
     torch.set_num_threads(num_threads)
@@ -117,13 +117,13 @@ class Scores:
 
 
 class Judge:
-    """Scores samples of one latent table against real patients whom it does not hold.
+    """Scores samples of one latent table against real patients who are not in it.
 
     Args:
-        table: what the samplers learned.
+        table: the latent table that the samplers learned.
         train: the same records with their images.
         tested: records of other patients.
-        codec: that encoded them.
+        codec: the codec that encoded them.
         bootstraps: patient bootstrap replicates.
     """
 
@@ -173,7 +173,7 @@ class Judge:
 
 
 def summarise(real: Scores, samples: dict[str, list[Scores]], samplers: dict[str, Sampler]) -> dict:
-    """What `benchmark.json` says of the samplers.
+    """The part of `benchmark.json` about the samplers.
 
     Args:
         real: scores of the real training records.

@@ -55,7 +55,7 @@ class ReaderScore:
 
 @dataclass(frozen=True)
 class StudyScore:
-    """What a study found.
+    """The result of a study.
 
     Args:
         readers: one score each.
@@ -75,7 +75,7 @@ def write_study(release: str | Path, real: str, output_dir: str | Path, num_imag
         real: `DATASET[:split]` of real images; split "test" by default.
         output_dir: made with mode 0700.
         num_images: half of them real, each of another patient.
-        seed: which images, and their order.
+        seed: seed of the choice of images and of their order.
 
     Returns:
         The page.
@@ -87,11 +87,11 @@ def write_study(release: str | Path, real: str, output_dir: str | Path, num_imag
         raise InputError(f"expected an even `num_images` of at least 2, found {num_images}")
     if (Path(output_dir) / KEY).exists():
         raise InputError(
-            f"expected no study in {output_dir}, found one whose readers may still be answering: score it, or move "
+            f"expected no study in {output_dir}, found one that may still be in progress: score it, or move "
             f"{PAGE} and {KEY} away"
         )
     pixels = _draw_images(release, real, num_images // 2, seed)
-    # The order follows from these very images, so that the key of one study does not fit another.
+    # The order depends on these images, so that the key of one study does not fit another.
     digest = hashlib.sha256(pixels.tobytes() + str(seed).encode())
     order = np.random.default_rng(list(digest.digest())).permutation(num_images)
     study = hashlib.sha256(digest.digest() + order.tobytes()).hexdigest()[:8]
@@ -108,10 +108,10 @@ def score_study(key: str | Path, answers: list[str | Path]) -> StudyScore:
 
     Args:
         key: the file that `write_study` wrote next to the page.
-        answers: one CSV file a reader.
+        answers: one CSV file per reader.
 
     Raises:
-        InputError: a file that cannot be read, of another study, with answers that the page does not give, or two of
+        InputError: a file that cannot be read, of another study, with answers that the page does not offer, or two of
             one reader.
     """
     known = _read_key(key)
@@ -121,7 +121,7 @@ def score_study(key: str | Path, answers: list[str | Path]) -> StudyScore:
         table = _read_answers(path, known["study"], len(is_synthetic))
         reader = table["reader"].iloc[0]
         if reader in tables:
-            raise InputError(f"expected one file a reader, found two of {reader!r}: leave one out")
+            raise InputError(f"expected one file per reader, found two of {reader!r}: leave one out")
         tables[reader] = table.set_index("image")
     kappas = []
     for number, one in enumerate(tables.values()):

@@ -1,4 +1,4 @@
-"""Records to the latent table: latents beside the clinical columns, protected and without any identifier."""
+"""Records to the latent table: latents and clinical columns, protected and without any identifier."""
 
 import re
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ _ENCODED = 64  # images encoded at once
 
 @dataclass
 class LatentTable:
-    """What a sampler learns.
+    """The table that a sampler learns.
 
     Args:
         dataset: `z_000`, `z_001`, ... and the clinical columns; no id, no group.
-        schema: the protected schema, which may be handed on.
-        groups: an arbitrary number per patient, shape `(num_records,)`; it counts patients and is never handed on.
+        schema: the protected schema, which may be published.
+        groups: an arbitrary number per patient, shape `(num_records,)`; it counts patients and is never published.
     """
 
     dataset: "Dataset"
@@ -54,7 +54,7 @@ class LatentTable:
                 f"expected at least {2 * records.schema.min_patients} patients, found {patients}: add records"
             )
         schema = privacy_rule.protect(records.schema, records.frame, records.groups)
-        # What is left out is not even named in what is handed on; the group column tells patients apart in evaluation.
+        # What is published does not name columns that are left out; evaluation needs the group column.
         schema.columns = {
             name: column for name, column in schema.columns.items() if column.role not in ("id", "ignore")
         }
@@ -87,7 +87,7 @@ class LatentTable:
 
 @torch.inference_mode()
 def encode_rows(records: Records, schema: RecordSchema, codec: Codec) -> LatentRows:
-    """Latents of the images and cells brought into what a protected schema allows."""
+    """Latents of the images, and cells restricted to a protected schema."""
     config = codec.config
     batches = records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, _ENCODED)
     latents = [codec.encode(to_tensor(batch).to(codec.device)).latents.cpu() for batch in batches]

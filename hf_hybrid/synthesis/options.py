@@ -1,4 +1,4 @@
-"""What a release says of itself; importing these options needs no torch."""
+"""Description of a release; importing these options needs no torch."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from hf_hybrid.core.provenance import NO_LICENSE
 
 @dataclass
 class ReleaseInfo:
-    """What the card says of a release beside what made it.
+    """Description of a release in its card, in addition to its provenance.
 
     Args:
         pretty_name: title of the card.

@@ -72,13 +72,13 @@ def complete(release_dir: str | Path, report: Report, charts: Mapping[str, list[
 
     Args:
         release_dir: the release; its `assets/` already hold the charts of the evaluation.
-        report: of it.
-        charts: of the report, if they are drawn already.
+        report: its report.
+        charts: charts of the report, if they are drawn already.
     """
     release_dir = Path(release_dir)
     write_json(release_dir / REPORT, report.to_dict())
     facts = {key: value for key, value in read_provenance(release_dir).items() if key != "files"}
-    facts["release"].pop("accepted_risk", None)  # it was said of an earlier report
+    facts["release"].pop("accepted_risk", None)  # it referred to an earlier report
     _finish(release_dir, facts, charts)
 
 
@@ -90,7 +90,7 @@ def change_facts(release_dir: str | Path, **facts: str) -> None:
 
 
 def _finish(folder: Path, facts: dict, charts: Mapping[str, list[Chart]] | None = None) -> None:
-    """Card and report from the files that are there, then the hashes of all that is published."""
+    """Writes card and report from the existing files, then the hashes of all published files."""
     write_provenance(folder, facts)
     cards.release_card(folder).save(folder / CARD)
     if (folder / REPORT).exists():

@@ -236,10 +236,10 @@ def test_the_help_of_evaluate_tells_the_defaults_of_a_release():
 
     assert EvaluationOptions() == EvaluationOptions(seeds=3, image_model="linear", extractor="random", parts=[*PARTS])
     for told in (
-        "network); 3 if not said",
-        "32 px images; if not said)",
-        "no download; if not said)",
-        "all if not said",
+        "network); 3 by default",
+        "32 px images; the default)",
+        "no download; the default)",
+        "all by default",
     ):
         assert told in text
 

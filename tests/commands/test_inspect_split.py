@@ -131,7 +131,7 @@ def test_identifiers_and_unusable_columns_are_told(tmp_path):
         "`place`: held by fewer than 5 patients and merged into 'other': C, D",
         "`icu`: fewer than 5 patients have another value than true, which is made missing",
         "no targets: nothing to predict, so utility cannot be scored; name some with `--targets`",
-        "no group column: every record counts as a patient of its own; name one if that is not so",
+        "no group column: every record counts as a separate patient; name one if this is wrong",
     ]
 
 
@@ -175,7 +175,7 @@ def test_missingness_that_tells_a_target_is_told(tmp_path, rng):
     height = np.where(age > 65, "", rng.integers(150, 200, 230).astype(str))
     columns = {"patient_id": range(230), "died": died, "sex": sex, "bmi": bmi, "age": age, "height": height}
     found = problems(tmp_path / "cohort", columns, targets=["died", "age"])
-    tells = "whether the cell is missing tells the target"
+    tells = "whether the cell is missing predicts the target"
     assert about(found, "sex")[0] == f"30 of 32 records without `sex` have died=true (13% in all): {tells}"
     assert f"82 of 82 records without `height` have `age` above its median (50% in all): {tells}" in found
     assert about(found, "bmi") == []
@@ -203,12 +203,12 @@ def test_columns_that_give_a_target_away_are_told(tmp_path, rng):
         "age": (np.where(dead, 60, 50) + rng.normal(0, 10, 120)).round(1),
     }
     found = problems(tmp_path / "cohort", columns, targets=["died"])
-    ask = "is it the same fact, or known later?"
+    ask = "the same fact, or known later?"
     assert found == [
-        f"`lactate` alone tells died=true (AUC 1.00): {ask}",
-        f"`discharge` alone tells died=true (AUC 1.00): {ask}",
-        f"`notes` alone tells died=true (AUC 1.00): {ask}",
-        f"`troponin` alone tells died=true (AUC 1.00): {ask}",
+        f"`lactate` alone predicts died=true (AUC 1.00): {ask}",
+        f"`discharge` alone predicts died=true (AUC 1.00): {ask}",
+        f"`notes` alone predicts died=true (AUC 1.00): {ask}",
+        f"`troponin` alone predicts died=true (AUC 1.00): {ask}",
     ]
 
 
@@ -234,7 +234,7 @@ def test_split_writes_what_can_be_loaded(tmp_path, capsys):
 def test_split_says_when_patients_are_unknown(tmp_path, capsys):
     folder = make_folder(tmp_path / "cohort", {"who": [n // 2 for n in range(20)]})
     assert split.main(split.Options(str(folder), str(tmp_path / "one"))) == 0
-    assert "warning: no group column: every record counts as a patient of its own\n" in capsys.readouterr().out
+    assert "warning: no group column: every record counts as a separate patient\n" in capsys.readouterr().out
     (tmp_path / "schema.yaml").write_text("columns: {who: {role: group}}\n")
     assert split.main(split.Options(str(folder), str(tmp_path / "two"), schema=str(tmp_path / "schema.yaml"))) == 0
     assert "warning" not in capsys.readouterr().out

@@ -155,7 +155,7 @@ def test_columns_with_too_few_values_are_left_out_with_a_warning(caplog):
     assert protected.columns["crp"] == ColumnSchema("ignore", note="fewer than 20 patients have a value")
     assert list(protected.table) == ["word", "sex"]
     nobody, left_out = caplog.messages
-    assert nobody.startswith("no column tells patients apart, so every record counts as another patient")
+    assert nobody.startswith("no column identifies patients, so every record counts as a separate patient")
     assert left_out == "column `crp` is left out: fewer than 20 patients have a value"
     assert list(privacy_rule.restrict(protected, frame)) == ["word", "sex"]
 

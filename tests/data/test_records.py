@@ -481,9 +481,9 @@ def test_files_and_rows_must_match(tmp_path):
     with pytest.raises(InputError) as error:
         load_records(folder)
     assert str(error.value) == (
-        f"expected one image below {folder} for each of the 5 rows of `metadata.csv`, found 3 images, "
-        "1 rows outside the folder (../../etc/x.png), 2 rows without a file (a.png; ../../etc/x.png), "
-        "1 rows named twice (b.png), 1 images without a row (z.png)"
+        f"expected one image below {folder} for each of the 5 rows of `metadata.csv`, found 3 in all, "
+        "rows outside the folder: 1 (../../etc/x.png), rows without a file: 2 (a.png; ../../etc/x.png), "
+        "rows named twice: 1 (b.png), images without a row: 1 (z.png)"
     )
 
 
@@ -502,12 +502,12 @@ def test_files_and_rows_must_match(tmp_path):
         ("file_name,image\na.png,1\n", "expected a column `file_name` and none named `image` in {}"),
         (
             "file_name,age\na.png,1,2\n",
-            "expected 2 cells in every row of {}, found other numbers in 1 rows (1): quote",
+            "expected 2 cells in every row of {}, found another number in row 1: quote",
         ),
         ("file_name,age\na.png,\xff\n", "expected a readable UTF-8 table, found {}: UnicodeDecodeError"),
         (
             "file_name,age\n",
-            "for each of the 0 rows of `metadata.csv`, found 1 images, 1 images without a row (a.png)",
+            "for each of the 0 rows of `metadata.csv`, found 1 in all, images without a row: 1 (a.png)",
         ),
     ],
 )
@@ -553,7 +553,7 @@ def test_every_unreadable_image_is_named_in_one_message(tmp_path):
     records = load_records(folder).select(range(1, 30))
     expected = (
         "expected 29 readable images, found 2 that are not (row 3 `03.png`: cannot be decoded "
-        "(UnidentifiedImageError); row 17 `17.png`: cannot be decoded (OSError)): mend or remove these records"
+        "(UnidentifiedImageError); row 17 `17.png`: cannot be decoded (OSError)): fix or remove these records"
     )
     for read_all in (
         records.check_images,
@@ -566,7 +566,7 @@ def test_every_unreadable_image_is_named_in_one_message(tmp_path):
     for number in range(30):
         (folder / f"{number:02}.png").write_text("no image")
     with pytest.raises(
-        InputError, match="19.png`: cannot be decoded \\(UnidentifiedImageError\\); and 10 more\\): mend"
+        InputError, match="19.png`: cannot be decoded \\(UnidentifiedImageError\\); and 10 more\\): fix"
     ):
         load_records(folder).check_images()
 

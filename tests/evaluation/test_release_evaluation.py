@@ -532,7 +532,7 @@ def test_the_command_completes_the_release(folders, capsys):
     assert set(expected.measured()) == set(PARTS)
     private = release.with_name("release-private")
     out = capsys.readouterr().out
-    assert out == terminal.format_report(expected) + f"not for others  {private / 'report.html'}\n"
+    assert out == terminal.format_report(expected) + f"private report  {private / 'report.html'}\n"
     published = {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*.*")}
     assert {"README.md", "report.html", "assets/utility_died.png"} < set(published)
     assert evaluate.main(options) == 0

@@ -177,7 +177,7 @@ class TestEvidence:
         cards.codec_card(codec).save(codec / "README.md")
         for folder, reason in ((made(), " "), (pipeline, " "), (seal(codec), "a pilot")):
             assert cli.main(["push", str(folder), "--repo_id", repo_id, "--accept-risk", reason]) == 2
-            assert "expected a reason for what learned from private records" in capsys.readouterr().err
+            assert "expected a reason, for training on private records only" in capsys.readouterr().err
 
     def test_a_public_push_asks_for_access_and_licence(self, hub, repo_id, made, capsys):
         release = made()
@@ -213,7 +213,7 @@ class TestEvidence:
         release = made(copies="inconclusive")
         words = ["push", str(release), "--repo_id", repo_id, "--public", "--gated", "false"]
         assert cli.main(words) == 3
-        assert 'say why the risk can be borne with `--accept-risk "reason"`' in capsys.readouterr().err
+        assert 'accept the risk with `--accept-risk "reason"`' in capsys.readouterr().err
         assert_unsent(hub, repo_id)
         assert cli.main([*words, "--accept-risk", "all are dead since 1950"]) == 0
         pushed = hub.repo(repo_id, "dataset")
@@ -625,4 +625,4 @@ class TestCommand:
         hub.fail("POST", "/commit/", status=500, times=None)
         assert cli.main(["push", str(release), "--repo_id", repo_id]) == 1
         error = capsys.readouterr().err
-        assert error.startswith(f"error: the push to `{repo_id}` broke off with 500") and error.count("\n") == 1
+        assert error.startswith(f"error: the push to `{repo_id}` failed with 500") and error.count("\n") == 1

@@ -127,7 +127,7 @@ class TestReleaseCard:
     def test_control_says_that_it_holds_real_records(self, release):
         change(release, "sampler", contains_training_records=True)
         text = cards.release_card(release).text
-        assert "it holds real training records. Do not hand it on." in text and "no record is a patient" not in text
+        assert "it holds real training records. Do not publish it." in text and "no record is a patient" not in text
 
 
 def leaves(facts: dict, where: tuple[str, ...] = ()):
@@ -218,7 +218,7 @@ class TestModelCards:
     def test_codec_without_scores_says_so(self, tmp_path):
         folder = make_codec(tmp_path / "codec")
         change(folder, "codec", "training", scores={})
-        assert "handed the codec over without them" in cards.codec_card(folder).text
+        assert "the codec was provided without them" in cards.codec_card(folder).text
 
     @pytest.mark.parametrize("control", ["pca", "codec"])
     def test_score_without_its_control_fails(self, tmp_path, control):
@@ -264,7 +264,7 @@ class TestReport:
         rows = [{"distance": "0.42", "cells": {"age": ["61", "62"], "<b>": ["missing", "3"]}}]
         private = cards.PrivateFacts({"real": png(1), "closest_images": png(2)}, rows)
         text = cards.report_html(evaluated, report_charts(Report.from_dict(REPORT)), private)
-        assert "<strong>For the publisher only.</strong>" in text and "A row at 0.42 of a near copy" in text
+        assert "<strong>For the publisher only.</strong>" in text and "A row at 0.42 times the threshold" in text
         assert text.count("for the publisher only") == 2 and "<b>" not in text
         assert "For the publisher only" not in cards.report_html(evaluated, report_charts(Report.from_dict(REPORT)))
 

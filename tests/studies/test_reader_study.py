@@ -93,10 +93,10 @@ def test_from_the_command_line(made, tmp_path, capsys):
     assert "one      40       0.75 (0.59 to 0.87)" in out and "kappa 1.00" in out
     words = ["reader-study", str(release), "--real", f"{real}:train", "--num_images", "10", "--seed", "1"]
     assert cli.main(words) == 2  # the key of the first study is not overwritten
-    assert "found one whose readers may still be answering" in capsys.readouterr().err
+    assert "found one that may still be in progress" in capsys.readouterr().err
     moved = private.rename(tmp_path / "moved")
     assert cli.main(words) == 0
-    assert "open in a browser, for readers inside only" in capsys.readouterr().out
+    assert "open in a browser inside the hospital only" in capsys.readouterr().out
     assert cli.main(["reader-study", str(release), "--score", *files]) == 2
     assert "expected answers to the study" in capsys.readouterr().err
     shutil.rmtree(private)
@@ -107,7 +107,7 @@ def test_bad_input_is_one_line(made, tmp_path):
     release, real, private = made
     key = private / "reader-study-key.json"
     good = answers(private, tmp_path / "good.csv", "a", np.ones(NUM_IMAGES, bool))
-    with pytest.raises(InputError, match="expected one file a reader, found two of 'a'"):
+    with pytest.raises(InputError, match="expected one file per reader, found two of 'a'"):
         score_study(key, [good, good])
     for old, new, message in (
         (",synthetic,3", ",maybe,3", "real or synthetic, confidence 1 to 5"),

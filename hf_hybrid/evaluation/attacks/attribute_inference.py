@@ -9,14 +9,14 @@ from hf_hybrid.metrics.risk import RateRisk
 
 
 class AttributeInferenceAttack(Attack):
-    """The cell of the nearest synthetic record is the guess; single columns are details of all cells together."""
+    """The cell of the nearest synthetic record is the guess; tests of single columns are details."""
 
     name = "attribute inference"
     family = "attribute inference"
     citation = "Giomi et al. 2023, anonymeter, arXiv:2211.10459"
 
     def run(self, spaces: AttackSpaces) -> AttackResult:
-        """Attacks training patients and held-out ones."""
+        """Attacks training patients and held-out patients."""
         tests = []
         for known, weight in (("the other columns", 0.0), ("the image and the other columns", 1.0)):
             images = [weight / image.shape[1] * image for image in spaces.images]
@@ -29,7 +29,7 @@ def _guesses(spaces: AttackSpaces, known: str, images: list[np.ndarray]) -> list
 
     Args:
         spaces: release and patients.
-        known: what the attacker knows, for readers.
+        known: what the attacker knows, in words.
         images: features of the images of release, training and held-out patients, all 0 where they are not known.
     """
     tests, every = [], [[], []]

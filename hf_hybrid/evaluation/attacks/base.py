@@ -1,4 +1,4 @@
-"""The contract of an attack: compared records in, tests out, each a risk with the score that a reader sees."""
+"""The contract of an attack: compared records in, tests out, each a risk with a score for the report."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ LOWER = "lower is better"
 
 @dataclass(frozen=True)
 class Test:
-    """One risk and how a reader sees it; `is_detail` as `judge` understands it."""
+    """One risk and its score in the report; `is_detail` as in `judge`."""
 
     __test__ = False  # not one of pytest's
 
@@ -28,13 +28,13 @@ class Test:
 
 @dataclass(frozen=True)
 class ClosestPair:
-    """A training record and the synthetic one that is nearest to it: for the publisher's eyes only.
+    """A training record and the synthetic one that is nearest to it: for the publisher only.
 
     Args:
         part: what is near, `image` or `row`.
         train: number of the training record.
         synthetic: number of the synthetic one.
-        distance: as a multiple of that of a near copy.
+        distance: as a multiple of the threshold of a near copy.
     """
 
     part: str
@@ -45,10 +45,10 @@ class ClosestPair:
 
 @dataclass(frozen=True)
 class AttackResult:
-    """What one attack found.
+    """The result of one attack.
 
     Args:
-        tests: its risks.
+        tests: its tests, each with a risk.
         curves: for charts, see `metrics.curves`.
         closest_pairs: for the publisher.
     """
@@ -59,12 +59,12 @@ class AttackResult:
 
 
 class Attack(ABC):
-    """One attack; its facts stand on the class and are checked when it is defined.
+    """One attack; its facts are class attributes, checked when the class is defined.
 
     Attributes:
         name: what the progress bar shows.
-        family: one of `core.report.FAMILIES`, whose verdict it has a say in.
-        citation: where the attack comes from.
+        family: one of `core.families.FAMILIES`; the attack affects its verdict.
+        citation: source of the attack.
     """
 
     name: ClassVar[str]
@@ -82,11 +82,11 @@ class Attack(ABC):
 
     @abstractmethod
     def run(self, spaces: AttackSpaces) -> AttackResult:
-        """Attacks training patients and held-out ones."""
+        """Attacks training patients and held-out patients."""
 
 
 def judged(name: str, tests: list[Test], limit: Limit) -> Family:
-    """A family of attacks: its tests and what they decide."""
+    """A family of attacks, from its tests."""
     whole, details = ([test for test in tests if test.is_detail is detail] for detail in (False, True))
     risks = ({test.score.name: test.risk for test in side} for side in (whole, details))
     verdict = judge(next(risks), limit, next(risks))
@@ -94,7 +94,7 @@ def judged(name: str, tests: list[Test], limit: Limit) -> Family:
 
 
 def rate_test(name: str, rates: RateRisk, meaning: str, risk: Risk | None = None, is_detail: bool = False) -> Test:
-    """A test of how often something succeeds, read against the same among held-out patients."""
+    """A test of a success rate, with the rate among held-out patients as reference."""
     risk, n = risk or rates, len(rates.members) + len(rates.unseen)
     reference = dict(zip((MEMBERS, HELD_OUT), rates.rates, strict=True))
     score = Score(name, risk.value, interval(risk), LOWER, (None, 1.0), n, reference, meaning)
@@ -102,6 +102,6 @@ def rate_test(name: str, rates: RateRisk, meaning: str, risk: Risk | None = None
 
 
 def rates_by_patient(spaces: AttackSpaces, members: np.ndarray, held_out: np.ndarray) -> RateRisk:
-    """Share of each patient's records that were hit: of any of many, more would be hit by chance."""
+    """Share of each patient's records that were hit: "any record" would favour patients with many."""
     sides = zip((members, held_out), spaces.sets[1:], strict=True)
     return RateRisk(*(mean_by_patient(hit * 1.0, one.groups) for hit, one in sides))

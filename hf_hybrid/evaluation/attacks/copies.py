@@ -10,7 +10,7 @@ from hf_hybrid.metrics.copies import EXACT_IMAGE, EXACT_ROW, Nearest, chance_of_
 from hf_hybrid.metrics.curves import histograms
 from hf_hybrid.metrics.risk import FAIL_LEVEL, ObservedRisk
 
-TOGETHER = 100  # times as likely as if columns had nothing to do with each other may an equal row be
+TOGETHER = 100  # times as likely as with independent columns an equal row may be
 PAIRS_SHOWN = 8  # of images and of rows
 
 
@@ -22,7 +22,7 @@ class CopyAttack(Attack):
     citation = "Dar et al. 2024, arXiv:2402.01054"
 
     def run(self, spaces: AttackSpaces) -> AttackResult:
-        """Attacks training patients and held-out ones."""
+        """Attacks training patients and held-out patients."""
         library, *real = (
             (one.pixels, side_by_side(cells)) for one, cells in zip(spaces.sets, spaces.cells, strict=True)
         )
@@ -41,7 +41,7 @@ def _exact(spaces: AttackSpaces, found: list[Nearest]) -> list[Test]:
                 "expected patients in `test` whose images the release does not know, found those of "
                 f"{np.count_nonzero(rates.unseen)} in it: it learned from them, or test and train are exchanged"
             )
-        # Which training patients have a copy is counted, not estimated, unless such things happen by chance.
+        # The training patients with a copy are counted, not estimated, unless such copies occur by chance.
         counted = rates.rates[1] == 0 and (name == "image" or is_no_chance(spaces, found[0].row <= limit))
         risk = ObservedRisk(rates.value, rates.num_unseen) if counted else rates
         tests.append(rate_test(f"exact copy: {name}", rates, f"the same {name} is in the release", risk))
@@ -64,7 +64,7 @@ def _near(spaces: AttackSpaces, found: list[Nearest], thresholds: tuple[float, f
 def _shown(
     spaces: AttackSpaces, found: list[Nearest], thresholds: tuple[float, float]
 ) -> tuple[tuple[dict, ...], tuple[ClosestPair, ...]]:
-    """Histograms of the nearest distances, and the pairs behind the smallest."""
+    """Histograms of the nearest distances, and the closest pairs."""
     curves, pairs = [], []
     for part, threshold in zip(("image", "row"), thresholds, strict=True):
         sides = [getattr(one, part) / threshold for one in found]
@@ -80,8 +80,8 @@ def _shown(
 
 
 def is_no_chance(spaces: AttackSpaces, hit: np.ndarray) -> bool:
-    """Whether so many rows that are equal, bool `(num_train,)`, cannot have come about by chance."""
-    # A patient counts once, and so do their rows that are alike.
+    """Whether the equal rows, bool `(num_train,)`, are too many to be equal by chance."""
+    # A patient counts once, and so do equal rows of a patient.
     rows = spaces.train.frame.map(str).assign(patient=spaces.train.groups)
     chance = chance_of_rows(spaces.synthetic.frame, spaces.train.frame)[~rows.duplicated().to_numpy()]
     patients = len(np.unique(spaces.train.groups[hit]))

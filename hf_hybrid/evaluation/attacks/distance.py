@@ -4,7 +4,7 @@ from hf_hybrid.evaluation.attacks.membership import MembershipAttack
 
 
 class DistanceAttack(MembershipAttack):
-    """How near the nearest synthetic record, image or row lies."""
+    """How near the nearest synthetic record, image or row is."""
 
     name = "distance"
     citation = "Chen et al. 2020, GAN-Leaks, arXiv:1909.03935"

@@ -1,4 +1,4 @@
-"""Linkability: does the release tell which image belongs to which row, and which half of a row to the other."""
+"""Linkability: does the release reveal which image and row, or which halves of a row, belong together?"""
 
 import numpy as np
 
@@ -8,14 +8,14 @@ from hf_hybrid.metrics.reidentification import NUM_LINKED, linked, nearest_recor
 
 
 class LinkabilityAttack(Attack):
-    """Both parts of a record are linked where they lie nearest to one synthetic record."""
+    """Both parts of a record are linked if the same synthetic record is nearest to both."""
 
     name = "linkability"
     family = "linkability"
     citation = "Giomi et al. 2023, anonymeter, arXiv:2211.10459"
 
     def run(self, spaces: AttackSpaces) -> AttackResult:
-        """Attacks training patients and held-out ones."""
+        """Attacks training patients and held-out patients."""
         tests = []
         for name, parts in _parts(spaces).items():
             hits = [linked(*(nearest_records(one[side], one[0], NUM_LINKED) for one in parts)) for side in (1, 2)]
@@ -25,7 +25,7 @@ class LinkabilityAttack(Attack):
 
 
 def _parts(spaces: AttackSpaces) -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]:
-    """Two parts of every record, by name: features of release, training and held-out patients each."""
+    """Pairs of parts of a record, by name: features of release, training and held-out patients each."""
     parts = {"image and row": (spaces.images, [side_by_side(cells) for cells in spaces.cells])}
     names = np.random.default_rng(0).permutation(list(spaces.schema.table))
     if len(names) > 1:

@@ -1,4 +1,4 @@
-"""Membership: does the release tell who was in the training data, read against a Gaussian copula of the same patients.
+"""Membership: does the release reveal who was in the training data? Control: a copula of the same patients.
 
 The attacks (`distance`, `density_ratio`, `classifier`) differ in their score alone, see `metrics.membership`.
 """
@@ -24,14 +24,14 @@ class MembershipAttack(Attack, is_abstract=True):
     """An attack whose `name` is one of `metrics.membership.ATTACKS`.
 
     Attributes:
-        parts: what it is made on: `record`, `image` or `row`.
+        parts: the parts that are attacked: `record`, `image` or `row`.
     """
 
     family = "membership"
     parts: ClassVar[tuple[str, ...]] = ("record",)
 
     def run(self, spaces: AttackSpaces) -> AttackResult:
-        """Attacks training patients and held-out ones."""
+        """Attacks training patients and held-out patients."""
         dim, tests, curves = spaces.images[0].shape[1], [], []
         places = {"record": slice(None), "image": slice(dim), "row": slice(dim, None)}
         for part in self.parts:
@@ -46,7 +46,7 @@ class MembershipAttack(Attack, is_abstract=True):
 
 
 def _sides(spaces: AttackSpaces, name: str, records: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """Scores by patient on the release and on the control; None where there are too few patients for this attack."""
+    """Scores by patient on the release and on the control; None if there are too few patients for the attack."""
     synthetic, train, held_out, control = records
     found = []
     for one in (synthetic, control):
@@ -61,7 +61,7 @@ def _sides(spaces: AttackSpaces, name: str, records: list[np.ndarray]) -> list[t
 def _test(
     title: str, spaces: AttackSpaces, sides: tuple[np.ndarray, np.ndarray], floor_sides: tuple[np.ndarray, np.ndarray]
 ) -> Test:
-    """AUC on the release above that of the same attack on the control."""
+    """AUC on the release minus that of the same attack on the control."""
     found, floor = (attack_auc(*both, spaces.options.bootstraps) for both in (sides, floor_sides))
     _check_exchanged(found, floor, spaces.held_out.num_patients)
     reference = {"AUC on the release": found.value, "AUC on a Gaussian copula": floor.value}
@@ -73,7 +73,7 @@ def _test(
 
 
 def _check_exchanged(auc: Estimate, floor: Estimate, num_patients: int) -> None:
-    """A release that knows `test` better than `train`, as no control does, was evaluated with both exchanged."""
+    """Refuses exchanged datasets: the release, unlike the control, is nearer to `test` than to `train`."""
     chance = Estimate(0.5, np.full_like(auc.replicates, 0.5))
     reverse = [EstimatedRisk(one.minus(auc), num_patients) for one in (chance, floor)]
     if all(one.bounds(float(norm.isf(FAIL_LEVEL)))[0] > 0 for one in reverse):

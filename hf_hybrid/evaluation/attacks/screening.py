@@ -1,4 +1,4 @@
-"""Distances that are widely reported; they miss leaks that the attacks find, and decide nothing here."""
+"""Widely reported distances; they miss leaks that the attacks find, and do not affect the verdict."""
 
 import numpy as np
 

@@ -8,14 +8,14 @@ from hf_hybrid.metrics.risk import EstimatedRisk, interval
 
 
 class SinglingOutAttack(Attack):
-    """Read against the predicates of a Gaussian copula, asked of the same training patients."""
+    """The reference is predicates of a Gaussian copula, tested on the same training patients."""
 
     name = "singling out"
     family = "singling out"
     citation = "Giomi et al. 2023, anonymeter, arXiv:2211.10459"
 
     def run(self, spaces: AttackSpaces) -> AttackResult:
-        """Attacks training patients; held-out ones stand beside them."""
+        """Attacks training patients; the rate among held-out patients is shown beside it."""
         sides = [(one.frame.reset_index(drop=True), one.groups) for one in spaces.sets[1:]]
         estimate, rates = singling_out(
             spaces.synthetic.frame, spaces.control.frame, *sides, spaces.schema, spaces.options.bootstraps

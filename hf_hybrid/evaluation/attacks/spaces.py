@@ -1,7 +1,7 @@
 """The spaces in which attacks compare a release with training and held-out patients.
 
-An attacker holds the release and what he knows of some person; nothing here uses the model. All spaces are laid out by
-the release itself, so that training patients have no part in them that held-out ones have not.
+An attacker holds the release and knowledge about a person; the model is not used. All spaces are fitted to the release
+alone, so that training and held-out patients are treated alike.
 """
 
 import numpy as np
@@ -17,14 +17,14 @@ from hf_hybrid.samplers.validation import joint_features
 
 
 class AttackSpaces:
-    """Release, training patients and held-out ones, in the spaces in which they are compared.
+    """Release, training patients and held-out patients, in the spaces in which they are compared.
 
     Attributes:
         schema: the protected schema.
         options: how to score.
         sets: release, training patients, held-out patients.
         cells: `RowSpace.features` of each.
-        images: principal components of the images of each, found on the release.
+        images: principal components of the images of each, fitted to the release.
         records: components and cells of each, and of the control, as `joint_features` scales them.
         control: rows of a Gaussian copula that learned the same components and cells.
     """
