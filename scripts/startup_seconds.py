@@ -11,6 +11,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 
 # An unknown flag, a bad value, a required option that is missing, a file that is not there.
@@ -53,7 +54,8 @@ def median_seconds(command: Sequence[str], code: int, repetitions: int) -> float
 def processor_seconds(command: Sequence[str], code: int) -> float:
     """User and system time of a command in a process of its own."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, capture_output=True, text=True)
+    # Elsewhere, since Python would import the package of the current folder, whatever its environment has.
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tempfile.gettempdir())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != code:
         sys.exit(f"expected exit code {code} of {' '.join(command)}, found {done.returncode}: {done.stderr}")
