@@ -92,8 +92,8 @@ class Setting:
 
     def release(self, pixels: np.ndarray, frame: pd.DataFrame) -> EvaluationSet:
         """Records of no patient, restricted to the schema."""
-        frame = privacy_rule.restrict(self.schema, frame.reset_index(drop=True))
-        return EvaluationSet(np.clip(pixels, 0, 255).astype(np.uint8), frame, np.arange(len(frame)))
+        pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+        return EvaluationSet(pixels, frame.reset_index(drop=True), np.arange(len(frame))).restricted(self.schema)
 
     def score(self, plant: str) -> dict:
         """The part `privacy` of a report on a release with a planted leak."""
@@ -131,7 +131,8 @@ def _few(setting: Setting) -> EvaluationSet:
 
 def _rejoined(setting: Setting) -> EvaluationSet:
     """Training rows joined to the images of other training records."""
-    return setting.release(setting.copies.pixels, setting.copies.frame.iloc[setting.rng.permutation(setting.count)])
+    order = setting.rng.permutation(len(setting.copies))
+    return setting.release(setting.copies.pixels, setting.copies.frame.iloc[order])
 
 
 def _sampled(sampler: Sampler) -> Callable[[Setting], EvaluationSet]:
@@ -139,10 +140,10 @@ def _sampled(sampler: Sampler) -> Callable[[Setting], EvaluationSet]:
         """Draws of a sampler fitted to principal components and cells."""
         from sklearn.decomposition import PCA
 
-        train, schema = setting.train, setting.schema
+        schema, train = setting.schema, setting.train.restricted(setting.schema)
         flat = train.pixels.reshape(len(train), -1).astype(np.float32)
         pca = PCA(min(NUM_COMPONENTS, len(flat) // 2), random_state=0).fit(flat)
-        rows = LatentRows(pca.transform(flat), privacy_rule.restrict(schema, train.frame))
+        rows = LatentRows(pca.transform(flat), train.frame)
         sampler.fit(rows.to_dataset(schema), schema, train.groups)
         drawn = LatentRows.from_dataset(sampler.sample(setting.count, seed=0), schema)
         pixels = pca.inverse_transform(drawn.latents).reshape(-1, *train.pixels.shape[1:])

@@ -178,13 +178,15 @@ def quality(
     """
     from hf_hybrid.data.records import load_records
     from hf_hybrid.studies import benchmark
-    from hf_hybrid.synthesis.latent_table import LatentTable
+    from hf_hybrid.synthesis.latent_table import LatentTable, expressible_records
     from hf_hybrid.synthesis.pipeline import load_codec
 
     latents = LatentTable.load(cohort / "logs" / "latent-table")
     learned = LatentRows.from_dataset(latents.dataset, latents.schema)
+    records_dir = cohort / "logs" / "records"
     records = [
-        load_records(f"{cohort / 'logs' / 'records'}:{one}", schema=latents.schema) for one in ("train", "test")
+        expressible_records(load_records(f"{records_dir}:{one}", schema=latents.schema), latents.schema)
+        for one in ("train", "test")
     ]
     model, _ = load_codec(str(codec_dir or cohort / "codec"))
     judge = benchmark.Judge(latents, *records, model, 500)

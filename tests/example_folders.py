@@ -113,7 +113,7 @@ UTILITY = {
     ],
     "headline": [
         headline("outcome", "auc", "both", "synthetic 1x", 0.5, 0.15),
-        headline("outcome", "auc", "both", "synthetic 5x", 0.74, 0.078),
+        headline("outcome", "auc", "both", "synthetic 5x", 0.74, 0.078) | {"repeated_share": 0.99},
         headline("age", "r2", "image", "synthetic 5x", None, None),
         headline("age", "mae", "image", "synthetic 5x", None, None),
     ],
@@ -132,7 +132,9 @@ def family(name: str, verdict: str = "pass", **changes) -> dict:
         "patients_needed": 400 if verdict == "inconclusive" else None,
         "advice": "use a sampler that copies less" if verdict == "fail" else None,
         "scores": [risk("exact copy: image", 0.0), risk("near copy: row", 0.012, interval=[-0.02, 0.04])],
-        "details": [risk("a part", 0.2)],
+        "details": [risk("age from the other columns", 0.02, interval=[-0.1, 0.2])]
+        if name == "attribute inference"
+        else [],
         **changes,
     }
 

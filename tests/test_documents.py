@@ -275,7 +275,7 @@ def test_every_file_of_results_is_named_and_every_named_one_is_there():
     named = set()
     for page in PAGES:
         text = re.sub(r"git show [^`]*`", "", text_of(page))  # results of earlier versions
-        named |= set(re.findall(r"results/([\w.]+\.jsonl?)\b", text))
+        named |= set(re.findall(r"results/([\w.]+\.(?:jsonl?|md))\b", text))
 
     assert named == {path.name for path in (ROOT / "docs" / "results").iterdir()}
 

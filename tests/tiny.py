@@ -104,6 +104,31 @@ def made_up_rows(num_records: int = 400, latent_dim: int = 3, seed: int = 0) -> 
     return LatentRows(latents.astype(np.float32), privacy_rule.restrict(schema, typed)), schema
 
 
+def sampled_rows(
+    sampler: Sampler,
+    cells: dict[str, np.ndarray],
+    num_records: int,
+    latents: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> LatentRows:
+    """What a sampler draws that has learned these columns; without latents, two that are noise."""
+    frame = pd.DataFrame(cells)
+    groups = np.arange(len(frame)) if groups is None else groups
+    latents = np.random.default_rng(9).normal(size=(len(frame), 2)) if latents is None else latents
+    schema = RecordSchema.infer(frame.astype(object), "image")
+    typed, _ = schema.read(frame.astype(object))
+    schema = privacy_rule.protect(schema, typed, groups, warn=False)
+    kept = np.flatnonzero(privacy_rule.expressible(schema, typed))
+    rows = LatentRows(latents.astype(np.float32), privacy_rule.restrict(schema, typed)).take(kept)
+    sampler.fit(rows.to_dataset(schema), schema, groups[kept])
+    return LatentRows.from_dataset(sampler.sample(num_records, 0), schema)
+
+
+def sampled_table(sampler: Sampler, cells: dict[str, np.ndarray], num_records: int) -> pd.DataFrame:
+    """The columns of `sampled_rows`."""
+    return sampled_rows(sampler, cells, num_records).frame
+
+
 def tiny_sampler(**options) -> CTGANSampler:
     """A small CTGAN, trained for a moment."""
     defaults = {"max_train_steps": 40, "batch_size": 64, "embedding_dim": 16, "pac": 1, "learning_rate": 2e-3}

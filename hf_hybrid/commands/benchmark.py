@@ -102,7 +102,7 @@ def _prepare(options: Options, stages: Stages) -> _Study:
     from hf_hybrid.data.records import load_records
     from hf_hybrid.data.sources import split_names
     from hf_hybrid.studies.benchmark import Judge
-    from hf_hybrid.synthesis.latent_table import LatentTable
+    from hf_hybrid.synthesis.latent_table import LatentTable, expressible_records
     from hf_hybrid.synthesis.pipeline import load_codec
 
     dataset, schema = private_records(options, stages)
@@ -115,7 +115,10 @@ def _prepare(options: Options, stages: Stages) -> _Study:
     codec_name = make_codec(options, stages)
     latents = encode_records(options, stages, dataset, schema, codec_name)
     table, (codec, _) = LatentTable.load(latents), load_codec(codec_name)
-    records = tuple(load_records(f"{dataset}:{split}", schema=table.schema) for split in ("train", options.tested_on))
+    records = tuple(
+        expressible_records(load_records(f"{dataset}:{split}", schema=table.schema), table.schema)
+        for split in ("train", options.tested_on)
+    )
     judge = Judge(table, *records, codec, options.bootstraps)
     return _Study(latents, table, records, judge, round(options.multiple * len(table.dataset)))
 

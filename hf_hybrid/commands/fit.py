@@ -74,13 +74,16 @@ def main(options: Options) -> int:
     """Fits and prints the folder of the pipeline."""
     from hf_hybrid.core.files import new_folder
     from hf_hybrid.data.records import load_records
+    from hf_hybrid.reports.card_facts import how_it_learned
     from hf_hybrid.synthesis.pipeline import HybridPipeline
 
     output_dir = Path(options.output_dir)
     logs = output_dir.with_name(output_dir.name + ".logs")
     with new_folder(output_dir) as folder:
         records = load_records(options.dataset, options.schema, targets=options.targets)
-        HybridPipeline.fit(records, options.codec, options.chosen, logs).save_pretrained(folder)
+        pipeline = HybridPipeline.fit(records, options.codec, options.chosen, logs)
+        pipeline.save_pretrained(folder)
     shutil.rmtree(logs, ignore_errors=True)  # its critic saw private rows: not kept longer than needed
+    sys.stdout.write(f"sampler: {how_it_learned(pipeline.facts['sampler'])}\n")
     sys.stdout.write(f"pipeline in {options.output_dir}\n")
     return 0

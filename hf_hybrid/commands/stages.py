@@ -161,12 +161,26 @@ def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | di
 
 
 def check_records(options: DataOptions, dataset: str, schema: str | dict | None) -> None:
-    """Checks schema, targets and splits before hours of training."""
+    """Checks schema, targets and splits before hours of training.
+
+    Raises:
+        InputError: train and test do not fit together; or a column that `train` would release looks like an identifier
+            in `test`, of a dataset that had its own splits.
+    """
     from hf_hybrid.data.records import load_records
     from hf_hybrid.evaluation.records import check_apart
 
     records = load_records(f"{dataset}:train", schema, targets=options.targets)
-    check_apart([records, load_records(f"{dataset}:test", schema, targets=options.targets)])
+    test = load_records(f"{dataset}:test", schema, targets=options.targets)
+    check_apart([records, test])
+    codes = [
+        name for name, column in test.schema.columns.items() if column.role == "id" and name in records.schema.table
+    ]
+    if codes:
+        raise InputError(
+            f"expected the same kind of cells in both splits, found identifiers in {codes} of `test` only: give these "
+            "columns a `role` in `schema`"
+        )
     for name, words in records.unread.items():
         logger.warning("`%s`: %d words became missing; hf-hybrid inspect lists them", name, len(words))
 

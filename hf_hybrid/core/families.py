@@ -1,7 +1,7 @@
 """Families of attacks: their fixed facts, limits and verdicts; to and from JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from hf_hybrid.core.errors import InputError
@@ -19,11 +19,13 @@ class FamilyFacts:
         limit: default limit of its risk; a publisher may set another, and the gate then asks for a reason, which the
             card shows.
         advice: what to do when it fails.
+        limit_above_chance: default limit of its attacks against chance; None if chance is their only reference.
     """
 
     question: str
     limit: float
     advice: str
+    limit_above_chance: float | None = None
 
 
 _REMEMBER_LESS = "use a sampler that remembers less: fewer steps, more shrinkage, the copula"
@@ -36,7 +38,8 @@ FAMILIES = {
         "use a sampler that copies less (fewer steps, the copula), or train on more patients",
     ),
     "membership": FamilyFacts(
-        "Can an attacker who holds a patient's record tell whether it was in the training data?", 0.1, _REMEMBER_LESS
+        "Can an attacker who holds a patient's record tell whether it was in the training data?",
+        *(0.1, _REMEMBER_LESS, 0.1),
     ),
     "attribute inference": FamilyFacts(
         "Can an attacker who knows the other data of a patient guess one cell?",
@@ -79,12 +82,15 @@ class Verdict:
     Args:
         word: one of `VERDICTS`.
         failed: names of the attacks that are significantly above their limit.
-        patients_needed: about how many held-out patients would settle an inconclusive verdict; None if not known.
+        patients_needed: about how many held-out patients, with the same training patients, would settle an
+            inconclusive verdict; None if not known, or if no number would.
+        is_settled_by_patients: whether some number would, as far as is known.
     """
 
     word: str
     failed: tuple[str, ...] = ()
     patients_needed: int | None = None
+    is_settled_by_patients: bool = True
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,7 @@ class Family:
         limit: the limit that was applied.
         scores: scores of its attacks.
         details: parts of the scores; they can fail a family but never pass it.
+        own_limits: limits of those scores that have another one, by their names.
     """
 
     name: str
@@ -104,6 +111,7 @@ class Family:
     limit: Limit
     scores: tuple[Score, ...] = ()
     details: tuple[Score, ...] = ()
+    own_limits: Mapping[str, Limit] = field(default_factory=dict)
 
     @property
     def facts(self) -> FamilyFacts:
@@ -115,10 +123,23 @@ class Family:
         """What to do if it failed."""
         return self.facts.advice if self.verdict.word == "fail" else None
 
+    def limit_of(self, score: str) -> Limit:
+        """The limit of one of its scores."""
+        return self.own_limits.get(score, self.limit)
+
+    @property
+    def open_details(self) -> tuple[Score, ...]:
+        """The details whose interval reaches the limit, the largest value first: they are not surely below it."""
+        found = [one for one in self.details if one.interval and not one.interval[1] < self.limit.pass_below]
+        return tuple(sorted(found, key=lambda one: -one.value))
+
     @property
     def settled(self) -> str:
         """The verdict that the gate uses: a pass under a limit looser than the default is inconclusive."""
-        is_loose = max(self.limit.fail_above, self.limit.pass_below) > self.facts.limit
+        is_loose = max(self.limit.fail_above, self.limit.pass_below) > self.facts.limit or any(
+            max(one.fail_above, one.pass_below) > (self.facts.limit_above_chance or 0)
+            for one in self.own_limits.values()
+        )
         return "inconclusive" if self.verdict.word == "pass" and is_loose else self.verdict.word
 
     def to_dict(self) -> dict:
@@ -130,9 +151,11 @@ class Family:
             "limit": self.limit.pass_below,
             "failed": list(self.verdict.failed),
             "patients_needed": self.verdict.patients_needed,
+            "is_settled_by_patients": self.verdict.is_settled_by_patients,
             "advice": self.advice,
             "scores": plain_json(self.scores),
             "details": plain_json(self.details),
+            "own_limits": {name: [one.fail_above, one.pass_below] for name, one in self.own_limits.items()},
         }
 
     @classmethod
@@ -150,9 +173,13 @@ class Family:
                 )
             return cls(
                 facts["name"],
-                Verdict(facts["verdict"], tuple(facts["failed"]), facts["patients_needed"]),
+                Verdict(
+                    *(facts["verdict"], tuple(facts["failed"]), facts["patients_needed"]),
+                    facts.get("is_settled_by_patients", True),
+                ),
                 Limit(facts["fails_above"], facts["limit"]),
                 *(tuple(map(Score.from_dict, facts[name])) for name in ("scores", "details")),
+                {name: Limit(*ends) for name, ends in facts.get("own_limits", {}).items()},
             )
         except KeyError as key:
             raise InputError(

@@ -14,6 +14,7 @@ REAL, REPEATED, SHUFFLED = "real", "real repeated", "images shuffled"
 
 
 MEMBERS, HELD_OUT = "training patients", "held-out patients"
+COLUMNS_SHUFFLED = "training patients, every column shuffled"
 
 
 class Facts:
@@ -162,6 +163,8 @@ class Recovered(Facts):
         gap: real - synthetic, paired.
         gap_interval: its 95 % interval.
         reason: why neither is given.
+        repeated_share: the share that real records reach when they are repeated to the number of the largest synthetic
+            set: the control of the denominator, 1 if nothing but the number of records differs.
     """
 
     target: str
@@ -174,3 +177,4 @@ class Recovered(Facts):
     gap: float | None
     gap_interval: tuple[float, float] | None
     reason: str | None
+    repeated_share: float | None = field(default=None, metadata={"optional": True})

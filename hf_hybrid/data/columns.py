@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hf_hybrid.data import cells
+from hf_hybrid.data.nested import MAX_NUMBERS, are_numbers, is_list
 
 Role = Literal["image", "clinical", "target", "group", "id", "ignore"]
 Kind = Literal["numeric", "integer", "categorical", "boolean", "multi-label"]
@@ -22,11 +23,12 @@ GROUP_NAME = re.compile(
     re.IGNORECASE,
 )
 _ID_NAME = re.compile(
-    r"(.*[\W_])?(id|uid|uuid|guid|accession([\W_]?number)?|ssn|identifier)|(.*_)?(file_?)?(name|path)|filename|"
-    r"unnamed: \d+",  # the row numbers that pandas writes
+    r"(.*[\W_])?(id|uid|uuid|guid|accession([\W_]?number)?|ssn|identifier)|(.*_)?(file_?)?(name|path)|filename",
     re.IGNORECASE,
 )
-_MIN_CODES, _DIGITS = 20, re.compile(r"\d\D*\d")  # this many names that all contain numbers are rarely categories
+_INDEX_NAME = re.compile(r"\s*|__index_level_\d+__|unnamed: \d+.*", re.IGNORECASE)  # as pandas writes it
+_MIN_CODES = 20  # this many different whole numbers, or names that all contain numbers, are rarely answers
+_DIGITS = re.compile(r"\d\D*\d")
 _UNIT = re.compile(r".*[\[(]([^\s\])]{1,12})[\])]\s*")
 
 
@@ -69,7 +71,7 @@ class ColumnSchema:
 
 def names_a_person(column: str) -> bool:
     """Whether the name is typical of a column of ids, person names or file names."""
-    return bool(GROUP_NAME.fullmatch(column) or _ID_NAME.fullmatch(column))
+    return any(names.fullmatch(column) for names in (GROUP_NAME, _ID_NAME, _INDEX_NAME))
 
 
 def _values(raw: pd.Series, spellings: set[str]) -> pd.Series:
@@ -92,13 +94,15 @@ def infer_column(name: str, raw: pd.Series, spellings: set[str], asked: dict) ->
     """Role and kind from the column's name and cells; `asked` holds the user's entries for the column."""
     if GROUP_NAME.fullmatch(name):
         return ColumnSchema("group")
+    if _INDEX_NAME.fullmatch(name):
+        return ColumnSchema("id", note="named like the row numbers that pandas writes")
     if _ID_NAME.fullmatch(name):
         return ColumnSchema("id", note="named like an identifier")
     values = _values(raw, spellings)
     if values.empty:
         return ColumnSchema("ignore", note="all cells are missing")
-    if any(isinstance(cell, list | tuple | np.ndarray) for cell in values):
-        return ColumnSchema("clinical", "multi-label")
+    if any(isinstance(cell, dict | bytes) or is_list(cell) for cell in values):
+        return _infer_nested(values)
     if np.mean([cells.is_date(cell) for cell in values]) > 0.5:
         return ColumnSchema("ignore", note="dates identify a person: give the days since an event instead")
     words = {cells.to_category(cell).lower() for cell in values}
@@ -117,13 +121,28 @@ def infer_column(name: str, raw: pd.Series, spellings: set[str], asked: dict) ->
     return _infer_text(values, words, asked)
 
 
+def _infer_nested(values: pd.Series) -> ColumnSchema:
+    """Lists of text are labels; other lists, structs and bytes are left out."""
+    if not all(map(is_list, values)):
+        return ColumnSchema("ignore", note="structures or bytes: give each part a column of its own")
+    elements = [one for cell in values for one in cell if not cells.is_missing(one)]
+    if not all(isinstance(one, str) for one in elements):
+        what = "numbers" if all(map(are_numbers, values)) else "structures"
+        advice = f", or as many of them, up to {MAX_NUMBERS}, in each" if what == "numbers" else ""
+        return ColumnSchema("ignore", note=f"lists of {what}: give each part a column of its own{advice}")
+    if (count := len({cells.to_category(one).lower() for one in elements})) > MAX_CATEGORIES:
+        return ColumnSchema("ignore", note=f"{count} different labels, more than {MAX_CATEGORIES}")
+    return ColumnSchema("clinical", "multi-label")
+
+
 def _infer_number(name: str, numbers: np.ndarray) -> ColumnSchema:
     finite = numbers[np.isfinite(numbers)]
     places = cells.decimals(numbers)
     whole = places == 0 and finite.size == numbers.size
-    if whole and finite.size >= 50 and np.unique(finite).size == finite.size:
-        # Measurements of this range would repeat (birthday problem), and have fewer digits.
-        if finite.size**2 > 10 * np.ptp(finite) or finite.min() >= 100_000:
+    if whole and finite.size >= _MIN_CODES and np.unique(finite).size == finite.size:
+        # Measurements of this range would repeat (birthday problem), and have fewer digits, but for trailing zeros.
+        steps = finite / next(step for step in (10_000, 1000, 100, 10, 1) if not (finite % step).any())
+        if steps.size**2 > 10 * np.ptp(steps) or steps.min() >= 100_000:
             return ColumnSchema("id", note="a different whole number in every record looks like an identifier")
     unit = _UNIT.fullmatch(name)
     return ColumnSchema("clinical", "integer" if whole else "numeric", unit[1] if unit else None, decimals=places)

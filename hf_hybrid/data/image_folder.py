@@ -14,6 +14,7 @@ from hf_hybrid.core.errors import InputError, listed
 from hf_hybrid.data.tables import raw_to_arrow
 
 TABLE_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_TABLE_SUFFIXES = frozenset(".csv .tsv .jsonl .ndjson .parquet .xlsx .xls .ods".split())
 SPLIT_NAMES = ("train", "training", "validation", "valid", "val", "dev", "test", "testing")
 IMAGE_SUFFIXES = frozenset(
     ".png .jpg .jpeg .jfif .tif .tiff .bmp .gif .webp .pbm .pgm .ppm .pnm .jp2 .dcm .dicom".split()
@@ -33,6 +34,7 @@ def split_folders(root: Path) -> dict[str, Path]:
         return with_table
     if any(root.rglob("*.parquet")):
         return {}
+    _check_no_other_table(root)
     return {name: folder for name, folder in folders.items() if name in SPLIT_NAMES} or {"train": root}
 
 
@@ -40,7 +42,7 @@ def read_image_folder(folder: Path):
     """Like the `imagefolder` of `datasets`, but cells are unchanged, DICOM counts as image, and no image is dropped.
 
     Raises:
-        InputError: a table that cannot be read, or that has not exactly one row for each image.
+        InputError: a table that cannot be read, that has not exactly one row for each image, or has another name.
     """
     from datasets import Dataset, Image
 
@@ -58,10 +60,21 @@ def read_image_folder(folder: Path):
         names = [os.path.normpath(str(name)) for name in table.pop("file_name")]
         _check_one_image_each(names, files, tables[0])
     else:
+        _check_no_other_table(folder)
         names, table = files, _labels_of(files)
     paths = pa.array([str((folder / name).absolute()) for name in names], type=pa.string())
     columns = {"image": paths, **{name: raw_to_arrow(table[name]) for name in table}}
     return Dataset(pa.table(columns)).cast_column("image", Image(decode=False))
+
+
+def _check_no_other_table(folder: Path) -> None:
+    """Raises InputError for a table below a folder without metadata, which would be ignored."""
+    found = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.suffix.lower() in _TABLE_SUFFIXES]
+    if found := [str(path) for path in found if not any(part.startswith(".") for part in path.parts)]:
+        raise InputError(
+            f"expected the table of the images in {folder} under one of the names {list(TABLE_NAMES)}, found "
+            f"{listed(found)}: rename it, or move away what is no table of these images"
+        )
 
 
 def _check_one_image_each(names: list[str], files: list[str], path: Path) -> None:
@@ -89,6 +102,30 @@ def _labels_of(files: list[str]) -> pd.DataFrame:
     return pd.DataFrame({"label": folders} if one_level and len(set(folders)) > 1 else {}, dtype=object)
 
 
+def _read_json_lines(path: Path) -> list[dict]:
+    """The objects of a JSON lines file.
+
+    Raises:
+        InputError: a key is in an object twice: only one of its values could be kept.
+    """
+    twice = []
+
+    def to_dict(pairs: list[tuple[str, object]]) -> dict:
+        twice.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        return dict(pairs)
+
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            rows.append(json.loads(line, object_pairs_hook=to_dict))
+        if twice:
+            raise InputError(
+                f"expected each key once in every object of {path}, found `{twice[0]}` more than once in line "
+                f"{number}: keep one"
+            )
+    return rows
+
+
 def _read_table(path: Path) -> pd.DataFrame:
     """A metadata table with unchanged cells: text from CSV, JSON values, parquet values."""
     try:
@@ -103,8 +140,7 @@ def _read_table(path: Path) -> pd.DataFrame:
                 )
             columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in header]
         elif path.suffix == ".jsonl":
-            lines = path.read_text(encoding="utf-8").splitlines()
-            rows = [json.loads(line) for line in lines if line.strip()]
+            rows = _read_json_lines(path)
             header = list(dict.fromkeys(name for row in rows for name in row))
             columns = [[row.get(name) for row in rows] for name in header]
         else:

@@ -1,6 +1,7 @@
 """Raw image cells to 8-bit pixels: greyscale, colour, palette, 1-bit and 16-bit files, and DICOM."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from hf_hybrid.core.errors import InputError
+from hf_hybrid.data.quiet import quiet_libraries
 
 FITS = ("crop", "pad")
+RangeOf = Callable[[np.ndarray, bool], tuple[float, float]]  # see `own_range`
 SEVERAL_FRAMES = "several frames in one file: give one image a record"
 
 # Nothing else of a DICOM file is even parsed: names and dates of the header stay out of warnings and logs.
@@ -35,11 +38,13 @@ class DecodedImage:
         pixels: `(height, width)` or `(height, width, 3)`, 8-bit.
         mode: how the file stores them: Pillow's mode ("L", "I;16", "P", ...) or DICOM's photometric interpretation.
         burned_in: whether the DICOM header says that text is burned into the pixels.
+        is_scaled: whether a range of grey values above 8 bits became 0 to 255.
     """
 
     pixels: np.ndarray
     mode: str
     burned_in: bool = False
+    is_scaled: bool = False
 
 
 def read_image(cell: dict, channels: int = 1) -> np.ndarray:
@@ -51,7 +56,7 @@ def read_image(cell: dict, channels: int = 1) -> np.ndarray:
 
     Returns:
         8-bit `(height, width)` or `(height, width, 3)`, upright, transparency on black. Grey values above 8 bits are
-        scaled from the smallest of 8, 10, 12, 14 and 16 bits that holds the image's maximum.
+        scaled by the window of a DICOM file or by `own_range`; `Records` scale them by one range for all images.
 
     Raises:
         UnreadableImage: there is no such file, or it is no single image with 1 to 16 bits.
@@ -60,18 +65,44 @@ def read_image(cell: dict, channels: int = 1) -> np.ndarray:
     return decode_image(cell, channels).pixels
 
 
-def decode_image(cell: dict, channels: int = 1) -> DecodedImage:
-    """Like `read_image`, with the storage mode and the burned-in flag."""
+def decode_image(cell: dict, channels: int = 1, range_of: RangeOf | None = None) -> DecodedImage:
+    """Like `read_image`, with what the file says about its pixels.
+
+    Args:
+        cell: see `read_image`.
+        channels: likewise.
+        range_of: like `own_range`, which it is by default; called for grey values above 8 bits without a window.
+    """
+    range_of = range_of or own_range
     if channels not in (1, 3):
         raise InputError(f"expected `channels` 1 or 3, found {channels}")
     data = image_bytes(cell)
     is_dicom = data[128:132] == b"DICM" or str(cell["path"]).lower().endswith((".dcm", ".dicom"))
+    if is_dicom:
+        _check_pydicom()
     try:
-        return _decode_dicom(data, channels) if is_dicom else _decode_pillow(data, channels)
+        with quiet_libraries():
+            decode = _decode_dicom if is_dicom else _decode_pillow
+            return decode(data, channels, range_of)
     except InputError:
         raise
     except Exception as error:  # both libraries raise every kind of error for a broken file, some with its contents
         raise UnreadableImage(f"cannot be decoded ({type(error).__name__})") from None
+
+
+def own_range(values: np.ndarray, is_depth: bool) -> tuple[float, float]:
+    """The range of grey values of one image that becomes 0 to 255.
+
+    Args:
+        values: the grey values.
+        is_depth: whether they are whole numbers from 0 of an unknown depth, and not those of a DICOM file.
+    """
+    return (0.0, float(highest_of_depth(values.max()))) if is_depth else (float(values.min()), float(values.max()))
+
+
+def highest_of_depth(value: float) -> int | None:
+    """The highest value of the smallest of 8, 10, 12, 14 and 16 bits that holds a value; None if none does."""
+    return next((2**bits - 1 for bits in (8, 10, 12, 14, 16) if value < 2**bits), None)
 
 
 def image_bytes(cell: dict) -> bytes:
@@ -114,7 +145,7 @@ def resize(image: np.ndarray, resolution: int, fit: str = "crop") -> np.ndarray:
     return np.asarray(to_square(Image.fromarray(image), (resolution, resolution), Image.Resampling.LANCZOS))
 
 
-def _decode_pillow(data: bytes, channels: int) -> DecodedImage:
+def _decode_pillow(data: bytes, channels: int, range_of: RangeOf) -> DecodedImage:
     with Image.open(io.BytesIO(data)) as image:
         mode = image.mode
         if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # MPO: a photograph with its preview
@@ -123,17 +154,18 @@ def _decode_pillow(data: bytes, channels: int) -> DecodedImage:
             raise UnreadableImage("floating-point grey values: save it with 8 or 16 bits")
         upright = ImageOps.exif_transpose(image)
     if mode.startswith("I"):
-        return DecodedImage(_to_channels(_from_high_depth(np.asarray(upright)), channels), mode)
+        pixels = _from_high_depth(np.asarray(upright), range_of)
+        return DecodedImage(_to_channels(pixels, channels), mode, is_scaled=True)
     if upright.has_transparency_data:
         upright = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", upright.size, "black"), upright)
     return DecodedImage(np.asarray(upright.convert("L" if channels == 1 else "RGB")), mode)
 
 
-def _from_high_depth(values: np.ndarray) -> np.ndarray:
-    highest = next((2**bits - 1 for bits in (8, 10, 12, 14, 16) if values.max() < 2**bits), None)
-    if highest is None or values.min() < 0:
+def _from_high_depth(values: np.ndarray, range_of: RangeOf) -> np.ndarray:
+    if highest_of_depth(values.max()) is None or values.min() < 0:
         raise UnreadableImage("grey values outside 0 to 65535: save it with 8 or 16 bits")
+    _, highest = range_of(values, True)
     return np.rint(values.astype(np.float32) * (255 / highest)).astype(np.uint8)
 
 
@@ -143,12 +175,17 @@ def _to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).convert("L" if channels == 1 else "RGB"))
 
 
-def _decode_dicom(data: bytes, channels: int) -> DecodedImage:
+def _check_pydicom() -> None:
     try:
-        import pydicom
-        from pydicom.pixels import apply_color_lut, pixel_array
+        import pydicom  # noqa: F401
     except ImportError:
         raise InputError("expected pydicom to read DICOM files, found none: pip install hf_hybrid[dicom]") from None
+
+
+def _decode_dicom(data: bytes, channels: int, range_of: RangeOf) -> DecodedImage:
+    import pydicom
+    from pydicom.pixels import apply_color_lut, pixel_array
+
     dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=_DICOM_TAGS)
     if "PixelData" not in dataset:
         raise UnreadableImage("a DICOM file without pixels")
@@ -156,14 +193,14 @@ def _decode_dicom(data: bytes, channels: int) -> DecodedImage:
         raise UnreadableImage(SEVERAL_FRAMES)
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-    mode = dataset.PhotometricInterpretation
+    mode, is_scaled = dataset.PhotometricInterpretation, False
     try:
         stored = pixel_array(dataset)
     except RuntimeError:
         syntax = dataset.file_meta.TransferSyntaxUID.name
         raise UnreadableImage(f"compressed as {syntax}: install a pydicom plugin for it, e.g. pylibjpeg") from None
     if mode.startswith("MONOCHROME"):
-        grey = _window(stored, dataset)
+        grey, is_scaled = _window(stored, dataset, range_of)
         pixels = 255 - grey if mode == "MONOCHROME1" else grey
     elif mode == "PALETTE COLOR":
         colours = apply_color_lut(stored, dataset)
@@ -171,14 +208,14 @@ def _decode_dicom(data: bytes, channels: int) -> DecodedImage:
     else:
         pixels = np.rint(stored / (2**dataset.BitsStored - 1) * 255).astype(np.uint8)
     burned_in = str(dataset.get("BurnedInAnnotation", "")).upper() == "YES"
-    return DecodedImage(_to_channels(pixels, channels), mode, burned_in)
+    return DecodedImage(_to_channels(pixels, channels), mode, burned_in, is_scaled)
 
 
-def _window(stored: np.ndarray, dataset) -> np.ndarray:
-    """8-bit grey values: modality rescale, then the VOI table or window, or the whole range if the file names none."""
+def _window(stored: np.ndarray, dataset, range_of: RangeOf) -> tuple[np.ndarray, bool]:
+    """8-bit grey values, and whether `range_of` scaled them: modality rescale, then the VOI table, window or range."""
     from pydicom.pixels import apply_modality_lut, apply_windowing
 
-    values = apply_modality_lut(stored, dataset)
+    values, is_scaled = apply_modality_lut(stored, dataset), False
     widths = np.atleast_1d(dataset.get("WindowWidth") or 0)
     if dataset.get("VOILUTSequence"):
         # Not by pydicom's `apply_voi`, which counts the entries of an 8-bit table in 8 bits.
@@ -194,5 +231,5 @@ def _window(stored: np.ndarray, dataset) -> np.ndarray:
     elif dataset.BitsStored <= 8 and dataset.PixelRepresentation == 0 and np.array_equal(values, stored):
         lowest, highest = 0, 2**dataset.BitsStored - 1
     else:
-        lowest, highest = float(values.min()), float(values.max())
-    return np.rint(np.clip((values - lowest) / ((highest - lowest) or 1), 0, 1) * 255).astype(np.uint8)
+        (lowest, highest), is_scaled = range_of(values, False), True
+    return np.rint(np.clip((values - lowest) / ((highest - lowest) or 1), 0, 1) * 255).astype(np.uint8), is_scaled

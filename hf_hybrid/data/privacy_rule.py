@@ -1,7 +1,9 @@
 """The privacy rule: what may be stored of a private table, in a schema or in a saved sampler.
 
-Bounds are outward-rounded trimmed quantiles, never a minimum or maximum; a category or a state held by fewer than
-`min_patients` patients is merged or dropped; a number is kept only where enough patients have one.
+Bounds are trimmed quantiles that at least `min_patients` patients reach, never the extreme of fewer; a category or a
+state held by fewer than `min_patients` patients is merged or dropped; a number is kept only where enough patients have
+one. An answer that was dropped is not replaced by another one: it is missing, and where too few patients are missing,
+its record is left out of what is learned.
 """
 
 import dataclasses
@@ -10,12 +12,12 @@ import logging
 import numpy as np
 import pandas as pd
 
+from hf_hybrid.data.bounds import trimmed_bounds
 from hf_hybrid.data.columns import OTHER, ColumnSchema
 from hf_hybrid.data.schema import RecordSchema
 
 logger = logging.getLogger(__name__)
 
-TRIMMED_SHARE = 0.01
 MIN_PATIENTS_A_COMPONENT = 10  # of a marginal: mixture component or smoothed quantile
 
 
@@ -26,26 +28,24 @@ def protect(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray, warn:
         schema: roles and kinds; bounds that it gives are kept as they are.
         frame: typed cells as `RecordSchema.read` returns them.
         groups: the patient of each record, shape `(num_records,)`.
-        warn: whether to log what is left out, and a missing group column.
+        warn: whether to log what is left out, classes that a target loses, and a missing group column.
 
     Returns:
         A schema whose bounds, categories, decimals and states do not depend on a single patient. A column in which too
-        few patients have a value is left out (role `ignore`), with a warning.
+        few patients have a value is left out (role `ignore`). Bounds and counts are those of the records that
+        `expressible` keeps.
     """
-    columns = {}
-    if warn and schema.group_column is None:
-        logger.warning(
-            "no column identifies patients, so every record counts as a separate patient: if this is wrong, give the "
-            "patient column the role `group` in the schema, or the privacy rule and all intervals are wrong"
-        )
-    for name, column in schema.columns.items():
-        column = dataclasses.replace(column)
-        if column.is_released:
-            _protect_column(column, frame[name], groups, schema.min_patients)
-            if warn and not column.is_released:
-                logger.warning("column `%s` is left out: %s", name, column.note)
-        columns[name] = column
-    return RecordSchema(columns, schema.min_patients, schema.missing_values)
+    kept = np.arange(len(frame))
+    while True:  # leaving records out can make further answers rare
+        protected = _protect(schema, frame.iloc[kept], groups[kept])
+        held = expressible(protected, frame.iloc[kept])
+        if held.all():
+            break
+        kept = kept[held]
+    if warn:
+        for problem in _warnings(schema, protected, frame, groups):
+            logger.warning(problem)
+    return protected
 
 
 def protected(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray) -> RecordSchema:
@@ -74,10 +74,10 @@ def enough_for_correlations(features: np.ndarray, is_answer: np.ndarray, groups:
 
 
 def restrict(schema: RecordSchema, frame: pd.DataFrame) -> pd.DataFrame:
-    """Cells restricted to a protected schema: the table that a sampler may learn.
+    """Cells restricted to a protected schema.
 
-    Numbers are clipped to the bounds. A state that was dropped becomes missing where missing was kept, otherwise the
-    column's median or most frequent value.
+    Numbers are clipped to the bounds. An answer or a state that the schema does not have becomes missing, also where
+    it has no state for that; `expressible` tells the records without such a cell, and a sampler may learn only those.
     """
     restricted = {}
     for name, column in schema.table.items():
@@ -85,25 +85,111 @@ def restrict(schema: RecordSchema, frame: pd.DataFrame) -> pd.DataFrame:
         if column.is_number:
             restricted[name] = _restrict_numbers(cells.to_numpy(np.float64), column)
         else:
-            if column.kind == "boolean":
-                names = column.categories or ["false", "true"]
-                allowed = [value for value in (False, True) if str(value).lower() in names]
-                cells = [cell if cell in allowed else None for cell in cells]
-            else:
-                allowed = [[]] if column.kind == "multi-label" else column.categories
-                cells = [_restrict_names(cell, column.categories) for cell in cells]
-            if "missing" not in column.states:
-                known = [cell for cell in cells if cell is not None] or allowed[:1]
-                frequent = pd.Series(map(str, known)).mode()[0]
-                fill = next(cell for cell in known if str(cell) == frequent)
-                cells = [fill if cell is None else cell for cell in cells]
-            restricted[name] = pd.Series(cells, index=frame.index, dtype=object)
+            names = _names(column)
+            answers = [_restrict_names(cell, names) for cell in cells]
+            restricted[name] = pd.Series(answers, index=frame.index, dtype=object)
     return pd.DataFrame(restricted, index=frame.index)
+
+
+def expressible(schema: RecordSchema, frame: pd.DataFrame) -> np.ndarray:
+    """Which records hold no cell that a protected schema cannot express, `(n,)` bool; all if it is not protected.
+
+    A cell cannot be expressed if its answer was dropped, or is missing, and "missing" is no state of its column.
+    """
+    return ~np.any([np.zeros(len(frame), dtype=bool), *_without_answer(schema, frame).values()], axis=0)
+
+
+def lost_answers(schema: RecordSchema, protected: RecordSchema, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Which records hold an answer of each column that its protected schema lacks, `(n,)` bool, where any does.
+
+    Args:
+        schema: as it was before `protect`.
+        protected: what `protect` made of it.
+        frame: typed cells.
+    """
+    lost = {}
+    for name, column in protected.table.items():
+        if not column.is_number:
+            names = set(_names(column)) - {OTHER} | ({OTHER} & set(_names(schema.table[name])))
+            held = (cell if isinstance(cell, list) else [] if cell is None else [cell] for cell in frame[name])
+            mask = np.array([not names.issuperset(answers) for answers in held], dtype=bool)
+            if mask.any():
+                lost[name] = mask
+    return lost
+
+
+def tell_left_out(schema: RecordSchema, frame: pd.DataFrame) -> str | None:
+    """What to say about the records that a protected schema cannot express; None if there are none."""
+    count = int((~expressible(schema, frame)).sum())
+    if not count:
+        return None
+    columns = ", ".join(f"`{name}` ({mask.sum()})" for name, mask in _without_answer(schema, frame).items())
+    text = (
+        f"{count} of {len(frame)} records {'is' if count == 1 else 'are'} left out, because fewer than "
+        f"{schema.min_patients} patients are missing, or share the answer, in {columns}: fill in these cells, merge "
+        "rare answers, or leave the column out"
+    )
+    return text + (", since this is more than a tenth of the records" if count > 0.1 * len(frame) else "")
+
+
+def tell_lost_class(name: str, lost: np.ndarray, groups: np.ndarray, min_patients: int) -> str:
+    """What to say about a target that loses a class."""
+    count = count_patients(groups, lost)
+    return (
+        f"target `{name}` loses a class: {count} patient{'s' * (count != 1)} hold{'s' * (count == 1)} answers that "
+        f"fewer than {min_patients} share, and no release can hold them: merge classes, add patients, or choose "
+        "another target"
+    )
 
 
 def count_patients(groups: np.ndarray, mask: np.ndarray) -> int:
     """How many different patients have a record where `mask` holds."""
     return len(np.unique(groups[np.asarray(mask, dtype=bool)]))
+
+
+def _protect(schema: RecordSchema, frame: pd.DataFrame, groups: np.ndarray) -> RecordSchema:
+    columns = {name: dataclasses.replace(column) for name, column in schema.columns.items()}
+    for name, column in columns.items():
+        if column.is_released:
+            _protect_column(column, frame[name], groups, schema.min_patients)
+    return RecordSchema(columns, schema.min_patients, schema.missing_values)
+
+
+def _warnings(schema: RecordSchema, protected: RecordSchema, frame: pd.DataFrame, groups: np.ndarray) -> list[str]:
+    """What `protect` logs: names of columns and counts, no cell."""
+    found = []
+    if schema.group_column is None:
+        found.append(
+            "no column identifies patients, so every record counts as a separate patient: if this is wrong, give the "
+            "patient column the role `group` in the schema, or the privacy rule and all intervals are wrong"
+        )
+    for name in schema.table:
+        if not protected.columns[name].is_released:
+            found.append(f"column `{name}` is left out: {protected.columns[name].note}")
+    lost = lost_answers(schema, protected, frame)
+    found += [
+        tell_lost_class(name, lost[name], groups, schema.min_patients) for name in protected.targets if name in lost
+    ]
+    return [*found, *filter(None, [tell_left_out(protected, frame)])]
+
+
+def _without_answer(schema: RecordSchema, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Per column the records, `(n,)` bool, whose cell it cannot express; only columns that have such records."""
+    columns = {
+        name: column
+        for name, column in schema.table.items()
+        if column.states is not None and "missing" not in column.states
+    }
+    cells = restrict(RecordSchema(columns, schema.min_patients), frame)
+    return {name: cells[name].isna().to_numpy() for name in columns if cells[name].isna().any()}
+
+
+def _names(column: ColumnSchema) -> list:
+    """The answers that a column can hold: True and False, categories or labels."""
+    if column.kind != "boolean":
+        return column.categories
+    names = column.categories or ["false", "true"]
+    return [value for value in (False, True) if str(value).lower() in names]
 
 
 def _protect_column(column: ColumnSchema, cells: pd.Series, groups: np.ndarray, min_patients: int) -> None:
@@ -118,7 +204,10 @@ def _protect_column(column: ColumnSchema, cells: pd.Series, groups: np.ndarray, 
         beyond = np.abs(values[finite]).max() >= 2**53  # cells are float64, which cannot hold every such integer
         if column.kind == "integer" and (masks["inf"].any() or masks["-inf"].any() or beyond):
             column.kind = "numeric"  # int64 has no infinity
-        low, high = column.bounds or _trimmed_bounds(values[finite], groups[finite], column.decimals, min_patients)
+        low, high = column.bounds or trimmed_bounds(values[finite], groups[finite], column.decimals, min_patients)
+        for state in ("-inf", "inf"):  # dropped, it becomes missing
+            if count_patients(groups, masks[state]) < min_patients:
+                masks["missing"] |= masks[state]
         unit = 10.0**column.decimals  # inward, so that what is rounded stays within
         column.bounds = float(np.ceil(low * unit - 1e-6) / unit), float(np.floor(high * unit + 1e-6) / unit)
     else:
@@ -131,11 +220,7 @@ def _protect_column(column: ColumnSchema, cells: pd.Series, groups: np.ndarray, 
             column.categories = kept = _common_names(column, cells, groups, min_patients)
         if not kept:
             return _leave_out(column, f"no category is held by {min_patients} patients")
-        masks["missing"] |= (
-            np.array([_restrict_names(cell, kept) is None for cell in cells])
-            if column.kind != "boolean"
-            else np.array([cell not in kept for cell in cells])
-        )
+        masks["missing"] |= np.array([_restrict_names(cell, kept) is None for cell in cells], dtype=bool)
     column.states = [state for state, mask in masks.items() if count_patients(groups, mask) >= min_patients]
     return None
 
@@ -170,39 +255,17 @@ def _common_names(column: ColumnSchema, cells: pd.Series, groups: np.ndarray, mi
     return [*common, OTHER] if count_patients(groups, pooled) >= min_patients else common
 
 
-def _restrict_names(cell: str | list[str] | None, names: list[str]) -> str | list[str] | None:
+def _restrict_names(cell: str | bool | list[str] | None, names: list) -> str | bool | list[str] | None:
     if cell is None:
         return None
     other = OTHER if OTHER in names else None
-    if isinstance(cell, str):
+    if not isinstance(cell, list):
         return cell if cell in names else other
     labels = {label if label in names else other for label in cell} - {None}
     return sorted(labels) if labels or not cell else None
 
 
 def _restrict_numbers(values: np.ndarray, column: ColumnSchema) -> np.ndarray:
-    low, high = column.bounds
-    missing = np.isnan(values)
-    values = np.where(np.isinf(values), values, np.clip(values, low, high))
-    for state, infinity, bound in (("-inf", -np.inf, low), ("inf", np.inf, high)):
-        if state not in column.states:
-            values = np.where(values == infinity, np.nan if "missing" in column.states else bound, values)
-    if "missing" not in column.states:
-        finite = values[np.isfinite(values)]
-        typical = np.median(finite) if finite.size else (low + high) / 2
-        values = np.where(missing, np.clip(np.round(typical, column.decimals), low, high), values)
-    return values
-
-
-def _trimmed_bounds(values: np.ndarray, groups: np.ndarray, decimals: int, min_patients: int) -> tuple[float, float]:
-    """Bounds that at least `min_patients` patients reach or exceed, rounded outward to a coarse grid."""
-    by_patient = pd.Series(values).groupby(groups)
-    lowest, highest = np.sort(by_patient.min()), np.sort(by_patient.max())[::-1]
-    rank = max(min_patients, int(np.ceil(TRIMMED_SHARE * lowest.size))) - 1
-    low, high = float(lowest[rank]), float(highest[rank])
-    if low == high:
-        return low, high
-    # A fiftieth of the range, as 1, 2 or 5 times a power of ten: coarse against one value, fine against the range.
-    power = 10.0 ** np.floor(np.log10((high - low) / 50))
-    grid = max(power * next(step for step in (1, 2, 5, 10) if step * power >= (high - low) / 50), 10.0**-decimals)
-    return round(float(np.floor(low / grid) * grid), 9), round(float(np.ceil(high / grid) * grid), 9)
+    values = np.where(np.isinf(values), values, np.clip(values, *column.bounds))
+    dropped = [infinity for state, infinity in (("-inf", -np.inf), ("inf", np.inf)) if state not in column.states]
+    return np.where(np.isin(values, dropped), np.nan, values)

@@ -7,24 +7,28 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_hybrid.core.artifacts import SCHEMA
 from hf_hybrid.core.errors import InputError, listed
 from hf_hybrid.core.files import new_folder
 from hf_hybrid.data import cells
+from hf_hybrid.data.grey_range import DatasetRange
 from hf_hybrid.data.images import DecodedImage, UnreadableImage, decode_image, image_bytes, resize
+from hf_hybrid.data.quiet import quiet_libraries
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.schema_description import load_description
-from hf_hybrid.data.sources import TemporaryFolder, open_source
+from hf_hybrid.data.sources import TemporaryFolder, open_source, stored_schema
 from hf_hybrid.data.tables import raw_to_arrow
 
 logger = logging.getLogger(__name__)
 
+FEW_GREYS = 32
 MAX_ROW_GROUP = (100, 64 * 2**20)  # rows, bytes of images
 
 
@@ -36,11 +40,15 @@ class ImageSummary:
         sizes: how many images have each `(width, height)`.
         modes: how many images are stored in each mode ("L", "RGB", "I;16", "MONOCHROME1", ...).
         burned_in: how many DICOM headers say that text is burned into the pixels.
+        grey_range: grey values above 8 bits that become 0 to 255; None if there are none, or all have a window.
+        few_greys: how many images have fewer than `FEW_GREYS` grey values once that range was scaled.
     """
 
     sizes: Counter
     modes: Counter
     burned_in: int
+    grey_range: tuple[float, float] | None = None
+    few_greys: int = 0
 
 
 @dataclasses.dataclass
@@ -55,6 +63,7 @@ class Records:
         unread: per column the words that could not be read and became missing.
         raw: cells as given; the index is the row in the loaded dataset.
         cache: keeps the folder of temporary files alive, if there is one.
+        grey_range: of the whole dataset that the records come from; by default of these images.
     """
 
     images: Sequence[dict]
@@ -64,6 +73,11 @@ class Records:
     unread: dict[str, list[str]]
     raw: pd.DataFrame
     cache: TemporaryFolder | None = dataclasses.field(default=None, repr=False)
+    grey_range: DatasetRange | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Without a larger dataset the grey range is that of these images."""
+        self.grey_range = self.grey_range or DatasetRange(lambda: [self.images])
 
     def __len__(self) -> int:
         """Number of records."""
@@ -133,30 +147,35 @@ class Records:
         """
         summary = ImageSummary(Counter(), Counter(), 0)
 
-        def without_pixels(image: DecodedImage) -> DecodedImage:
-            summary.sizes[image.pixels.shape[1::-1]] += 1
-            return dataclasses.replace(image, pixels=None)
+        def facts(image: DecodedImage) -> tuple[tuple[int, int], str, bool, bool]:
+            has_few = image.is_scaled and len(np.unique(image.pixels)) < FEW_GREYS
+            return image.pixels.shape[1::-1], image.mode, image.burned_in, has_few
 
-        for batch in self._map_images(without_pixels, channels=1, batch_size=64):
-            summary.modes.update(image.mode for image in batch)
-            summary.burned_in += sum(image.burned_in for image in batch)
+        for batch in self._map_images(facts, channels=1, batch_size=64):
+            for size, mode, burned_in, has_few in batch:
+                summary.sizes[size] += 1
+                summary.modes[mode] += 1
+                summary.burned_in += burned_in
+                summary.few_greys += has_few
+        summary.grey_range = self.grey_range.found
         return summary
 
     def _map_images(
-        self, function: Callable[[DecodedImage], DecodedImage], channels: int, batch_size: int
-    ) -> Iterator[list[DecodedImage]]:
+        self, function: Callable[[DecodedImage], Any], channels: int, batch_size: int
+    ) -> Iterator[list[Any]]:
         """Batches of `function`'s results; after an unreadable image none, but the rest is still checked."""
 
-        def read(index: int) -> DecodedImage | UnreadableImage:
+        def read(index: int) -> Any:
             try:
-                return function(decode_image(self.images[index], channels))
+                return function(decode_image(self.images[index], channels, self.grey_range))
             except UnreadableImage as error:
                 return error
 
         unreadable = []
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             for start in range(0, len(self), batch_size):
-                batch = list(pool.map(read, range(start, min(start + batch_size, len(self)))))
+                with quiet_libraries():
+                    batch = list(pool.map(read, range(start, min(start + batch_size, len(self)))))
                 for index, result in enumerate(batch, start):
                     if isinstance(result, UnreadableImage):
                         path = (self.images[index] or {}).get("path")
@@ -184,7 +203,8 @@ def load_records(
         dataset: an image folder (with `metadata.csv`, `.jsonl` or `.parquet` in it or in its split folders; images may
             be DICOM), a parquet file, a folder of parquet files, a folder that `save_to_disk` wrote, or a Hub id;
             `name:split` picks a split.
-        schema: a schema file or its content, which overrides what is inferred; or the schema to read with.
+        schema: a schema file or its content, which overrides what is inferred, or what `write_records` stored beside
+            the splits; or the schema to read with.
         split: the split to take when there are several and `dataset` names none.
         targets: columns that the utility scores predict.
         cache_dir: where parquet is unpacked to, made with mode 0700; by default a private temporary folder that is
@@ -197,18 +217,25 @@ def load_records(
     raw = source.raw
     if not isinstance(schema, RecordSchema):
         overrides = schema if schema is None or isinstance(schema, dict) else load_description(schema)
-        schema = RecordSchema.infer(raw, source.image_column, overrides)
+        stored = stored_schema(str(dataset))
+        known = RecordSchema.from_dict(stored) if stored else None
+        schema = RecordSchema.infer(raw, source.image_column, overrides, known)
     schema = schema.with_targets(targets)
     frame, unread = schema.read(raw)
-    groups = np.arange(len(raw))
-    if schema.group_column in raw:
-        # Records without a patient must not be joined into one patient.
-        names = [
-            ("no name", row) if cells.is_missing(cell, schema.missing_spellings) else ("name", cells.to_category(cell))
-            for row, cell in enumerate(raw[schema.group_column])
-        ]
-        groups = pd.factorize(pd.Series(names, dtype=object))[0]
-    return Records(source.images, frame, groups.astype(np.int64), schema, unread, raw, source.cache)
+    grey_range = DatasetRange(source.every_split)
+    return Records(source.images, frame, _groups(raw, schema), schema, unread, raw, source.cache, grey_range)
+
+
+def _groups(raw: pd.DataFrame, schema: RecordSchema) -> np.ndarray:
+    """The code of the patient of each record, int64 `(num_records,)`."""
+    if schema.group_column not in raw:
+        return np.arange(len(raw), dtype=np.int64)
+    # Records without a patient must not be joined into one patient.
+    names = [
+        ("no name", row) if cells.is_missing(cell, schema.missing_spellings) else ("name", cells.to_category(cell))
+        for row, cell in enumerate(raw[schema.group_column])
+    ]
+    return pd.factorize(pd.Series(names, dtype=object))[0].astype(np.int64)
 
 
 def write_records(
@@ -216,7 +243,8 @@ def write_records(
 ) -> None:
     """Writes `data/{split}-00000-of-00001.parquet`: image files as they are, cells as given; private like the source.
 
-    The folder has mode 0700 and appears once it is complete.
+    The schema goes with them as `schema.json`, so that each split is read like all records: in a part of them an
+    identifier may look like a number. The folder has mode 0700 and appears once it is complete.
 
     Args:
         records: what to write.
@@ -232,6 +260,7 @@ def write_records(
     types = Features.from_arrow_schema(pa.schema([(name, column.type) for name, column in columns.items()]))
     schema = Features({records.schema.image_column: Image(), **types}).arrow_schema
     with new_folder(output_dir, mode=0o700) as folder:
+        records.schema.save(folder / SCHEMA)
         (folder / "data").mkdir()
         for split, indices in (splits or {"train": range(len(records))}).items():
             with pq.ParquetWriter(folder / "data" / f"{split}-00000-of-00001.parquet", schema) as writer:

@@ -145,13 +145,16 @@ class RecordSchema:
         return cls.from_dict(load_description(path))
 
     @classmethod
-    def infer(cls, frame: pd.DataFrame, image_column: str, overrides: dict | None = None) -> Self:
+    def infer(
+        cls, frame: pd.DataFrame, image_column: str, overrides: dict | None = None, known: Self | None = None
+    ) -> Self:
         """Infers role and kind of every column from raw cells.
 
         Args:
             frame: raw cells, one row per record, without the image.
             image_column: name of the image column.
             overrides: a description as in a schema file; its entries for a column replace what is inferred.
+            known: schema of the larger table that these records are a part of; its columns are not inferred again.
 
         Raises:
             InputError: two columns have one name, or the overrides name a column that does not exist or ask for one
@@ -159,18 +162,19 @@ class RecordSchema:
         """
         overrides = overrides or {}
         asked = overrides.get("columns") or {}
-        if not frame.columns.is_unique:
-            twice = sorted(set(frame.columns[frame.columns.duplicated()]))
-            raise InputError(f"expected different column names, found {twice} more than once: rename them")
         check_keys(overrides, [entry.name for entry in fields(cls)], "a schema")
-        _check_asked(asked, [image_column, *frame])
-        schema = cls({image_column: ColumnSchema("image")}, **{k: v for k, v in overrides.items() if k != "columns"})
-        group, is_asked_for = _find_group(frame, asked)
+        _check_asked(asked, frame, image_column)
+        general = {**(known.to_dict() if known else {}), **overrides}
+        schema = cls({image_column: ColumnSchema("image")}, **{k: v for k, v in general.items() if k != "columns"})
+        before = _still_known(known, schema)
+        group, is_asked_for = _find_group(frame, asked, before)
         for name in frame:
             # A patient's number is an identifier even if several records share it.
             once = ~frame[[group, name]].astype(str).duplicated() if group else slice(None)
             entry = dict(asked.get(name) or {})
-            inferred = infer_column(name, frame[name][once], schema.missing_spellings, entry)
+            inferred = before.get(name)
+            if inferred is None or entry.get("kind", inferred.kind) != inferred.kind:
+                inferred = infer_column(name, frame[name][once], schema.missing_spellings, entry)
             if inferred.role == "group" and is_asked_for and name != group:
                 inferred = ColumnSchema("id", note=f"`{group}` tells patients apart")
             column = _combine(name, inferred, entry, image_column)
@@ -199,8 +203,12 @@ class RecordSchema:
         return type(self).from_dict(description)
 
 
-def _check_asked(asked: dict, known: list[str]) -> None:
-    """Checks that the overrides describe columns that exist."""
+def _check_asked(asked: dict, frame: pd.DataFrame, image_column: str) -> None:
+    """Checks that columns have different names, and that the overrides describe columns that exist."""
+    if not frame.columns.is_unique:
+        twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+        raise InputError(f"expected different column names, found {twice} more than once: rename them")
+    known = [image_column, *frame]
     unknown = [name for name in asked if name not in known]
     if unknown:
         raise InputError(f"expected columns among {known}, found {unknown} in the schema: rename them")
@@ -208,13 +216,24 @@ def _check_asked(asked: dict, known: list[str]) -> None:
         check_entry(name, entry)
 
 
-def _find_group(frame: pd.DataFrame, asked: dict) -> tuple[str | None, bool]:
+def _still_known(known: RecordSchema | None, schema: RecordSchema) -> dict[str, ColumnSchema]:
+    """The columns of a larger table that need not be inferred again, now that other spellings may mean missing."""
+    columns = known.columns if known else {}
+    if known and known.missing_spellings != schema.missing_spellings:
+        columns = {name: column for name, column in columns.items() if not column.is_released}
+    return columns
+
+
+def _find_group(frame: pd.DataFrame, asked: dict, before: dict[str, ColumnSchema]) -> tuple[str | None, bool]:
     """The column that identifies patients, if there is one, and whether the overrides give it that role."""
     roles = {name: (asked.get(name) or {}).get("role") for name in frame}
     for name in frame:
         if roles[name] == "group":
             return name, True
-    return next((name for name in frame if not roles[name] and GROUP_NAME.fullmatch(name)), None), False
+    unasked = [name for name in frame if not roles[name]]
+    known = [name for name in unasked if name in before and before[name].role == "group"]
+    named = [name for name in unasked if name not in before and GROUP_NAME.fullmatch(name)]
+    return next(iter([*known, *named]), None), False
 
 
 def _combine(name: str, inferred: ColumnSchema, entry: dict, image_column: str) -> ColumnSchema:

@@ -1,6 +1,8 @@
 """Opening a DATASET (image folder, parquet, saved `datasets` folder or Hub id): its images and raw cells."""
 
+import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -9,15 +11,21 @@ import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_hybrid.core.artifacts import SCHEMA
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import looks_local, private_folder
 from hf_hybrid.data.image_folder import read_image_folder, split_folders
+from hf_hybrid.data.nested import flatten
+from hf_hybrid.data.quiet import quiet_libraries
+from hf_hybrid.data.schema_description import load_description
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +49,16 @@ class Source:
     Args:
         images: column of raw image cells `{"bytes": ..., "path": ...}`, read on access.
         image_column: its name.
-        raw: all other cells, one row per record.
+        raw: all other cells, one row per record; structs and short lists of numbers as columns (`nested.flatten`).
         cache: the temporary folder that holds the images, if any.
+        every_split: opens the images of all splits of the dataset.
     """
 
     images: Sequence[dict]
     image_column: str
     raw: pd.DataFrame
     cache: TemporaryFolder | None
+    every_split: Callable[[], list[Sequence[dict]]]
 
 
 def open_source(dataset: str, split: str | None = "train", cache_dir: str | Path | None = None) -> Source:
@@ -57,14 +67,33 @@ def open_source(dataset: str, split: str | None = "train", cache_dir: str | Path
     Raises:
         InputError: there is no such dataset or split, or it does not hold records.
     """
+    with quiet_libraries():
+        splits, cache, chosen = _load(dataset, split, cache_dir)
+        loaded = splits[chosen]()
+        if len(loaded) == 0:
+            raise InputError(f"expected records, found none in `{dataset}`")
+        name = _image_column(loaded, dataset)
+        raw = flatten(_raw_cells(loaded.remove_columns(name), len(loaded)))
+        images = _image_cells(loaded, name)
+    return Source(images, name, raw, cache, lambda: [_image_cells(one(), name) for one in splits.values()])
+
+
+def _image_cells(loaded, name: str) -> Sequence[dict]:
     from datasets import Image
 
-    loaded, cache = _load(dataset, split, cache_dir)
-    if len(loaded) == 0:
-        raise InputError(f"expected records, found none in `{dataset}`")
-    name = _image_column(loaded, dataset)
-    images = loaded.select_columns(name).cast_column(name, Image(decode=False))[name]
-    return Source(images, name, _raw_cells(loaded.remove_columns(name), len(loaded)), cache)
+    return loaded.select_columns(name).cast_column(name, Image(decode=False))[name]
+
+
+def stored_schema(dataset: str) -> dict | None:
+    """The description of the schema that `write_records` puts beside its splits, and a release too; None elsewhere.
+
+    Raises:
+        InputError: there is no such dataset, or the file is not readable.
+    """
+    _, _, path = _locate(dataset)
+    if path is None or not (path / "data").is_dir() or not (path / SCHEMA).is_file():
+        return None
+    return load_description(path / SCHEMA)
 
 
 def split_names(dataset: str) -> list[str]:
@@ -131,7 +160,7 @@ def _is_saved(path: Path | None) -> bool:
 
 
 def _load(dataset: str, default: str | None, cache_dir: str | Path | None):
-    """The requested split, as a `datasets.Dataset`, and the temporary folder that holds it, if any."""
+    """What opens each split as a `datasets.Dataset`, the temporary folder that holds them, and the split asked for."""
     import datasets
 
     name, asked, path = _locate(dataset)
@@ -143,24 +172,44 @@ def _load(dataset: str, default: str | None, cache_dir: str | Path | None):
         if isinstance(splits, datasets.Dataset):
             splits = {str(splits.split or "train"): splits}
     elif path.is_dir() and (folders := split_folders(path)):
-        return read_image_folder(folders[_choose(name, folders, asked, default)]), None
+        opened = {split: partial(read_image_folder, folder) for split, folder in folders.items()}
+        return opened, None, _choose(name, folders, asked, default)
     else:
         if cache_dir is None:
             cache = TemporaryFolder()
             cache_dir = cache.path
         files, source = [path], {"path": "parquet", "data_files": str(path)}
         if path.is_dir():
-            files, source = path.rglob("*.parquet"), {"path": str(path)}
-        splits = _load_prepared(name, datasets.load_dataset, **source, cache_dir=str(private_folder(cache_dir)))
+            files, source = list(path.rglob("*.parquet")), {"path": str(path)}
+        try:
+            splits = _load_prepared(name, datasets.load_dataset, **source, cache_dir=str(private_folder(cache_dir)))
+        except InputError:
+            _check_types(name, files)
+            raise
         found = sum(pq.read_metadata(file).num_rows for file in files)
         if (loaded := sum(map(len, splits.values()))) != found:
             logger.warning("`datasets` loads %d of %d parquet rows in `%s`: name its files alike", loaded, found, name)
-    return splits[_choose(name, splits, asked, default)], cache
+    opened = {split: partial(splits.__getitem__, split) for split in splits}
+    return opened, cache, _choose(name, splits, asked, default)
+
+
+def _check_types(name: str, files: list[Path]) -> None:
+    """Raises InputError if a column of parquet files has several types, which `datasets` cannot load."""
+    types = {}
+    with contextlib.suppress(pa.ArrowException, OSError):
+        for column in itertools.chain.from_iterable(map(pq.read_schema, files)):
+            types.setdefault(column.name, set()).add(str(column.type))
+    if found := [f"`{column}` ({' and '.join(sorted(held))})" for column, held in types.items() if len(held) > 1]:
+        raise InputError(
+            f"expected one type of each column in all parquet files of `{name}`, found several of "
+            f"{', '.join(found)}: write the files alike"
+        ) from None
 
 
 def _load_prepared(name: str, loader: Callable, *arguments: Any, **options: Any) -> Any:
     try:
-        return loader(*arguments, **options)
+        with quiet_libraries():
+            return loader(*arguments, **options)
     except Exception as error:  # its text may contain cells
         raise InputError(
             f"expected parquet files, a saved dataset or a dataset on the Hub, found `{name}`, which "

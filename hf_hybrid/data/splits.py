@@ -3,6 +3,7 @@
 import numpy as np
 
 from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.randomness import numpy_generator
 
 
 def split_by_patient(
@@ -26,7 +27,7 @@ def split_by_patient(
         raise InputError(
             f"expected shares `test` and `validation` of at least 0, together below 1, found {test} and {validation}"
         )
-    patients = np.random.default_rng(seed).permutation(np.unique(groups))
+    patients = numpy_generator(seed, "split").permutation(np.unique(groups))
     counts = {
         name: max(1, round(share * len(patients)))
         for name, share in (("test", test), ("validation", validation))

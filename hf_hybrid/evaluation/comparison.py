@@ -1,12 +1,14 @@
 """The records that every part of a report compares: release, training records and held-out records."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.evaluation.members import Members
 from hf_hybrid.evaluation.options import EvaluationOptions
 
 _BATCH = 256  # images
@@ -43,6 +45,11 @@ class EvaluationSet:
         read = self.read_images and (lambda places: self.read_images(rows[places]))
         return EvaluationSet(self.pixels[rows], self.frame.iloc[rows].reset_index(drop=True), self.groups[rows], read)
 
+    def restricted(self, schema: RecordSchema) -> "EvaluationSet":
+        """Cells restricted to a protected schema; without the records that it cannot express."""
+        kept = self.take(np.flatnonzero(privacy_rule.expressible(schema, self.frame)))
+        return replace(kept, frame=privacy_rule.restrict(schema, kept.frame))
+
     def iter_images(self) -> Iterator[np.ndarray]:
         """Batches of all images, at the size of the release."""
         if self.read_images:
@@ -61,6 +68,7 @@ class Comparison:
         test: records of held-out patients.
         schema: schema of the release.
         options: options of the scores.
+        members: who of the training patients the sampler learned from; None: all.
         tell: receives progress messages.
     """
 
@@ -69,4 +77,5 @@ class Comparison:
     test: EvaluationSet
     schema: RecordSchema
     options: EvaluationOptions
+    members: Members | None = None
     tell: Callable[[str], None] = lambda _: None

@@ -5,11 +5,14 @@ held-out patients: the difference between two real samples. Both sides hold equa
 resampling held-out patients; they are normal intervals, because resampling biases a distance upwards.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
+from hf_hybrid.core.randomness import numpy_generator, seed_for
 from hf_hybrid.core.report import Fidelity
-from hf_hybrid.core.scores import MEMBERS, Score
+from hf_hybrid.core.scores import COLUMNS_SHUFFLED, MEMBERS, Score
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
@@ -34,11 +37,13 @@ _FACTS = {name: facts for metric in (*TABLE_METRICS, *IMAGE_METRICS) for name, f
         "Wang et al. 2003, doi:10.1109/ACSSC.2003.1292216",
     ),
 }
+_OF_DEPENDENCE = {name: metric for metric in (fidelity.PairTrends, fidelity.ThreeWayShares) for name in metric.facts}
 NUM_BINS = 12  # of a histogram
 MAX_RECORDS = 4000  # per side: kernels and neighbours need its square in memory
 NUM_TREES = 100
 _PAIRS, _COMPARED = 500, 16
 _FOLDS = 5
+_SHARE_DRAWS = 40  # of held-out patients, for the spread of a share: each takes three scores
 
 
 def measure_fidelity(comparison: Comparison) -> Fidelity:
@@ -46,23 +51,25 @@ def measure_fidelity(comparison: Comparison) -> Fidelity:
     synthetic, train, unseen = comparison.synthetic, comparison.train, comparison.test
     options = comparison.options
     schema = privacy_rule.protected(comparison.schema, train.frame, train.groups)
-    rng = np.random.default_rng(0)
+    synthetic, train, unseen = (one.restricted(schema) for one in (synthetic, train, unseen))
+    rng = numpy_generator(0, "fidelity: records")
     size = min(len(synthetic), len(train), MAX_RECORDS)
     sides = [*(one.take(rng.permutation(len(one))[:size]) for one in (synthetic, train)), unseen]
     against = _Unseen(unseen, max(options.bootstraps // 5, 2))  # each takes the scores once more
-    frames = [privacy_rule.restrict(schema, one.frame) for one in sides]
+    frames = [one.frame for one in sides]
     rows = [_row_features(schema, frame) for frame in frames]
     images = [image_features(one.iter_images(), options.extractor) for one in sides]
     side = next(unseen.take(np.arange(1)).iter_images()).shape[1]
     centre, scale = images[2].mean(axis=0), images[2].std(axis=0).clip(1e-9)
     images = [(one - centre) / scale for one in images]
-    table = [*against.scores(TABLE_METRICS, frames), against.told_apart("rows told apart", rows, sides)]
+    table = against.beside_shuffled(against.scores(TABLE_METRICS, frames), frames)
+    table.append(against.told_apart("rows told apart", rows, sides))
     pictures = [
         *against.scores(IMAGE_METRICS, images),
         against.told_apart("images told apart", images, sides),
         against.likeness(*sides[:2]),
     ]
-    whole = [privacy_rule.restrict(schema, one.frame) for one in (synthetic, train)]
+    whole = [one.frame for one in (synthetic, train)]
     return Fidelity(
         interval=f"95 %, from {len(against.draws)} draws of the held-out patients",
         extractor=f"{extractor_name(options.extractor)}, images of {side} px",
@@ -80,7 +87,7 @@ class _Unseen:
         self.unseen = unseen
         patients, of_record = np.unique(unseen.groups, return_inverse=True)
         rows = [np.flatnonzero(of_record == patient) for patient in range(len(patients))]
-        rng = np.random.default_rng(0)
+        rng = numpy_generator(0, "fidelity: held-out patients")
         drawn = (rng.integers(len(patients), size=len(patients)) for _ in range(num_draws))
         self.draws = [np.concatenate([rows[patient] for patient in draw]) for draw in drawn]
 
@@ -103,6 +110,47 @@ class _Unseen:
             for name, value in values.items()
         ]
 
+    def beside_shuffled(self, scores: list[Score], sides: list[pd.DataFrame]) -> list[Score]:
+        """Adds to scores of dependence what training patients with every column shuffled have, and a share of the way.
+
+        Columns that do not go together at all can be near the score of real ones, if most pairs hardly go together.
+        """
+        found = []
+        for score in scores:
+            metric = _OF_DEPENDENCE.get(score.name)
+            if metric is None:
+                found.append(score)
+                continue
+            values, replicates = self._with_shuffled(metric, score.name, sides)
+            found.append(replace(score, reference=score.reference | {COLUMNS_SHUFFLED: values[1]}))
+            found.append(self._share(score.name, values, replicates))
+        return found
+
+    def _with_shuffled(
+        self, metric: type[FidelityMetric], name: str, sides: list[pd.DataFrame]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores `(3,)` of the release, of shuffled columns and of training patients, and in each draw `(n, 3)`."""
+        synthetic, train, unseen = sides
+        compared = synthetic, fidelity.shuffled_columns(train), train
+
+        def score(real: pd.DataFrame) -> list[float]:
+            return [metric().scores(one, real)[name] for one in compared]
+
+        return np.array(score(unseen)), np.array([score(_take(unseen, rows)) for rows in self.draws[:_SHARE_DRAWS]])
+
+    def _share(self, name: str, values: np.ndarray, replicates: np.ndarray) -> Score:
+        """How much of the way from shuffled columns to training patients a release comes."""
+        title, meaning = f"{name}, share of the way", "from shuffled columns (0) to training patients (1)"
+        n, limits = self.unseen.num_patients, (None, None)
+        ways = replicates[:, 2] - replicates[:, 1]
+        if not abs(values[2] - values[1]) > 1.96 * ways.std():
+            reason = "columns of training patients do not surely go together better than shuffled ones"
+            return Score(title, None, None, "1 is best", limits, n, meaning=meaning, reason=reason)
+        shares = [fidelity.share_of_range(*one) for one in replicates]
+        value, spread = fidelity.share_of_range(*values), 1.96 * float(np.nanstd(shares))
+        reference = {MEMBERS: 1.0, COLUMNS_SHUFFLED: 0.0}
+        return Score(title, value, (value - spread, value + spread), "1 is best", limits, n, reference, meaning)
+
     def told_apart(self, name: str, features: list[np.ndarray], sides: list[EvaluationSet]) -> Score:
         """Classifier two-sample test (Lopez-Paz and Oquab 2017, arXiv 1610.06545), folds by patient."""
         found, reference = (self._auc(features[place], sides[place].groups, features[2]) for place in (0, 1))
@@ -117,13 +165,17 @@ class _Unseen:
     def _auc(self, one: np.ndarray, of_one: np.ndarray, unseen: np.ndarray) -> Estimate:
         from sklearn.model_selection import GroupKFold
 
-        taken = np.random.default_rng(0).permutation(len(one))[: len(unseen)]
+        taken = numpy_generator(0, "fidelity: classifier", 0).permutation(len(one))[: len(unseen)]
         one, of_one = one[taken], of_one[taken]
         features, labels = np.concatenate([one, unseen]), np.repeat([1, 0], [len(one), len(unseen)])
         groups = np.concatenate([self.unseen.groups.max() + 1 + of_one, self.unseen.groups])
         scores = np.zeros(len(features))
         for learned, tested in GroupKFold(_FOLDS).split(features, labels, groups):
-            settings = {"n_estimators": NUM_TREES, "min_samples_leaf": 3, "random_state": 0}
+            settings = {
+                "n_estimators": NUM_TREES,
+                "min_samples_leaf": 3,
+                "random_state": seed_for(0, "fidelity: classifier", 1, bits=32),
+            }
             forest = fit_forest(features[learned], labels[learned], **settings)
             scores[tested] = forest.predict_proba(features[tested])[:, 1]
         return Estimate.of(auc, labels, scores, bootstrap_weights(groups, 2 * len(self.draws), 0))
@@ -151,7 +203,7 @@ def _marginal(
         low, high = column.bounds
         edges = np.linspace(low, max(high, low + 1e-9), NUM_BINS + 1)
         held = [(np.digitize(values, edges[1:-1])[:, None] == np.arange(NUM_BINS)) for values, _ in sides]
-        bins = {"edges": edges.round(6).tolist()}
+        bins = {"edges": edges.round(max(6, column.decimals)).tolist()}
     else:
         names = predictors.class_names(column)
         held = [predictors.indicators(values, len(names)) for values, _ in sides]
@@ -180,7 +232,7 @@ def _row_features(schema: RecordSchema, frame: pd.DataFrame) -> np.ndarray:
 
 
 def _likeness(one: EvaluationSet) -> np.ndarray:
-    first, second = np.random.default_rng(0).integers(len(one), size=(2, _PAIRS))
+    first, second = numpy_generator(0, "fidelity: pairs of images").integers(len(one), size=(2, _PAIRS))
     pairs = np.stack([first, second])[:, one.groups[first] != one.groups[second]]
     rows, places = np.unique(pairs, return_inverse=True)
     images = np.concatenate(list(one.take(rows).iter_images()))

@@ -8,12 +8,13 @@ import pandas as pd
 
 from hf_hybrid.data import cells, privacy_rule
 from hf_hybrid.data.columns import OTHER, ColumnSchema
-from hf_hybrid.data.records import ImageSummary, Records
+from hf_hybrid.data.records import FEW_GREYS, ImageSummary, Records
 from hf_hybrid.metrics.dependencies import find_dependencies
 from hf_hybrid.metrics.predictions import auc
 
 SIGNIFICANCE = 0.01
 NEARLY_GIVEN_AWAY = 0.95  # AUC of one column for a target
+LARGE_SHARE = 0.1  # of all records, held by one patient
 SAME_LINE = 0.9999  # correlation of two numeric columns with the same content
 _RULES = {
     "sum": "a weighted sum",
@@ -36,7 +37,10 @@ def describe_records(records: Records, images: ImageSummary) -> str:
     lines = [
         f"{len(records)} records of {len(patients)} patients, "
         + (f"{several} of them with several images (up to {patients.max()})" if several else "one image each"),
-        f"images: {', '.join(sizes)}; stored as {', '.join(modes)}",
+        f"images: {', '.join(sizes)}; stored as {', '.join(modes)}"
+        + (
+            "; grey values {:g} to {:g} of all become 0 to 255".format(*images.grey_range) if images.grey_range else ""
+        ),
         "",
     ]
     rows = [("column", "role", "kind", "unit", "missing", "distinct", "note")]
@@ -76,6 +80,17 @@ def find_problems(records: Records, images: ImageSummary | None = None) -> list[
         problems += _given_away(records, target)
     if records.schema.table and records.schema.group_column is None:
         problems.append("no group column: every record counts as a separate patient; name one if this is wrong")
+    most = int(np.bincount(records.groups).max())
+    if most > max(1, LARGE_SHARE * len(records)):
+        problems.append(
+            f"one patient holds {most} of {len(records)} records: a patient counts once, so that these add little; "
+            "check that the patients are told apart"
+        )
+    if images and images.few_greys:
+        problems.append(
+            f"{images.few_greys} of {len(records)} images have fewer than {FEW_GREYS} grey values once all are scaled "
+            "alike: leave out the images that are far brighter, or save all with 8 bits"
+        )
     if images and images.burned_in:
         problems.append(f"{images.burned_in} of {len(records)} DICOM headers say that text is burned into the image")
     return problems
@@ -98,16 +113,27 @@ def _left_out(records: Records) -> list[str]:
         elif len(set(map(str, values))) == 1:
             problems.append(f"`{name}` is constant: it has one value beside missing")
         elif rare := [category for category in column.categories or () if category not in kept.categories]:
-            fate = f"merged into {OTHER!r}" if OTHER in kept.categories else "made missing"
+            fate = f"merged into {OTHER!r}" if OTHER in kept.categories else _fate(kept)
             problems.append(
                 f"`{name}`: held by fewer than {schema.min_patients} patients and {fate}: {', '.join(rare)}"
             )
         elif kept.kind == "boolean" and kept.categories:
             problems.append(
                 f"`{name}`: fewer than {schema.min_patients} patients have another value than "
-                f"{kept.categories[0]}, which is made missing"
+                f"{kept.categories[0]}, which is {_fate(kept)}"
             )
-    return problems
+    lost = privacy_rule.lost_answers(schema, protected, records.frame)
+    problems += [
+        privacy_rule.tell_lost_class(name, lost[name], records.groups, schema.min_patients)
+        for name in protected.targets
+        if name in lost
+    ]
+    return [*problems, *filter(None, [privacy_rule.tell_left_out(protected, records.frame)])]
+
+
+def _fate(column: ColumnSchema) -> str:
+    """What becomes of an answer that a protected column dropped."""
+    return "made missing" if "missing" in column.states else "left out with its records"
 
 
 def _duplicates(records: Records) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.core.scores import HELD_OUT, SHUFFLED, Score
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.evaluation.comparison import Comparison
@@ -101,7 +102,7 @@ def _read_off(
         return None
     held_out = comparison.test
     asked = np.concatenate([held_out.pixels[known[1]], held_out.pixels, comparison.synthetic.pixels])
-    learned, tested = predictors.image_components(comparison.train.pixels[known[0]], asked, seed=0)
+    learned, tested = predictors.image_components(comparison.train.pixels[known[0]], asked)
     read = predictors.predict_linear([learned], values[0], [tested], None)
     own, of_test, of_release = np.split(read, np.cumsum([len(values[1]), len(held_out)]))
     is_readable = r2(values[1], own, np.ones((1, len(own))))[0] >= MIN_R2
@@ -125,7 +126,7 @@ def _compare(
     measured: list[np.ndarray], features: list[np.ndarray], groups: np.ndarray, num_bootstraps: int
 ) -> _Trends:
     """Trends of the release and of held-out patients, both first measured, then columns."""
-    shuffled = np.random.default_rng(0).permutation(len(features[0]))
+    shuffled = numpy_generator(0, "shuffled images").permutation(len(features[0]))
     release, real = (_trends(one, rows) for one, rows in zip(measured, features, strict=True))
     draws = bootstrap_weights(groups, max(num_bootstraps // 5, 2), seed=0).astype(int)
     drawn = (np.repeat(np.arange(len(groups)), one) for one in draws)

@@ -5,29 +5,37 @@ White-box membership inference (Shokri et al. 2017, arXiv 1610.05820; for genera
 reconstruction of an image. Training patients should be known no better than held-out ones: the reference is chance.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.core.scores import Score
 from hf_hybrid.data.records import Records
-from hf_hybrid.evaluation.attacks.base import LOWER, AttackResult, Test
+from hf_hybrid.evaluation.attacks.base import AttackResult
+from hf_hybrid.evaluation.attacks.membership import chance_test
+from hf_hybrid.evaluation.members import Members
+from hf_hybrid.evaluation.options import EvaluationOptions
 from hf_hybrid.evaluation.reconstruction import reconstruct
 from hf_hybrid.metrics.curves import roc_curves
-from hf_hybrid.metrics.estimates import Estimate
-from hf_hybrid.metrics.membership import attack_auc, lowest_false_positives
+from hf_hybrid.metrics.membership import attack_auc
 from hf_hybrid.metrics.reidentification import mean_by_patient
-from hf_hybrid.metrics.risk import EstimatedRisk, interval
 from hf_hybrid.models.codec import Codec
 from hf_hybrid.samplers.copula import GaussianCopulaSampler
+from hf_hybrid.samplers.marginals import patient_weights
 from hf_hybrid.synthesis.latent_table import encode_rows
 from hf_hybrid.synthesis.pipeline import HybridPipeline
 
 _SAME_MEAN = 0.01  # of latents, in their standard deviations: rounding on another machine
 _CONTROL = "AUC by the likelihood of a Gaussian copula"
+_MEANING = "how much better than chance who holds the files tells training patients from others (AUC)"
 
 
 def attack_model(
-    pipeline: HybridPipeline | None, codec: Codec, sides: list[Records], num_bootstraps: int
+    pipeline: HybridPipeline | None,
+    codec: Codec,
+    sides: list[Records],
+    options: EvaluationOptions,
+    members: Members | None = None,
 ) -> AttackResult:
     """Attacks a model with training and held-out patients, by every score that it offers.
 
@@ -35,7 +43,8 @@ def attack_model(
         pipeline: None for a codec alone.
         codec: attacked too if its images were private.
         sides: records of training patients and of held-out patients.
-        num_bootstraps: patient bootstrap replicates.
+        options: patient bootstrap replicates, and the limit against chance.
+        members: who of the training patients the sampler learned from; None: all.
 
     Raises:
         InputError: the records are not the training records of the pipeline.
@@ -45,9 +54,15 @@ def attack_model(
         asked |= {"codec: reconstruction": [_closeness(codec, one) for one in sides]}
     groups, tests, curves = [one.groups for one in sides], [], []
     control = _by_patient(asked.pop(_CONTROL), groups) if pipeline else None
+    is_apart = np.zeros(len(groups[0]), dtype=bool)
+    is_apart[members.apart if members else []] = True
     for name, scores in asked.items():
-        known = _by_patient(scores, groups)
-        tests.append(_test(name, known, control, num_bootstraps))
+        known, more = _by_patient(scores, groups), {_CONTROL: attack_auc(*control, 1).value} if control else {}
+        if is_apart.any() and name.startswith("sampler"):  # a codec of private images learned from all of them
+            apart, known[0] = (mean_by_patient(scores[0][side], groups[0][side]) for side in (is_apart, ~is_apart))
+            more[f"AUC of {len(apart)} validation patients, left out"] = attack_auc(apart, known[1], 0).value
+        test = chance_test(name, known, options, more)
+        tests.append(replace(test, score=replace(test.score, meaning=_MEANING)))
         curves.append(roc_curves(name, {"model": known} | ({"Gaussian copula": control} if control else {})))
     return AttackResult(tests, tuple(curves))
 
@@ -56,7 +71,8 @@ def _of_sampler(pipeline: HybridPipeline, sides: list[Records]) -> dict[str, lis
     rows = [encode_rows(one, pipeline.schema, pipeline.codec) for one in sides]
     learned = pipeline.sampler.transform_
     # Another split may have as many records of as many patients.
-    if np.abs((rows[0].latents.mean(axis=0) - learned.latents_mean_) / learned.latents_std_).max() > _SAME_MEAN:
+    mean = np.average(rows[0].latents, axis=0, weights=patient_weights(sides[0].groups))
+    if np.abs((mean - learned.latents_mean_) / learned.latents_std_).max() > _SAME_MEAN:
         raise InputError(
             "expected in `train` the records that the pipeline was learned from, found others: name those"
         )
@@ -75,16 +91,3 @@ def _closeness(codec: Codec, records: Records) -> np.ndarray:
 def _by_patient(scores: list[np.ndarray], groups: list[np.ndarray]) -> list[np.ndarray]:
     """Means, since the maximum of more records would be higher by chance."""
     return [mean_by_patient(side, one) for side, one in zip(scores, groups, strict=True)]
-
-
-def _test(name: str, known: list[np.ndarray], control: list[np.ndarray] | None, num_bootstraps: int) -> Test:
-    found = attack_auc(*known, num_bootstraps)
-    risk = EstimatedRisk(Estimate(found.value - 0.5, found.replicates - 0.5), len(known[1]))
-    reference = {"AUC": found.value, "AUC of chance": 0.5}
-    if control:
-        reference[_CONTROL] = attack_auc(*control, 1).value
-    if point := lowest_false_positives(*known):
-        reference |= {"false positives": point[0], "true positives": point[1]}
-    meaning = "how much better than chance who holds the files tells training patients from others (AUC)"
-    n = sum(map(len, known))
-    return Test(risk, Score(name, risk.value, interval(risk), LOWER, (-0.5, 0.5), n, reference, meaning))

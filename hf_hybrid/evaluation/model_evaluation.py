@@ -9,19 +9,22 @@ from pathlib import Path
 from hf_hybrid.core import artifacts
 from hf_hybrid.core.artifacts import CARD, REPORT, Kind
 from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.families import Limit
 from hf_hybrid.core.files import write_json
 from hf_hybrid.core.provenance import hash_files, read_provenance, versions, write_provenance
 from hf_hybrid.core.report import Privacy, Report
 from hf_hybrid.data.records import Records, load_records
 from hf_hybrid.evaluation.attacks.base import AttackResult, judged
+from hf_hybrid.evaluation.members import members_of
 from hf_hybrid.evaluation.model_attacks import attack_model
 from hf_hybrid.evaluation.options import EvaluationOptions
-from hf_hybrid.evaluation.privacy import files_family, limits_of
+from hf_hybrid.evaluation.privacy import files_family
 from hf_hybrid.evaluation.records import check_apart, check_encoded_from, check_learned_from, private_strings
 from hf_hybrid.hub.audit import find_leaks
 from hf_hybrid.metrics.predictors import RESOLUTION
 from hf_hybrid.models.codec import Codec
 from hf_hybrid.reports import cards
+from hf_hybrid.synthesis.latent_table import expressible_records
 from hf_hybrid.synthesis.pipeline import HybridPipeline, load_codec
 
 
@@ -34,6 +37,7 @@ class _Loaded:
     pipeline: HybridPipeline | None
     codec: Codec
     sides: list[Records]
+    private_strings: set[str]
 
 
 def evaluate_model(
@@ -61,7 +65,8 @@ def evaluate_model(
     """
     options = options or EvaluationOptions()
     loaded = _load(Path(folder), train, test, schema)
-    found = attack_model(loaded.pipeline, loaded.codec, loaded.sides, options.bootstraps)
+    members = members_of(loaded.sides[0].groups, read_provenance(loaded.folder)) if loaded.pipeline else None
+    found = attack_model(loaded.pipeline, loaded.codec, loaded.sides, options, members)
     report = _judge(loaded, found, options)
     _write(loaded.folder, report)
     return report
@@ -81,17 +86,20 @@ def _load(folder: Path, train: str | Path, test: str | Path, schema: str | Path 
     schema = pipeline.schema if pipeline else schema
     sides = [load_records(one, schema=schema, split=split) for one, split in ((train, "train"), (test, "test"))]
     check_apart(sides, [one.pixel_values(RESOLUTION) for one in sides])
-    if pipeline:
-        check_learned_from(sides[0], pipeline.facts["sampler"]["training"])
     check_encoded_from(sides[0], facts)
-    return _Loaded(folder, kind, pipeline, codec, sides)
+    private = set().union(*map(private_strings, sides))
+    if pipeline:
+        sides = [expressible_records(one, schema) for one in sides]
+        check_learned_from(sides[0], pipeline.facts["sampler"]["training"])
+    return _Loaded(folder, kind, pipeline, codec, sides, private)
 
 
 def _judge(loaded: _Loaded, found: AttackResult, options: EvaluationOptions) -> Report:
     """Families of attacks on the model, and the family `files`."""
     names = [name for name in artifacts.publishable(loaded.folder, loaded.kind) if name != REPORT]
-    leaks = find_leaks(loaded.folder, names, set().union(*map(private_strings, loaded.sides)))
-    families = judged("membership", found.tests, limits_of(options.privacy)["membership"]), files_family(leaks)
+    leaks = find_leaks(loaded.folder, names, loaded.private_strings)
+    limit = options.privacy.membership_above_chance
+    families = judged("membership", found.tests, Limit(limit, limit)), files_family(leaks)
     facts = {
         "configuration": {"bootstraps": options.bootstraps, "privacy": asdict(options.privacy)},
         "versions": versions(),

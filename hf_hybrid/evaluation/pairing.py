@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.core.report import Pairing
-from hf_hybrid.core.scores import CHANCE, REAL, SHUFFLED, Score
-from hf_hybrid.evaluation.comparison import Comparison
+from hf_hybrid.core.scores import CHANCE, HELD_OUT, REAL, SHUFFLED, Score
+from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
 from hf_hybrid.evaluation.target import Target
 from hf_hybrid.evaluation.training_sets import shuffled_release, training_sets, whole_release
 from hf_hybrid.evaluation.utility import score_targets
@@ -21,6 +22,8 @@ from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
 from hf_hybrid.models.pair_encoder import PairEncoder
 
 _HIGHER = "higher is better"
+NUM_FOLDS = 5  # of held-out patients, for the encoders of the similarity gap
+MIN_PATIENTS = 10  # of each fold
 
 
 def measure_pairing(comparison: Comparison) -> Pairing:
@@ -84,29 +87,50 @@ def _overall(found: list[dict[str, Estimate]], num_patients: int) -> Score:
 
 
 def _similarity_gap(comparison: Comparison) -> Score:
-    """How much nearer an image is to its own row than to others (DP-TabImage, Chen et al. 2026)."""
-    synthetic, train, unseen = comparison.synthetic, comparison.train, comparison.test
-    sides = (train, synthetic, unseen)
-    pixels = np.concatenate([one.pixels for one in sides[1:]])
-    ends = np.cumsum([len(one) for one in sides[1:]])[:-1]
-    images, others = predictors.image_components(train.pixels, pixels, seed=0)
-    images = [images, *np.split(others, ends)]
-    raw = predictors.table_features(comparison.schema, pd.concat([one.frame for one in sides], ignore_index=True))
-    count = len(train)
-    columns = [predictors.scale_table(cells[:count], cells[count:]) for cells in raw.values()]
-    rows, others = (np.concatenate(side, axis=1) for side in zip(*columns, strict=True))
-    rows = [rows, *np.split(others, ends)]
-    encoder = PairEncoder().fit(images[0], rows[0])
-    own, real = (encoder.gaps(images[place], rows[place]) for place in (1, 2))
-    turned = np.random.default_rng(0).permutation(len(synthetic))
-    shuffled = float(encoder.gaps(images[1][turned], rows[1]).mean())
-    weights = bootstrap_weights(unseen.groups, comparison.options.bootstraps, seed=0)
-    replicates = weights @ real / weights.sum(axis=1)
+    """How much nearer an image is to its own row than to others (DP-TabImage, Chen et al. 2026).
+
+    The encoders learn from held-out patients, who are cross-fitted: those of one fold are scored by encoders that
+    learned from the other folds. Encoders that learned from the training records would know the pairs of a release
+    that repeats them, and score it above real pairs of other people.
+    """
+    synthetic, unseen = comparison.synthetic, comparison.test
     name, limits, n = "embedding similarity gap", (None, None), unseen.num_patients
     meaning = "how much nearer an image lies to its own row than to others', as a share of that of real pairs"
-    if not np.percentile(replicates, 2.5) > 0:
-        reason = "on unseen patients the encoders do not surely tell real pairs apart"
+    if n < NUM_FOLDS * MIN_PATIENTS:
+        reason = f"fewer than {NUM_FOLDS * MIN_PATIENTS} held-out patients: too few to learn from"
         return Score(name, None, None, _HIGHER, limits, n, meaning=meaning, reason=reason)
-    ends = np.percentile(own.mean() / replicates, [2.5, 97.5]).tolist()
-    reference = {"real, unseen patients": 1.0, SHUFFLED: shuffled / real.mean()}
-    return Score(name, own.mean() / real.mean(), tuple(ends), _HIGHER, limits, n, reference, meaning)
+    patients = np.unique(unseen.groups)
+    folds = np.array_split(numpy_generator(0, "pair encoder: folds of patients").permutation(patients), NUM_FOLDS)
+    turned = numpy_generator(0, "shuffled images").permutation(len(synthetic))
+    own, shuffled, real = 0.0, 0.0, np.zeros(len(unseen))
+    for fold in folds:
+        is_left_out = np.isin(unseen.groups, fold)
+        learned, left_out = (unseen.take(np.flatnonzero(one)) for one in (~is_left_out, is_left_out))
+        sides = _pair_features(comparison, learned, (synthetic, left_out))
+        encoder = PairEncoder().fit(*sides[0])
+        real[is_left_out] = encoder.gaps(*sides[2], groups=left_out.groups)
+        share = is_left_out.mean()
+        own += share * float(encoder.gaps(*sides[1]).mean())
+        shuffled += share * float(encoder.gaps(sides[1][0][turned], sides[1][1]).mean())
+    weights = bootstrap_weights(unseen.groups, comparison.options.bootstraps, seed=0)
+    replicates = weights @ real / weights.sum(axis=1)
+    if not np.percentile(replicates, 2.5) > 0:
+        reason = "on held-out patients the encoders do not surely tell real pairs apart"
+        return Score(name, None, None, _HIGHER, limits, n, meaning=meaning, reason=reason)
+    ends = np.percentile(own / replicates, [2.5, 97.5]).tolist()
+    reference = {f"real, {HELD_OUT}": 1.0, SHUFFLED: shuffled / real.mean()}
+    return Score(name, own / real.mean(), tuple(ends), _HIGHER, limits, n, reference, meaning)
+
+
+def _pair_features(
+    comparison: Comparison, learned: EvaluationSet, others: tuple[EvaluationSet, ...]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Features of images and rows of each side, first of `learned`, on whose records alone the scales are found."""
+    ends = np.cumsum([len(one) for one in others])[:-1]
+    images, rest = predictors.image_components(learned.pixels, np.concatenate([one.pixels for one in others]))
+    frame = pd.concat([one.frame for one in (learned, *others)], ignore_index=True)
+    raw = predictors.table_features(comparison.schema, frame)
+    columns = [predictors.scale_table(cells[: len(learned)], cells[len(learned) :]) for cells in raw.values()]
+    rows, other_rows = (np.concatenate(side, axis=1) for side in zip(*columns, strict=True))
+    sides = zip([images, *np.split(rest, ends)], [rows, *np.split(other_rows, ends)], strict=True)
+    return list(sides)

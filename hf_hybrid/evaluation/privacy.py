@@ -1,5 +1,7 @@
 """Privacy of a release: every attack on training and on held-out patients, and the verdict of each family."""
 
+from dataclasses import replace
+
 from hf_hybrid.core.families import FAMILIES, Family, Limit, Verdict
 from hf_hybrid.core.report import Privacy
 from hf_hybrid.evaluation.attacks.base import ClosestPair, judged
@@ -20,7 +22,7 @@ def measure_privacy(comparison: Comparison) -> tuple[Privacy, list[ClosestPair]]
         found = attack().run(spaces)
         tests[attack.family] += found.tests
         curves += found.curves
-        pairs += found.closest_pairs
+        pairs += [replace(one, train=int(spaces.members.learned[one.train])) for one in found.closest_pairs]
     families = tuple(judged(name, tests[name], limit) for name, limit in limits.items())
     return Privacy(families, screen(spaces), tuple(curves)), pairs
 
@@ -28,6 +30,7 @@ def measure_privacy(comparison: Comparison) -> tuple[Privacy, list[ClosestPair]]
 def limits_of(options: PrivacyLimits) -> dict[str, Limit]:
     """The limit of each family of attacks, as the publisher set it; copies fail significantly above 0."""
     chosen = {name.replace("_", " "): limit for name, limit in vars(options).items()}
+    del chosen["membership above chance"]  # of single attacks of a family
     return {name: Limit(0.0 if name == "copies" else limit, limit) for name, limit in chosen.items()}
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from hf_hybrid.core.artifacts import private_folder_of
 from hf_hybrid.core.files import private_folder
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.data.pixels import encode_png, image_grid
 from hf_hybrid.evaluation.reconstruction import reconstruct
 from hf_hybrid.evaluation.release_evaluation import Evaluation
@@ -34,7 +35,7 @@ def write_publisher_page(folder: str | Path, evaluation: Evaluation, charts: dic
 def _pictures(evaluation: Evaluation) -> dict[str, np.ndarray]:
     compared, codec = evaluation.loaded.compared, evaluation.loaded.codec
     synthetic, train, test = compared.records
-    chosen = np.random.default_rng(0).permutation(len(train))[:_SHOWN]
+    chosen = numpy_generator(0, "publisher page").permutation(len(train))[:_SHOWN]
     config = compared.codec["config"]
     look = {"resolution": config["resolution"], "channels": config.get("in_channels", 1)}
     look["fit"] = config.get("resize_mode", "crop")

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from hf_hybrid.core.randomness import numpy_generator, seed_for
 from hf_hybrid.core.scores import Score
 from hf_hybrid.data.pixels import to_tensor, to_uint8
 from hf_hybrid.data.records import Records
@@ -43,12 +44,12 @@ def measure_reconstruction(train: Records, test: Records, codec: Codec, num_boot
     pixels, own = reconstruct(test, codec)
     config = codec.config
     few = max(1, _MAX_CELLS // pixels[0].size)
-    learned = train.select(np.random.default_rng(0).permutation(len(train))[:few])
+    learned = train.select(numpy_generator(0, "reconstruction: images of the PCA").permutation(len(train))[:few])
     learned = learned.pixel_values(config.resolution, config.in_channels, config.resize_mode)
     flat, flat_test = (side.reshape(len(side), -1).astype(np.float32) for side in (learned, pixels))
     size = min(config.latent_dim, *flat.shape)
     control = f"PCA of {size} numbers, learned from the patients learned from"
-    pca = PCA(size, svd_solver="randomized", random_state=0).fit(flat)
+    pca = PCA(size, svd_solver="randomized", random_state=seed_for(0, "reconstruction: PCA", bits=32)).fit(flat)
     linear = (
         pca.inverse_transform(pca.transform(flat_test)).reshape(pixels.shape).clip(0, 255).round().astype(np.uint8)
     )

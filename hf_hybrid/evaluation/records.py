@@ -15,8 +15,10 @@ from hf_hybrid.data.records import Records, load_records
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.schema_description import check_entry, load_description
 from hf_hybrid.evaluation.comparison import EvaluationSet
+from hf_hybrid.evaluation.members import Members, members_of
 from hf_hybrid.evaluation.options import EvaluationInputs
 from hf_hybrid.metrics import predictors
+from hf_hybrid.synthesis.latent_table import expressible_records
 
 _SPLITS = ("train", "train", "test")  # unless another is named
 _ADVICE = "divide the records with `hf-hybrid split` first"
@@ -27,21 +29,20 @@ class ComparedRecords:
     """Release, training records and held-out records.
 
     Args:
-        records: the three sets, in that order.
+        records: the three sets, in that order; of the training records those that the sampler learned from.
         sets: the same in the form that scores need.
         schema: the schema that all were read with.
         codec: facts of the release about its codec.
+        members: who of the training patients the sampler learned from.
+        private_strings: names of files, ids, patients, and texts that few patients have, of all real records.
     """
 
     records: list[Records]
     sets: list[EvaluationSet]
     schema: RecordSchema
     codec: dict
-
-    @property
-    def private_strings(self) -> set[str]:
-        """Names of files, ids, patients, and texts that few patients have: they identify a person."""
-        return set().union(*map(private_strings, self.records[1:]))
+    private_strings: set[str]
+    members: Members | None = None
 
 
 def load_compared(inputs: EvaluationInputs) -> ComparedRecords:
@@ -57,11 +58,15 @@ def load_compared(inputs: EvaluationInputs) -> ComparedRecords:
         load_records(one, schema=schema, split=split)
         for one, split in zip((inputs.release, inputs.train, inputs.test), _SPLITS, strict=True)
     ]
+    check_encoded_from(every[1], provenance["codec"])
+    private = set().union(*map(private_strings, every[1:]))
+    every[1] = expressible_records(every[1], schema)
     sets = [_evaluation_set(one, provenance["codec"]["config"]) for one in every]
     check_apart(every[1:], [one.pixels for one in sets[1:]])
     check_learned_from(every[1], provenance["sampler"]["training"])
-    check_encoded_from(every[1], provenance["codec"])
-    return ComparedRecords(every, sets, schema, provenance["codec"])
+    is_private = provenance["codec"]["config"].get("private_images")  # a codec that learned from all of them
+    members = None if is_private else members_of(every[1].groups, provenance)
+    return ComparedRecords(every, sets, schema, provenance["codec"], private, members)
 
 
 def _evaluation_set(records: Records, codec: dict) -> EvaluationSet:

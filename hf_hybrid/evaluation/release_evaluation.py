@@ -21,6 +21,7 @@ from hf_hybrid.evaluation.cache import PartCache
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
 from hf_hybrid.evaluation.fidelity import measure_fidelity
 from hf_hybrid.evaluation.measurements import measure_measurements, read_measurements
+from hf_hybrid.evaluation.members import Members
 from hf_hybrid.evaluation.options import EvaluationInputs, EvaluationOptions
 from hf_hybrid.evaluation.pairing import measure_pairing
 from hf_hybrid.evaluation.privacy import files_family, measure_privacy
@@ -126,7 +127,8 @@ def load(inputs: EvaluationInputs) -> Loaded:
 
 def measure(loaded: Loaded, options: EvaluationOptions) -> Evaluation:
     """Measures every part that is asked for."""
-    found = measure_sets(*loaded.compared.sets, loaded.compared.schema, options, loaded.cache)
+    compared = loaded.compared
+    found = measure_sets(*compared.sets, compared.schema, options, loaded.cache, compared.members)
     parts = {
         name: replace(part, **_beside(name, loaded, options))
         for name, part in found.report.measured().items()
@@ -156,6 +158,7 @@ def measure_sets(
     schema: RecordSchema,
     options: EvaluationOptions | None = None,
     cache: PartCache | None = None,
+    members: Members | None = None,
 ) -> Evaluation:
     """Scores synthetic records against real ones that are already in memory.
 
@@ -166,6 +169,7 @@ def measure_sets(
         schema: of the release; each of its targets is predicted from the image and from all other columns.
         options: how to score.
         cache: cache of measured parts.
+        members: who of the training patients the sampler learned from; None: all.
     """
     options, cache = options or EvaluationOptions(), cache or PartCache()
     parts, pairs = dict.fromkeys(PARTS, NotMeasured()), []
@@ -173,8 +177,8 @@ def measure_sets(
         for name in bar:
             bar.set_description(name)
             tell = _telling(bar, name)
-            comparison = Comparison(synthetic, train, test, schema, options, tell)
-            found = cache.part(name, _decides(name, schema, options), _MEASURE[name](comparison))
+            comparison = Comparison(synthetic, train, test, schema, options, members, tell)
+            found = cache.part(name, _decides(name, comparison), _MEASURE[name](comparison))
             if name == "privacy":
                 found, pairs = found
             parts[name] = section_from_dict(name, found)
@@ -187,12 +191,15 @@ def _telling(bar: tqdm, name: str) -> Callable[[str], None]:
     return lambda word: bar.set_description(f"{name}: {word}")
 
 
-def _decides(name: str, schema: RecordSchema, options: EvaluationOptions) -> dict:
+def _decides(name: str, comparison: Comparison) -> dict:
+    options, members = comparison.options, comparison.members
     decides = {key: asdict(options)[key] for key in _DECIDES[name]}
     if name == "fidelity" and Path(options.extractor).exists():
         decides["extractor"] = fingerprint(options.extractor)
     if name == "utility":
-        decides["targets"] = schema.targets
+        decides["targets"] = comparison.schema.targets
+    if name == "privacy" and members:
+        decides["members"] = [members.apart.tolist(), members.reason]
     return decides
 
 

@@ -188,7 +188,15 @@ class Target:
             **_numbers("recovered_share", "recovered_share_interval", recovery.share),
             **_numbers("gap", "gap_interval", recovery.gap),
             reason=recovery.reason,
+            repeated_share=self._repeated_share(metric, inputs) if recovery.share else None,
         )
+
+    def _repeated_share(self, metric: str, inputs: str) -> float | None:
+        """The share that repeated real records reach; None where they were not trained on."""
+        if (inputs, REPEATED) not in self.results:
+            return None
+        real, repeated = (self.mean(metric, inputs, name) for name in (REAL, REPEATED))
+        return _numbers("share", "interval", real and repeated and recover(metric, real, repeated).share)["share"]
 
 
 @dataclass

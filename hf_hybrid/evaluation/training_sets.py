@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.core.scores import REAL, REPEATED
 
 MULTIPLES = (1, 2, 5)  # synthetic records per real training record
@@ -33,7 +34,7 @@ class TrainingSet:
 
 def training_sets(num_real: int, num_synthetic: int, seed: int) -> list[TrainingSet]:
     """Real, synthetic in nested subsets up to the whole release, both, and the controls."""
-    rng = np.random.default_rng(seed)
+    rng = numpy_generator(seed, "training sets")
     real, synthetic = np.arange(num_real), num_real + rng.permutation(num_synthetic)
     counts = {f"{multiple}x": multiple * num_real for multiple in MULTIPLES if multiple * num_real <= num_synthetic}
     counts.setdefault(f"{num_synthetic / num_real:.2g}x", num_synthetic)  # all of it, whatever its size

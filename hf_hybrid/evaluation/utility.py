@@ -12,6 +12,7 @@ import pandas as pd
 
 from hf_hybrid.core.report import Utility
 from hf_hybrid.evaluation.comparison import Comparison
+from hf_hybrid.evaluation.options import EvaluationOptions
 from hf_hybrid.evaluation.target import INPUTS, Target
 from hf_hybrid.evaluation.training_sets import TrainingSet, training_sets
 from hf_hybrid.metrics import predictors
@@ -53,12 +54,13 @@ def score_targets(
             comparison.tell(f"seed {seed + 1} of {options.seeds}: training on {training_set.name}")
             if training_set.rows is not rows:  # the shuffled control shares its features with the set before it
                 rows = training_set.rows
-                images, columns = pool.images(rows, seed), pool.columns(rows)
+                images, columns = pool.images(rows), pool.columns(rows)
             for target in targets:
                 features = _features_of(target, training_set, images, columns)
                 for seen in inputs:
                     if set(INPUTS[seen]) <= set(features) and not (_is_shuffled(training_set) and seen == "table"):
-                        _predict(target, training_set, seen, features, predictor=_predictor(options, seen, seed))
+                        predictor = _predictor(options, seen, seed, int(target.known[: len(train)].sum()))
+                        _predict(target, training_set, seen, features, predictor)
     return targets
 
 
@@ -73,10 +75,10 @@ class _Pool:
         self.table = predictors.table_features(comparison.schema, frame)
         self.test_table = predictors.table_features(comparison.schema, self.test.frame)
 
-    def images(self, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def images(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Image features of `rows` and of the test records; pixels themselves for a network."""
         images = self.pixels[rows], self.test.pixels
-        return predictors.image_components(*images, seed) if self.is_linear else images
+        return predictors.image_components(*images) if self.is_linear else images
 
     def columns(self, rows: np.ndarray) -> Features:
         """Scaled features of every column."""
@@ -98,9 +100,11 @@ def _features_of(
     return features
 
 
-def _predictor(options: object, seen: str, seed: int) -> Callable[..., np.ndarray]:
-    is_network = options.image_model == "cnn" and "image" in INPUTS[seen]
-    return partial(predict_cnn, seed=seed) if is_network else predictors.predict_linear
+def _predictor(options: EvaluationOptions, seen: str, seed: int, num_real: int) -> Callable[..., np.ndarray]:
+    """The model; a linear one weighs every training set as much as the real records, so that none is shrunk less."""
+    if options.image_model == "cnn" and "image" in INPUTS[seen]:
+        return partial(predict_cnn, seed=seed)
+    return partial(predictors.predict_linear, count_as=num_real)
 
 
 def _predict(

@@ -97,15 +97,6 @@ def near_thresholds(unseen: Nearest, multiple: float) -> tuple[float, float]:
     return max(image, EXACT_IMAGE), max(row, EXACT_ROW)
 
 
-def chance_of_rows(release: pd.DataFrame, frame: pd.DataFrame) -> np.ndarray:
-    """Probability that a row of the release equals each row if columns were independent, `(n,)`."""
-    chance = np.ones(len(frame))
-    for name in release:
-        shares = release[name].map(str).value_counts(normalize=True)
-        chance *= frame[name].map(str).map(shares).fillna(0).to_numpy()
-    return chance
-
-
 class RowSpace:
     """Rows as points whose city-block distance is the mean difference of their cells, each from 0 to 1.
 

@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 
 from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.core.scores import CHANCE
 from hf_hybrid.metrics.predictions import divide
 
@@ -30,7 +31,7 @@ def bootstrap_weights(groups: Sequence, num_bootstraps: int, seed: int) -> np.nd
     _, patients = np.unique(np.asarray(groups), return_inverse=True)
     num_patients = patients.max() + 1
     equal = np.full(num_patients, 1 / num_patients)
-    draws = np.random.default_rng(seed).multinomial(num_patients, equal, num_bootstraps)
+    draws = numpy_generator(seed, "bootstrap").multinomial(num_patients, equal, num_bootstraps)
     return draws[:, patients].astype(np.float32)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import rankdata
 
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.metrics.base import HIGHER, LOWER, FidelityMetric, MetricFacts
 
 NUM_BINS = 10
@@ -64,6 +65,17 @@ def pair_trends(synthetic: pd.DataFrame, real: pd.DataFrame) -> float:
     return float(np.mean(scores)) if scores else 1.0
 
 
+def shuffled_columns(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """The same columns, each in an order of its own: no two of them go together any more."""
+    rng = numpy_generator(seed, "fidelity: shuffled columns")
+    return pd.DataFrame({name: frame[name].to_numpy()[rng.permutation(len(frame))] for name in frame})
+
+
+def share_of_range(value: float, shuffled: float, real: float) -> float:
+    """How much of the way from shuffled columns (0) to real records (1) a score is; NaN where there is no way."""
+    return (value - shuffled) / (real - shuffled) if real != shuffled else float("nan")
+
+
 def missing_shares(synthetic: pd.DataFrame, real: pd.DataFrame) -> float:
     """Largest difference of a column's share of missing cells; from 0 (equal) to 1, lower is better."""
     return float(max(abs(synthetic[name].isna().mean() - real[name].isna().mean()) for name in real))
@@ -76,7 +88,7 @@ def three_way_shares(synthetic: pd.DataFrame, real: pd.DataFrame, num_triples: i
     """
     coded = [_codes(synthetic[name], real[name], num_bins=4) for name in real]
     triples = list(combinations(range(len(coded)), 3)) or [tuple(range(len(coded)))]
-    chosen = np.random.default_rng(seed).permutation(len(triples))[:num_triples]
+    chosen = numpy_generator(seed, "fidelity: triples of columns").permutation(len(triples))[:num_triples]
     distances = []
     for triple in (triples[place] for place in chosen):
         cells = [np.zeros(len(side), dtype=np.int64) for side in (synthetic, real)]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from hf_hybrid.core.randomness import numpy_generator, seed_for
 from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
 from hf_hybrid.metrics.forests import fit_forest
 from hf_hybrid.metrics.predictions import auc
@@ -83,7 +84,7 @@ def attack_scores(
         attacks: which ones; all but `distance` are left out if one half of the others would be empty.
         seed: seed of the halves and of the classifier.
     """
-    rng = np.random.default_rng(seed)
+    rng = numpy_generator(seed, "attack: halves of the patients")
     half, member_half = (_half(groups, rng) for groups in (other_groups, member_groups))
     found = {}
     for name in attacks:
@@ -112,30 +113,48 @@ def by_patient(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return pd.Series(scores).groupby(np.asarray(groups)).max().to_numpy()
 
 
-def attack_auc(members: np.ndarray, others: np.ndarray, num_bootstraps: int) -> Estimate:
-    """AUC of scores by patient, with a bootstrap of members and others each among themselves."""
+def attack_auc(members: np.ndarray, others: np.ndarray, num_bootstraps: int, draws_others: bool = True) -> Estimate:
+    """AUC of scores by patient, with a bootstrap of members and others each among themselves, or of members alone."""
     is_member = np.repeat([1, 0], [len(members), len(others)])
-    weights = np.concatenate(
-        [bootstrap_weights(np.arange(len(one)), num_bootstraps, seed) for seed, one in enumerate((members, others))],
-        axis=1,
-    )
+    sides = [
+        bootstrap_weights(np.arange(len(one)), num_bootstraps, seed) for seed, one in enumerate((members, others))
+    ]
+    weights = np.concatenate([sides[0], sides[1] if draws_others else np.ones_like(sides[1])], axis=1)
     return Estimate.of(auc, is_member, np.concatenate([members, others]), weights)
 
 
-def lowest_false_positives(members: np.ndarray, others: np.ndarray) -> tuple[float, float] | None:
-    """The lowest false-positive rate that `MIN_FALSE_POSITIVES` others support, and the true-positive rate there.
+def true_positives(members: np.ndarray, others: np.ndarray, false_positives: float) -> float | None:
+    """True-positive rate at a false-positive rate, as the MIDST challenge (SaTML 2025) ranks attacks at 10 %.
 
     Args:
         members: scores by patient.
         others: likewise.
+        false_positives: share of the others who may score as high.
 
     Returns:
-        None if there are too few others.
+        None if fewer than `MIN_FALSE_POSITIVES` others are that share.
     """
-    if len(others) <= MIN_FALSE_POSITIVES:
+    count = int(false_positives * len(others) + 1e-9)
+    if count < MIN_FALSE_POSITIVES:
         return None
-    threshold = np.sort(others)[-MIN_FALSE_POSITIVES]
-    return float((others >= threshold).mean()), float((members >= threshold).mean())
+    return float((members > np.sort(others)[-count - 1]).mean()) if count < len(others) else 1.0
+
+
+def random_label_auc(members: np.ndarray, num_others: int, num_draws: int, seed: int = 0) -> float:
+    """The AUC that 97.5 % of random labels among members stay below: what the number of patients alone makes.
+
+    Args:
+        members: scores by patient.
+        num_others: how many to label as others; at most half of the members.
+        num_draws: of labels.
+        seed: of the labels.
+    """
+    count = min(num_others, len(members) // 2)
+    if not count:
+        return 1.0
+    rng = numpy_generator(seed, "attack: random labels")
+    drawn = [rng.permutation(members) for _ in range(num_draws)]
+    return float(np.quantile([attack_auc(one[count:], one[:count], 0).value for one in drawn], 0.975))
 
 
 def _density_ratio(records: np.ndarray, synthetic: np.ndarray, reference: np.ndarray, seed: int) -> np.ndarray:
@@ -154,6 +173,6 @@ def _classifier(records: np.ndarray, synthetic: np.ndarray, reference: np.ndarra
         min_samples_leaf=3,
         max_samples=0.5,
         class_weight="balanced",
-        random_state=seed,
+        random_state=seed_for(seed, "attack: classifier", bits=32),
     )
     return forest.predict_proba(records)[:, 1]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import linalg
 from scipy.special import logit
 
 from hf_hybrid.data.columns import ColumnSchema
@@ -18,7 +19,8 @@ NUM_COMPONENTS = 50
 OUTLIER = 5.0  # standard deviations at which a feature is cut: limits the effect of a typing error in a test row
 # Fixed, because choosing a strength needs records of its own; one value suits all tables: features are standardised.
 # On 419 radiographs it was the best or near it among 0.01, 0.1 and 1. The logistic loss curves at most a quarter as
-# much as the squared one: hence the 4 for equal shrinkage.
+# much as the squared one: hence the 4 for equal shrinkage. It is a strength against the information of the real
+# records: a set of k times as many records weighs as much as one of them (`count_as`), or copies would be shrunk less.
 LOGISTIC_C = 0.1
 RIDGE_ALPHA = 4 / LOGISTIC_C
 _FREE = 10.0  # scale of a feature whose weight is barely shrunk
@@ -100,18 +102,22 @@ def scale_table(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nda
     return _standardise(*(np.where(np.isnan(side), medians, side) for side in (train, test)))
 
 
-def image_components(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def image_components(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Principal components `(n, num_components)` of standardised pixels, found on the training side.
 
-    All are divided by one number: each by its own scale would amplify the weak ones, which a codec blurs away.
+    All are divided by one number: each by its own scale would amplify the weak ones, which a codec blurs away. They
+    are exact, so that images that are repeated have the components of the images themselves.
     """
-    from sklearn.decomposition import PCA
-
     train, test = _standardise(*(side.reshape(len(side), -1).astype(np.float32) for side in (train, test)))
-    num_components = min(NUM_COMPONENTS, *train.shape)
-    pca = PCA(num_components, svd_solver="randomized", iterated_power=3, random_state=seed).fit(train)
-    scale = np.sqrt(pca.explained_variance_.mean()) or 1
-    return tuple(pca.transform(side) / scale for side in (train, test))
+    num_components, width = min(NUM_COMPONENTS, *train.shape), train.shape[1]
+    centre = train.mean(axis=0)
+    away = train - centre
+    covariance = (away.T @ away).astype(np.float64) / len(train)
+    variances, components = linalg.eigh(covariance, subset_by_index=[width - num_components, width - 1])
+    largest = components[np.abs(components).argmax(axis=0), np.arange(num_components)]
+    components = (components * np.sign(largest))[:, ::-1].astype(np.float32)  # the sign of each is arbitrary
+    scale = np.float32(np.sqrt(max(variances.mean(), 0)) or 1)
+    return tuple((side - centre) @ components / scale for side in (train, test))
 
 
 def _standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -126,6 +132,7 @@ def predict_linear(
     test: Sequence[np.ndarray],
     num_classes: int | None,
     num_first: int = 0,
+    count_as: int | None = None,
 ) -> np.ndarray:
     """Ridge or logistic regression, without class weights.
 
@@ -138,20 +145,23 @@ def predict_linear(
         test: the same features of the test records.
         num_classes: number of classes or labels, None for numbers.
         num_first: how many records of `train` an earlier model learns from; it is then fine-tuned on the rest.
+        count_as: how many records all those of a model weigh as much as, whatever their number, so that a set and
+            the same set repeated give the same model; None: each weighs 1.
 
     Returns:
         Numbers `(n_test,)`, or probabilities `(n_test, num_classes)`.
     """
     if num_first:
         if varies(values[:num_first]):
-            train, test = _add_earlier_outputs(train, values, test, num_classes, num_first)
+            train, test = _add_earlier_outputs(train, values, test, num_classes, num_first, count_as)
         else:  # an earlier model would have nothing to learn
             train = [side[num_first:] for side in train]
         values = values[num_first:]
     train, test = np.concatenate(train, axis=1), np.concatenate(test, axis=1)
+    weight = (count_as or len(values)) / len(values)
     if num_classes is None:
-        return _predict_ridge(train, values, test)
-    return _predict_logistic(train, values, test, num_classes)
+        return _predict_ridge(train, values, test, weight)
+    return _predict_logistic(train, values, test, num_classes, weight)
 
 
 def _add_earlier_outputs(
@@ -160,6 +170,7 @@ def _add_earlier_outputs(
     test: Sequence[np.ndarray],
     num_classes: int | None,
     num_first: int,
+    count_as: int | None,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Features of the records after the first and of the test records, with an earlier model's outputs added.
 
@@ -167,7 +178,7 @@ def _add_earlier_outputs(
     """
     first, train = ([side[part] for side in train] for part in (slice(num_first), slice(num_first, None)))
     both = [np.concatenate(sides) for sides in zip(train, test, strict=True)]
-    outputs = predict_linear(first, values[:num_first], both, num_classes)
+    outputs = predict_linear(first, values[:num_first], both, num_classes, count_as=count_as)
     if num_classes is None:
         outputs = (outputs[:, None] - values.mean()) / values.std()
     else:
@@ -176,17 +187,21 @@ def _add_earlier_outputs(
     return [*train, _FREE * outputs[:count]], [*test, _FREE * outputs[count:]]
 
 
-def _predict_ridge(train: np.ndarray, values: np.ndarray, test: np.ndarray) -> np.ndarray:
+def _predict_ridge(train: np.ndarray, values: np.ndarray, test: np.ndarray, weight: float) -> np.ndarray:
+    """Predictions of a ridge regression in which every record weighs `weight`."""
     from sklearn.linear_model import Ridge
 
     mean, scale = values.mean(), values.std()
-    return Ridge(RIDGE_ALPHA).fit(train, (values - mean) / scale).predict(test) * scale + mean
+    return Ridge(RIDGE_ALPHA / weight).fit(train, (values - mean) / scale).predict(test) * scale + mean
 
 
-def _predict_logistic(train: np.ndarray, values: np.ndarray, test: np.ndarray, num_classes: int) -> np.ndarray:
+def _predict_logistic(
+    train: np.ndarray, values: np.ndarray, test: np.ndarray, num_classes: int, weight: float
+) -> np.ndarray:
+    """Probabilities of logistic regressions in which every record weighs `weight`."""
     from sklearn.linear_model import LogisticRegression
 
-    logistic = LogisticRegression(C=LOGISTIC_C, max_iter=500)
+    logistic = LogisticRegression(C=LOGISTIC_C * weight, max_iter=500)
     outputs = np.zeros((len(test), num_classes))
     if values.ndim == 1:
         logistic.fit(train, values)

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.spatial.distance import cdist
 
 from hf_hybrid.core.cores import num_cores
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.data.columns import ColumnSchema
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
@@ -100,7 +101,7 @@ def singling_out(
         The risk, (release - control) / (1 - control), and the success rates of the release, of the control, and of the
         release among held-out patients.
     """
-    rng = np.random.default_rng(seed)
+    rng = numpy_generator(seed, "attack: predicates")
     release, by_chance, *sides = _coded([synthetic, control, members[0], unseen[0]], schema)
     asked = [_predicates(one, rng) for one in (release, by_chance)]
     own, floor = (

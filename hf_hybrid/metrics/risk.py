@@ -1,7 +1,8 @@
 """Risk: how much better an attack does on training than on held-out patients, and the resulting verdict.
 
 A patient is the unit of every interval. `bounds(z)` of a risk gives both ends at `z` standard normal deviations, so
-that one number serves every level that a correction for several tests may ask for.
+that one number serves every level that a correction for several tests may ask for; `bounds(z, num_unseen)` says how
+they would be with another number of held-out patients and the same training patients.
 """
 
 import math
@@ -11,7 +12,7 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import beta, norm
 
 from hf_hybrid.core.families import Limit, Verdict
 from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
@@ -21,7 +22,9 @@ LEVEL = 0.025  # one-sided: the ends of a 95 % interval
 FAIL_LEVEL = 0.001
 MIN_PATIENTS, MIN_REPLICATES = 10, 20  # fewer give no reliable spread
 UNKNOWN = (-1.0, 1.0)  # bounds where nothing is known
+MOST_PATIENTS = 10_000_000  # held-out patients: what these do not settle, no number does
 _Z = float(norm.isf(LEVEL))
+NEVER_SETTLED = Verdict("inconclusive", is_settled_by_patients=False)
 _MAX_Z = 40.0
 
 
@@ -30,14 +33,14 @@ class Risk(Protocol):
 
     Attributes:
         value: at most 1.
-        num_unseen: number of held-out patients behind it.
+        num_unseen: number of held-out patients behind it; None if they do not affect it.
     """
 
     value: float
-    num_unseen: int
+    num_unseen: int | None
 
-    def bounds(self, z: float) -> tuple[float, float]:
-        """Lower and upper end at `z` standard normal deviations."""
+    def bounds(self, z: float, num_unseen: int | None = None) -> tuple[float, float]:
+        """Lower and upper end at `z` standard normal deviations, if there were `num_unseen` held-out patients."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,13 @@ class RateRisk:
         member, unseen = self.rates
         return self._scaled(member - unseen)
 
-    def bounds(self, z: float) -> tuple[float, float]:
+    def bounds(self, z: float, num_unseen: int | None = None) -> tuple[float, float]:
         """Lower and upper end at `z` standard normal deviations."""
         member, unseen = self.rates
         if unseen == 1:  # an attack that always succeeds reveals nothing
             return UNKNOWN
-        (low, high), (other_low, other_high) = (
-            wilson(rate, len(side), z) for rate, side in ((member, self.members), (unseen, self.unseen))
-        )
+        low, high = wilson(member, len(self.members), z)
+        other_low, other_high = wilson(unseen, num_unseen or len(self.unseen), z)
         down, up = math.hypot(member - low, other_high - unseen), math.hypot(high - member, unseen - other_low)
         return self._scaled(member - unseen - down), min(self._scaled(member - unseen + up), 1.0)
 
@@ -95,7 +97,8 @@ class RateRisk:
         member, unseen = (
             one @ side / len(side) for one, side in zip(weights, (self.members, self.unseen), strict=True)
         )
-        return EstimatedRisk(Estimate(self.value, _risk(member - unseen, unseen)), self.num_unseen)
+        of_members = float(np.std(_risk(member - self.rates[1], np.full_like(member, self.rates[1]))))
+        return EstimatedRisk(Estimate(self.value, _risk(member - unseen, unseen)), self.num_unseen, of_members)
 
     def _scaled(self, difference: float) -> float:
         return float(_risk(difference, self.rates[1]))
@@ -108,21 +111,28 @@ class EstimatedRisk:
     Args:
         estimate: 0 if nothing is revealed.
         num_unseen: number of held-out patients behind it; None if they do not affect it.
+        members_spread: the part of the spread that is due to the training patients, which more held-out patients would
+            not reduce; None: not known.
     """
 
     estimate: Estimate
     num_unseen: int | None
+    members_spread: float | None = None
 
     @property
     def value(self) -> float:
         """The risk."""
         return self.estimate.value
 
-    def bounds(self, z: float) -> tuple[float, float]:
+    def bounds(self, z: float, num_unseen: int | None = None) -> tuple[float, float]:
         """Lower and upper end at `z` standard normal deviations."""
         if (self.num_unseen or MIN_PATIENTS) < MIN_PATIENTS or len(self.estimate.replicates) < MIN_REPLICATES:
             return UNKNOWN
-        return self.value - z * self._spread, min(self.value + z * self._spread, 1.0)
+        spread = self._spread
+        if num_unseen and self.num_unseen and self.members_spread is not None:
+            fixed = min(self.members_spread, spread) ** 2
+            spread = math.sqrt(fixed + (spread**2 - fixed) * self.num_unseen / num_unseen)
+        return self.value - z * spread, min(self.value + z * spread, 1.0)
 
     @cached_property
     def _spread(self) -> float:
@@ -142,9 +152,47 @@ class ObservedRisk:
     value: float
     num_unseen: int
 
-    def bounds(self, z: float) -> tuple[float, float]:
+    def bounds(self, z: float, num_unseen: int | None = None) -> tuple[float, float]:
         """The value twice."""
         return self.value, self.value
+
+
+@dataclass(frozen=True)
+class CoincidenceRisk(RateRisk):
+    """The rate of training patients whose own row is in the release, against rows that are equal by chance.
+
+    A row is a patient's own if no other real patient has it. The control is real people, whose columns depend on each
+    other as they do: by Good and Turing (Good 1953, doi:10.1093/biomet/40.3-4.237), a record drawn from the population
+    has one of the N rows that were seen once with the probability 2 N2 / N, where N2 is the number of rows seen twice.
+    So hits among the training patients and `coincidences` (N2, and hits among held-out patients) are Poisson counts
+    whose ratio is known for a release that copies nobody, and the first is binomial given their sum (Przyborowski and
+    Wilenski 1940, doi:10.1093/biomet/31.3-4.313).
+
+    Args:
+        members: see `RateRisk`.
+        unseen: likewise.
+        coincidences: equal rows of two real patients, and held-out patients whose own row is in the release.
+        share: the share of hits among hits and coincidences that is expected of a release that copies nobody.
+    """
+
+    coincidences: int
+    share: float
+
+    @property
+    def by_chance(self) -> float:
+        """The rate among training patients that the coincidences lead one to expect."""
+        return self.coincidences * self.share / (1 - self.share) / len(self.members)
+
+    def bounds(self, z: float, num_unseen: int | None = None) -> tuple[float, float]:
+        """Lower and upper end; the lower one is the rate of hits that is more than the coincidences explain."""
+        low, high = super().bounds(z, num_unseen)
+        hits = int(np.count_nonzero(self.members))
+        if not hits or (low, high) == UNKNOWN:
+            return min(low, 0.0), high
+        lowest = float(beta.ppf(norm.sf(z), hits, self.coincidences + 1))  # Clopper and Pearson
+        explained = self.share / (1 - self.share) * (1 - lowest) / max(lowest, 1e-300)
+        surely = self.rates[0] * (1 - explained)
+        return (min(surely, self.value) if surely > 0 else min(low, 0.0)), high
 
 
 def interval(risk: Risk) -> tuple[float, float]:
@@ -159,7 +207,12 @@ def wilson(rate: float, count: int, z: float) -> tuple[float, float]:
     return max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0)
 
 
-def judge(risks: Mapping[str, Risk], limit: Limit, details: Mapping[str, Risk] | None = None) -> Verdict:
+def judge(
+    risks: Mapping[str, Risk],
+    limit: Limit,
+    details: Mapping[str, Risk] | None = None,
+    own_limits: Mapping[str, Limit] | None = None,
+) -> Verdict:
     """Fails if a Holm-corrected lower bound is above the limit, passes if every upper bound is below it.
 
     Holm 1979 (Scand. J. Stat. 6, 65): the risks are tested from the most to the least significant, each at
@@ -170,10 +223,12 @@ def judge(risks: Mapping[str, Risk], limit: Limit, details: Mapping[str, Risk] |
         risks: by name.
         limit: limit of all of them.
         details: parts of the risks, each less precise: one may fail the family, none keeps it from passing.
+        own_limits: limits of those risks that have another one.
     """
-    every = {**risks, **(details or {})}
+    every, limits = {**risks, **(details or {})}, own_limits or {}
     assert len(every) == len(risks) + len(details or {}), "expected different names of risks"
-    names, certainties = list(every), [_certainty(risk, limit.fail_above) for risk in every.values()]
+    names = list(every)
+    certainties = [_certainty(risk, limits.get(name, limit).fail_above) for name, risk in every.items()]
     failed = []
     for place, position in enumerate(np.argsort(certainties)[::-1]):
         if certainties[position] <= norm.isf(FAIL_LEVEL / (len(certainties) - place)):
@@ -181,11 +236,17 @@ def judge(risks: Mapping[str, Risk], limit: Limit, details: Mapping[str, Risk] |
         failed.append(int(position))
     if failed:
         return Verdict("fail", tuple(names[position] for position in sorted(failed)))
-    open_ = [risk for risk in risks.values() if not interval(risk)[1] < limit.pass_below]  # NaN must not pass
+    open_ = [
+        (risk, limits.get(name, limit))
+        for name, risk in risks.items()
+        if not interval(risk)[1] < limits.get(name, limit).pass_below  # NaN must not pass
+    ]
     if not open_:
         return Verdict("pass")
-    needed = [_patients_needed(risk, limit) for risk in open_]
-    return Verdict("inconclusive", patients_needed=None if None in needed else max(needed))
+    needed = [patients_needed(*one) for one in open_]
+    if None in needed:
+        return Verdict("inconclusive")
+    return Verdict("inconclusive", patients_needed=max(needed)) if max(needed) < math.inf else NEVER_SETTLED
 
 
 def _certainty(risk: Risk, limit: float) -> float:
@@ -199,15 +260,24 @@ def _certainty(risk: Risk, limit: float) -> float:
     return low
 
 
-def _patients_needed(risk: Risk, limit: Limit) -> int | None:
-    """The number of held-out patients at which the interval would exclude the limit, if both sides grew alike."""
-    low, high = interval(risk)
-    if (low, high) == UNKNOWN or risk.num_unseen is None:
+def patients_needed(risk: Risk, limit: Limit) -> float | None:
+    """The number of held-out patients at which the interval would exclude the limit, with the same training patients.
+
+    Returns:
+        None if not known; infinity if no number would do: the training patients alone leave it open.
+    """
+    is_divided = getattr(risk, "members_spread", 0.0) is not None  # which part more patients would reduce
+    if interval(risk) == UNKNOWN or math.isnan(risk.value) or not (is_divided or risk.num_unseen is None):
         return None
-    if risk.value < limit.pass_below:
-        factor = (high - risk.value) / (limit.pass_below - risk.value)
-    elif risk.value > limit.fail_above:
-        factor = (risk.value - low) / (risk.value - limit.fail_above) * float(norm.isf(FAIL_LEVEL)) / _Z
-    else:
-        return None
-    return math.ceil(risk.num_unseen * factor**2)
+
+    def is_settled(num_unseen: int | None) -> bool:
+        passes = risk.bounds(_Z, num_unseen)[1] < limit.pass_below
+        return passes or risk.bounds(float(norm.isf(FAIL_LEVEL)), num_unseen)[0] > limit.fail_above
+
+    if risk.num_unseen is None or not is_settled(MOST_PATIENTS):
+        return math.inf
+    low, high = risk.num_unseen, MOST_PATIENTS  # more patients never widen an interval
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_settled(middle) else (middle, high)
+    return high

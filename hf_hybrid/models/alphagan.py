@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.randomness import seed_for
 from hf_hybrid.models.codec import Codec, DecoderOutput, EncoderOutput
 from hf_hybrid.models.layers import Encoder, Generator
 
@@ -148,7 +149,9 @@ def principal_components(images: torch.Tensor, latent_dim: int) -> tuple[torch.T
         raise InputError(
             f"expected more training images than `latent_dim` {latent_dim}, found {len(images)}: lower `latent_dim`"
         )
-    pca = PCA(latent_dim, svd_solver="randomized", random_state=0).fit(images.cpu().numpy())
+    pca = PCA(latent_dim, svd_solver="randomized", random_state=seed_for(0, "codec: PCA", bits=32)).fit(
+        images.cpu().numpy()
+    )
     found = pca.mean_, pca.components_, np.sqrt(pca.explained_variance_).clip(1e-6)
     return tuple(torch.as_tensor(array, dtype=images.dtype) for array in found)
 

@@ -22,13 +22,12 @@ from hf_hybrid.core.randomness import generator
 from hf_hybrid.data.pixels import image_grid, to_tensor, to_uint8
 from hf_hybrid.models.alphagan import AlphaGAN, principal_components
 from hf_hybrid.models.codec_scores import held_out_score
-from hf_hybrid.models.discriminators import CodeDiscriminator, ImageDiscriminator
+from hf_hybrid.models.discriminators import make_discriminators
 from hf_hybrid.models.options import CodecArguments
 from hf_hybrid.training.run import TrainingRun, make_accelerator
 from hf_hybrid.training.weights import MovingAverage, average_gradients
 
-WEIGHTS, ORDER, NOISE, AUGMENTATION, HELD_OUT = range(5)  # streams of random numbers
-_SCORED_IMAGES = 128
+_SCORED_IMAGES, _PCA_IMAGES, _PCA_VALUES = 128, 4096, 2**28
 _BATCH = 64
 
 
@@ -48,17 +47,24 @@ class AlphaGANTrainer:
         pixels: 8-bit images `(n, height, width[, 3])` at the codec's resolution; may be a memmap.
         arguments: the options.
         logging_dir: private folder for checkpoints, log and grids.
+        groups: the patient of each image, `(n,)`; None when each image is a patient.
     """
 
-    def __init__(self, codec: AlphaGAN, pixels: np.ndarray, arguments: CodecArguments, logging_dir: Path) -> None:
+    def __init__(
+        self,
+        codec: AlphaGAN,
+        pixels: np.ndarray,
+        arguments: CodecArguments,
+        logging_dir: Path,
+        groups: np.ndarray | None = None,
+    ) -> None:
         self.arguments = arguments
         self.pixels = pixels
         self.logging_dir = Path(logging_dir)
-        held_out = min(_SCORED_IMAGES, max(1, round(arguments.validation_share * len(pixels))))
-        order = torch.randperm(len(pixels), generator=generator(arguments.seed, HELD_OUT)).numpy()
-        self.held_out, self.train = np.sort(order[:held_out]), np.sort(order[held_out:])
+        self.train, self.held_out = self._divide(np.arange(len(pixels)) if groups is None else groups)
         self.accelerator = make_accelerator(arguments, logging_dir)
-        discriminators = _make_discriminators(codec, arguments.seed)
+        discriminators = make_discriminators(codec.config, arguments.seed)
+        self.codec = codec
         codec.initialise_linear_path(self._pca_images())
         # Evaluation mode: placed and saved by Accelerate, gradients averaged by us (see `average_gradients`).
         # Channels last: faster on CPU (scripts/speed.py), and the layout that tensor cores need.
@@ -114,8 +120,10 @@ class AlphaGANTrainer:
                 for epoch in np.unique(positions // len(self.train))
             ]
         )
-        noise = torch.randn(total, latent_dim, generator=generator(arguments.seed, NOISE, step))
-        change = 2 * torch.rand(total, 2, 1, 1, 1, generator=generator(arguments.seed, AUGMENTATION, step)) - 1
+        noise = torch.randn(total, latent_dim, generator=generator(arguments.seed, "codec: prior codes", step))
+        change = (
+            2 * torch.rand(total, 2, 1, 1, 1, generator=generator(arguments.seed, "codec: augmentation", step)) - 1
+        )
         change = arguments.augmentation * change
         found = []
         for part in range(arguments.gradient_accumulation_steps):
@@ -202,13 +210,28 @@ class AlphaGANTrainer:
         return self.accelerator.prepare_optimizer(optimizer), scheduler
 
     def _permutation(self, epoch: int) -> np.ndarray:
-        order = torch.randperm(len(self.train), generator=generator(self.arguments.seed, ORDER, int(epoch)))
+        order = torch.randperm(
+            len(self.train), generator=generator(self.arguments.seed, "codec: order of images", int(epoch))
+        )
         return self.train[order.numpy()]
 
+    def _divide(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images to learn from and images to score, no patient among both."""
+        patients = np.unique(groups)
+        if len(patients) < 2:
+            groups = patients = np.arange(len(groups))
+        share = min(_SCORED_IMAGES / len(groups), self.arguments.validation_share)
+        count = min(max(1, round(share * len(patients))), len(patients) - 1)
+        order = torch.randperm(len(patients), generator=generator(self.arguments.seed, "codec: held-out images"))
+        is_held_out = np.isin(groups, patients[order[:count].numpy()])
+        return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+
     def _pca_images(self) -> torch.Tensor:
-        """Training images for a PCA, as many as fit into 1 GiB."""
+        """Random training images for a PCA: as many as fit into 1 GiB, or twice its dimensions."""
         values = int(np.prod(self.pixels.shape[1:]))
-        return to_tensor(self.pixels[self.train[: min(4096, 2**28 // values)]])
+        count = min(_PCA_IMAGES, max(_PCA_VALUES // values, 2 * self.codec.config.latent_dim))
+        order = torch.randperm(len(self.train), generator=generator(self.arguments.seed, "codec: images of the PCA"))
+        return to_tensor(self.pixels[np.sort(self.train[order[:count].numpy()])])
 
     def _validate(self, step: int) -> None:
         """Scores the averaged weights on held-out images and keeps the best ones."""
@@ -263,19 +286,13 @@ class AlphaGANTrainer:
     def _write_grid(self, step: int) -> None:
         """Held-out images above their reconstructions above samples from the prior; stays in the private folder."""
         images = self._images(self.held_out[:8])
-        noise = torch.randn(8, self.codec.config.latent_dim, generator=generator(self.arguments.seed, NOISE))
+        noise = torch.randn(
+            8, self.codec.config.latent_dim, generator=generator(self.arguments.seed, "codec: images of the log")
+        )
         shown = torch.cat([images, self.codec(images).sample, self.codec.decode(noise.to(images.device)).sample])
         path = self.logging_dir / "grids" / f"step-{step:06d}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(image_grid(to_uint8(shown), columns=len(images))).save(path)
-
-
-def _make_discriminators(codec: AlphaGAN, seed: int) -> nn.ModuleDict:
-    config = codec.config
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        image = ImageDiscriminator(config.resolution, config.in_channels, config.base_channels, config.max_channels)
-        return nn.ModuleDict({"image": image, "code": CodeDiscriminator(config.latent_dim)})
 
 
 def _bce(logits: torch.Tensor, real: bool) -> torch.Tensor:

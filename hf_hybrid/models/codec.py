@@ -97,7 +97,7 @@ class Codec(ModelMixin, ConfigMixin):
         folder = Path(folder)
         (folder / SAMPLES).parent.mkdir(parents=True, exist_ok=True)
         self.save_pretrained(folder)
-        noise = torch.randn(32, self.config.latent_dim, generator=generator(0))
+        noise = torch.randn(32, self.config.latent_dim, generator=generator(0, "codec: images of the card"))
         grid = image_grid(to_uint8(self.decode(noise.to(self.device)).sample))
         (folder / SAMPLES).write_bytes(encode_png(grid))
         said = {"license": license} if license else {}

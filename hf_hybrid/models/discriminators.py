@@ -1,8 +1,11 @@
 """The two discriminators of an alphaGAN; they stay in the training checkpoint and are never handed on."""
 
 import torch
+from diffusers.configuration_utils import FrozenDict
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+
+from hf_hybrid.core.randomness import seed_for
 
 
 class ImageDiscriminator(nn.Module):
@@ -45,3 +48,11 @@ class CodeDiscriminator(nn.Module):
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         """Codes `(batch, latent_dim)` -> logits `(batch,)` of coming from the prior."""
         return self.layers(latents).squeeze(1)
+
+
+def make_discriminators(config: FrozenDict, seed: int) -> nn.ModuleDict:
+    """The discriminators `image` and `code` of a codec with this configuration."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(seed, "codec: discriminators"))
+        image = ImageDiscriminator(config.resolution, config.in_channels, config.base_channels, config.max_channels)
+        return nn.ModuleDict({"image": image, "code": CodeDiscriminator(config.latent_dim)})

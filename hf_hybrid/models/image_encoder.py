@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hf_hybrid.core.randomness import generator, seed_for
+
 _CHANNELS = (1, 16, 32, 64)
 _DIM = 32
 NUM_STEPS = 150  # of training
@@ -33,9 +35,9 @@ class ImageEncoder:
     def fit(self, pixels: np.ndarray) -> Self:
         """Learns from uint8 images `(n, side, side)`, without any label."""
         images = torch.from_numpy(np.array(pixels))[:, None]
-        rng = torch.Generator().manual_seed(self.seed)
+        rng = generator(self.seed, "image encoder: steps")
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            torch.manual_seed(seed_for(self.seed, "image encoder: weights"))
             self.network_, head = _network(), nn.Linear(_DIM, _DIM)
         optimizer = torch.optim.AdamW([*self.network_.parameters(), *head.parameters()], _LEARNING_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=NUM_STEPS)

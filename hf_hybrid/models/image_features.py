@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.randomness import seed_for
 
 RANDOM = "random"
 _CHANNELS = (16, 32, 64)  # then as many as the last
@@ -58,7 +59,7 @@ def _random_network(side: int) -> nn.Module:
     num_layers = max(1, round(math.log2(side / _LAST_SIDE)))
     widths = [1, *(_CHANNELS[min(place, len(_CHANNELS) - 1)] for place in range(num_layers))]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed_for(0, "image features: weights"))
         layers = []
         for narrow, wide in pairwise(widths):
             convolution = nn.Conv2d(narrow, wide, 3, stride=2, padding=1)

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hf_hybrid.core.randomness import generator, seed_for
+
 CNN_STEPS, CNN_BATCH = 250, 64  # of every network, however many records: more data must not mean more training
 
 
@@ -36,7 +38,7 @@ def predict_cnn(
     goals = torch.from_numpy(((values - mean) / scale).astype(np.float32) if num_classes is None else values)
     train, test = _to_tensors(train, test)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed_for(seed, "image predictor: weights"))
         network = _Network(sum(side.shape[1] for side in train[1:]), num_classes or 1)
     _train(network, train, goals, seed, num_first)
     with torch.no_grad():
@@ -77,7 +79,7 @@ def _train(network: nn.Module, train: Sequence[torch.Tensor], goals: torch.Tenso
     """Takes `CNN_STEPS` steps; see `predict_cnn`."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=CNN_STEPS)
-    draws = torch.Generator().manual_seed(seed)
+    draws = generator(seed, "image predictor: order of images")
     for step in range(CNN_STEPS):
         low, high = (0, num_first) if step < CNN_STEPS // 2 and num_first else (num_first, len(goals))
         rows = torch.randint(low, high, (CNN_BATCH,), generator=draws)

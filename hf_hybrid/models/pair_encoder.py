@@ -4,6 +4,8 @@ from typing import Self
 
 import numpy as np
 
+from hf_hybrid.core.randomness import numpy_generator, seed_for
+
 NUM_STEPS, _BATCH, _WIDTH, _DIM, _TEMPERATURE = 400, 128, 128, 32, 0.1
 
 
@@ -30,7 +32,7 @@ class PairEncoder:
 
         sides = [torch.from_numpy(side).float() for side in (images, rows)]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(seed_for(seed, "pair encoder: steps"))
             self.encoders_ = [
                 nn.Sequential(nn.Linear(side.shape[1], _WIDTH), nn.ReLU(), nn.Dropout(0.3), nn.Linear(_WIDTH, _DIM))
                 for side in sides
@@ -52,13 +54,16 @@ class PairEncoder:
             encoder.eval()
         return self
 
-    def gaps(self, images: np.ndarray, rows: np.ndarray, seed: int = 0) -> np.ndarray:
-        """Cosine of every image with its row, less the mean cosine with `_MISMATCHES` other rows, `(n,)`.
+    def gaps(
+        self, images: np.ndarray, rows: np.ndarray, seed: int = 0, groups: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Cosine of every image with its row, less the mean cosine with `_MISMATCHES` rows of others, `(n,)`.
 
         Args:
             images: features of the images, `(n, d)`.
             rows: features of their rows, `(n, e)`.
             seed: of the other rows.
+            groups: the patient of each, `(n,)`, so that others are other patients; None: each record is a patient.
         """
         import torch
         from torch.nn import functional
@@ -68,7 +73,10 @@ class PairEncoder:
                 functional.normalize(encoder(torch.from_numpy(side).float())).double().numpy()
                 for encoder, side in zip(self.encoders_, (images, rows), strict=True)
             )
-        steps = np.random.default_rng(seed).integers(1, max(len(one), 2), size=(_MISMATCHES, len(one)))
+        steps = numpy_generator(seed, "pair encoder: other rows").integers(
+            1, max(len(one), 2), size=(_MISMATCHES, len(one))
+        )
         others = (np.arange(len(one)) + steps) % len(one)
-        mismatched = np.einsum("nd,knd->kn", one, other[others]).mean(axis=0)
-        return (one * other).sum(axis=1) - mismatched
+        is_other = np.ones(others.shape) if groups is None else 1.0 * (groups[others] != groups)
+        mismatched = (np.einsum("nd,knd->kn", one, other[others]) * is_other).sum(axis=0)
+        return (one * other).sum(axis=1) - mismatched / np.maximum(is_other.sum(axis=0), 1)

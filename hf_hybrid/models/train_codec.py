@@ -11,6 +11,7 @@ from accelerate import PartialState
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import private_folder
 from hf_hybrid.core.provenance import refuse_paths
+from hf_hybrid.core.randomness import seed_for
 from hf_hybrid.data.records import Records
 from hf_hybrid.models.alphagan import AlphaGAN
 from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
@@ -46,9 +47,10 @@ def train_codec(
         raise InputError(f"expected a new `output_dir`, found a codec in {output_dir}: name another folder")
     logging_dir = private_folder(logging_dir or output_dir / "logs")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(arguments.seed)
+        torch.manual_seed(seed_for(arguments.seed, "codec: weights"))
         codec = AlphaGAN(**config)
-    trainer = AlphaGANTrainer(codec, _pixels(load, codec, logging_dir, identity), arguments, logging_dir)
+    pixels, groups = _pixels(load, codec, logging_dir, identity)
+    trainer = AlphaGANTrainer(codec, pixels, arguments, logging_dir, groups)
     scores = trainer.fit()
     if trainer.accelerator.is_main_process:
         trainer.codec.cpu().save_with_card(output_dir, _training_facts(trainer, scores, image_source))
@@ -68,8 +70,10 @@ def _training_facts(trainer: AlphaGANTrainer, scores: dict[str, dict[str, float]
     }
 
 
-def _pixels(load: Callable[[], Records], codec: AlphaGAN, logging_dir: Path, identity: str) -> np.ndarray:
-    """All images at the codec's resolution, decoded once into a file that is then memory-mapped."""
+def _pixels(
+    load: Callable[[], Records], codec: AlphaGAN, logging_dir: Path, identity: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """All images at the codec's resolution, decoded once into a file that is memory-mapped, and their patients."""
     config = codec.config
     wanted = f"{identity} {config.resolution} {config.in_channels} {config.resize_mode}"
     path = logging_dir / f"pixels-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}.npy"
@@ -83,10 +87,11 @@ def _pixels(load: Callable[[], Records], codec: AlphaGAN, logging_dir: Path, ide
                 pixels[first : first + len(batch)] = batch
                 first += len(batch)
             pixels.flush()
+            np.save(path.with_suffix(".groups.npy"), records.groups)
             temporary.rename(path)
     pixels = np.load(path, mmap_mode="r")
     if len(pixels) <= config.latent_dim:
         raise InputError(
             f"expected more images than `latent_dim` {config.latent_dim}, found {len(pixels)}: add images or lower it"
         )
-    return pixels
+    return pixels, np.load(path.with_suffix(".groups.npy"))

@@ -14,6 +14,7 @@ from PIL import Image
 from hf_hybrid.core.cores import num_cores
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import new_folder
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.phantom.drawing import check_resolution, draw_phantom
 from hf_hybrid.phantom.parameters import ImageParameters
 from hf_hybrid.phantom.patients import Cohort, sample_patients, sample_records
@@ -34,11 +35,13 @@ def sample_cohort(num_records: int, seed: int) -> Cohort:
     """
     if num_records < 1:
         raise InputError(f"expected `num_records` of at least 1, found {num_records}")
-    several = _stream(seed, "visits").random(num_records)
+    several = numpy_generator(seed, "visits", 0).random(num_records)
     patient = np.repeat(np.arange(num_records), 1 + (several < 0.15) + (several < 0.05))[:num_records]
     visit = np.arange(num_records) - np.searchsorted(patient, patient)
-    person = sample_patients(num_records, _stream(seed, "patients")).iloc[patient].reset_index(drop=True)
-    return sample_records(person, visit, _stream(seed, "uniform"), _stream(seed, "normal"))
+    person = sample_patients(num_records, numpy_generator(seed, "patients", 0)).iloc[patient].reset_index(drop=True)
+    return sample_records(
+        person, visit, numpy_generator(seed, "values: uniform", 0), numpy_generator(seed, "values: normal", 0)
+    )
 
 
 def write_phantom(
@@ -67,7 +70,7 @@ def write_phantom(
     """
     check_resolution(resolution)
     if images_only:
-        seed = int(_stream(seed, "public").integers(2**63))
+        seed = int(numpy_generator(seed, "public images", 0).integers(2**63))
     with new_folder(output_dir) as folder:
         cohort = sample_cohort(num_records, seed)
         file_names = [f"{index:05d}.png" for index in range(num_records)]
@@ -93,13 +96,5 @@ def _write_images(paths: list[Path], truth: list[dict], resolution: int, seed: i
 
 def _write_part(records: list[tuple[int, Path, dict]], resolution: int, seed: int) -> None:
     for index, path, parameters in records:
-        image = draw_phantom(ImageParameters(**parameters), resolution, _stream(seed, "image", index))
+        image = draw_phantom(ImageParameters(**parameters), resolution, numpy_generator(seed, "image", index))
         Image.fromarray(image).save(path)
-
-
-_STREAMS = ("visits", "patients", "uniform", "normal", "image", "public")
-
-
-def _stream(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
-    """An independent generator for every purpose and record, so that none depends on the number of records."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STREAMS.index(purpose), index)))

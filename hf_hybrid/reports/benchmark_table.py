@@ -24,6 +24,8 @@ def benchmark_facts(result: dict) -> BenchmarkFacts:
         f"{', '.join(sides).capitalize()} ({configuration['tested_on']}); {result['synthetic_records']:,} synthetic "
         f"records of each sampler and seed, {configuration['seeds']} seeds.",
         "Column shapes and pair trends: similarity of the columns of synthetic and tested records; 1 is best. "
+        "Share of the way: how much of the way from real records with every column shuffled (0) to real ones (1) pair "
+        "trends and three-way distributions come. "
         "Pairing: share of the cells' variance that latents explain, learned on synthetic and tested on real records "
         f"(learned on real ones: {result['real']['pairing']:.3f}). Recovered: share of what a model trained on real "
         "records has above chance. Membership: AUC of recognising training patients by the distance to the "
@@ -34,13 +36,15 @@ def benchmark_facts(result: dict) -> BenchmarkFacts:
     tasks = scored_tasks(result)
     if not tasks:
         notes.append("Recovered shares: none; no model trained on real records is significantly better than chance.")
-    columns = ["Sampler", "Column shapes", "Pair trends", "Pairing"]
+    columns = ["Sampler", "Column shapes", "Pair trends", "share of the way", "three-way", "Pairing"]
     columns += [f"Recovered: {task['target']} from {_INPUTS[task['inputs']]}" for task in tasks.values()]
     columns += ["Membership AUC", "above the copula's", "Fit, s", "Records a second", "Peak memory, MB"]
     rows = []
     for name, one in samplers.items():
         row = [name + (" (holds training records)" if one["contains_training_records"] else "")]
-        row += [_with_range(one[number], 3) for number in ("column_shapes", "pair_trends", "pairing")]
+        row += [_with_range(one[number], 3) for number in ("column_shapes", "pair_trends")]
+        row += [_with_range(one.get(number), 2) for number in ("pair_trends_share", "three_way_share")]
+        row += [_with_range(one["pairing"], 3)]
         row += [_with_range(one["utility"][number]["recovered_share"], 2) for number in tasks]
         row += [_with_range(one[number], 2) for number in ("membership", "membership_above_copula")]
         row += [_with_range(one["fit_seconds"], 2)]

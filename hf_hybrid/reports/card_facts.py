@@ -151,12 +151,17 @@ def read_report(folder: str | Path) -> Report | None:
 def _sampler_facts(provenance: dict) -> dict:
     """Provenance of the sampler, and `how` it learned."""
     sampler = known_fact(provenance, "sampler")
-    how = "in closed form"
-    if not known_fact(sampler, "is_closed_form", "sampler"):
-        training = known_fact(sampler, "training", "sampler")
-        steps, kept, seed = (known_fact(training, name, "sampler.training") for name in ("steps", "kept_step", "seed"))
-        how = f"at most {steps:,} steps, the weights of step {kept:,} kept, seed {seed}"
-    return {**sampler, "how": how}
+    return {**sampler, "how": how_it_learned(sampler)}
+
+
+def how_it_learned(sampler: dict) -> str:
+    """How a sampler learned, and which of its weights were kept, from its facts in provenance."""
+    if known_fact(sampler, "is_closed_form", "sampler"):
+        return "in closed form"
+    training = known_fact(sampler, "training", "sampler")
+    steps, kept, seed = (known_fact(training, name, "sampler.training") for name in ("steps", "kept_step", "seed"))
+    weights = f"the weights of step {kept:,}" if kept else "the start in closed form, which no step improved,"
+    return f"at most {steps:,} steps, {weights} kept, seed {seed}"
 
 
 def _codec_scores(scores: dict) -> list[dict]:

@@ -197,7 +197,7 @@ def _privacy(part: Privacy, colours: Colours) -> Iterator[tuple["Figure", str]]:
 
 def _risks(part: Privacy, colours: Colours) -> "Figure":
     risks = [
-        (f"{family.name}: {one.name}", one, family.limit.pass_below)
+        (f"{family.name}: {one.name}", one, family.limit_of(one.name).pass_below)
         for family in part.families
         for one in family.scores
     ][::-1]

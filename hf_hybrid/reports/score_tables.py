@@ -4,17 +4,22 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hf_hybrid.core.families import Family
+from hf_hybrid.core.families import Family, Limit
 from hf_hybrid.core.report import Fidelity, Pairing, Privacy, Utility
 from hf_hybrid.core.scores import Recovered, Score, UtilityScore
 
 INPUTS = {"image": "Image only", "table": "Table only", "both": "Image and table"}
 METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "r2": "R2", "mae": "mean absolute error"}
 _VERDICTS = {
-    "pass": ("passed", "In every family of attacks the measured risk, with its 95 % interval, is below its limit."),
+    "pass": (
+        "passed",
+        "In every family of attacks the measured risk, on average over columns, is with its 95 % interval below its "
+        "limit.",
+    ),
     "inconclusive": (
         "inconclusive",
-        "In some families of attacks the 95 % interval of the risk reaches its limit: too few patients to tell.",
+        "In some families of attacks the 95 % interval of the risk, on average over columns, reaches its limit: too "
+        "few patients to tell.",
     ),
     "fail": (
         "FAILED",
@@ -57,7 +62,9 @@ class UtilityTables:
         """Target and metric -> inputs -> recovered share and gap in a few words, for a narrow table."""
         found: dict[str, dict[str, str]] = {}
         for row in self.shares:
-            words = row["share"] if row["share"] == "not given" else f"{row['share']}, gap {row['gap']}"
+            words = row["share"]
+            if words != "not given":
+                words += f", gap {row['gap']}; real repeated {row['repeated']}"
             found.setdefault(f"{row['target']} ({row['metric']})", {})[row["inputs"]] = words
         return found
 
@@ -87,7 +94,7 @@ class PrivacyTables:
     Args:
         is_passed: whether every family passed.
         verdict: verdict of the worst family.
-        meaning: meaning of the verdict, one sentence.
+        meaning: meaning of the verdict, with what it leaves open about single columns.
         families: each with `name`, `question`, `verdict`, `limit`, `strongest`, `advice` and the rows `scores`.
         screening: rows that do not affect the verdict.
     """
@@ -126,9 +133,28 @@ def pairing_tables(part: Pairing) -> ScoreTables:
 def privacy_tables(part: Privacy) -> PrivacyTables:
     """The verdict, and that of every family."""
     families = [_family_row(one) for one in part.families]
-    return PrivacyTables(
-        part.verdict == "pass", *_VERDICTS[part.verdict], families, list(map(score_row, part.screening))
+    word, meaning = _VERDICTS[part.verdict]
+    about_columns = [_about_columns(one) for one in part.families if one.open_details]
+    meaning = " ".join([meaning, *about_columns])
+    return PrivacyTables(part.verdict == "pass", word, meaning, families, list(map(score_row, part.screening)))
+
+
+def _about_columns(family: Family) -> str:
+    """What the verdict does not say about single columns, one sentence."""
+    found, columns = family.open_details, _open_columns(family)
+    return (
+        f"It does not hold for every single column: {len(found)} of {len(family.details)} attacks of {family.name} on "
+        f"one column are not surely below the limit ({', '.join(columns)}); the strongest is {_in_words(found[0])}."
     )
+
+
+def _open_columns(family: Family) -> list[str]:
+    """The columns of which some attack is not surely below the limit, each once."""
+    return list(dict.fromkeys(one.name.rsplit(" from the ", 1)[0] for one in family.open_details))
+
+
+def _in_words(score: Score) -> str:
+    return f"{score.name}: {score_row(score)['value']}"
 
 
 def score_row(score: Score) -> dict[str, str]:
@@ -171,6 +197,7 @@ def _share_row(one: Recovered) -> dict[str, str]:
         "inputs": INPUTS[one.inputs],
         "trained_on": one.trained_on,
         "share": "not given" if one.recovered_share is None else f"{one.recovered_share:.0%}",
+        "repeated": "not run" if one.repeated_share is None else f"{one.repeated_share:.0%}",
         "gap": _with_interval(one.gap, one.gap_interval, one.reason),
     }
 
@@ -227,22 +254,30 @@ def _family_row(family: Family) -> dict:
     words = {"pass": "pass", "inconclusive": "inconclusive", "fail": "FAIL"}[verdict.word]
     if verdict.patients_needed:
         words += f" (about {verdict.patients_needed:,} test patients would settle it)"
+    if not verdict.is_settled_by_patients:
+        words += " (no number of test patients would settle it: too few training patients)"
     if verdict.failed:
         words += f" ({', '.join(verdict.failed[:5])})"
-    strongest = max(family.scores, key=lambda score: score.value, default=None)
+    if verdict.word != "fail" and family.open_details:
+        words += f", on average over columns; not settled for {', '.join(_open_columns(family))}"
+    strongest = [max(some, key=lambda score: score.value) for some in (family.scores, family.details) if some]
     return {
         "name": family.name,
         "question": family.facts.question,
         "verdict": words,
         "limit": _limit(family) if family.scores else "none may be found",
-        "strongest": f"{strongest.name}: {score_row(strongest)['value']}" if strongest else "",
+        "strongest": "; of single columns ".join(map(_in_words, strongest)),
         "advice": family.advice or "",
         "scores": list(map(score_row, (*family.scores, *family.details))),
     }
 
 
 def _limit(family: Family) -> str:
-    fail_above, pass_below = family.limit.fail_above, family.limit.pass_below
-    if fail_above == pass_below:
-        return f"{pass_below:g}"
-    return f"fails above {fail_above:g}, passes below {pass_below:g}"
+    against_chance = dict.fromkeys(_ends(one) for one in family.own_limits.values() if one != family.limit)
+    return "; ".join([_ends(family.limit), *(f"{one} against chance" for one in against_chance)])
+
+
+def _ends(limit: Limit) -> str:
+    if limit.fail_above == limit.pass_below:
+        return f"{limit.pass_below:g}"
+    return f"fails above {limit.fail_above:g}, passes below {limit.pass_below:g}"

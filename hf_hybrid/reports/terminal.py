@@ -66,7 +66,8 @@ def _share_line(one: Recovered) -> str:
         return f"{one.target}, {one.inputs}: no share ({one.reason})"
     gap = "{:.3f} ({:.3f} to {:.3f})".format(one.gap, *one.gap_interval)
     share = f"{one.recovered_share:.0%} of the {one.metric} above chance"
-    return f"{one.target}, {one.inputs}: {one.trained_on} recovers {share}, gap {gap}"
+    control = "" if one.repeated_share is None else f" (real repeated: {one.repeated_share:.0%})"
+    return f"{one.target}, {one.inputs}: {one.trained_on} recovers {share}{control}, gap {gap}"
 
 
 def _with_interval(score: UtilityScore) -> str:

@@ -94,7 +94,9 @@ class Sampler(ABC):
     def load_learned(self, facts: dict, tensors: dict[str, torch.Tensor]) -> None:
         """Inverse of `learned`; `schema_` and `transform_` are set before the call."""
 
-    def sample(self, num_records: int, seed: int, conditions: Conditions | None = None) -> "Dataset":
+    def sample(
+        self, num_records: int, seed: int, conditions: Conditions | None = None, purpose: str = "release"
+    ) -> "Dataset":
         """Samples a latent table; the first rows are the same whatever `num_records`.
 
         Args:
@@ -102,19 +104,25 @@ class Sampler(ABC):
             seed: at least 0.
             conditions: column -> category, True or False, a number, a range `(low, high)`, or None for missing; all
                 hold exactly in every record.
+            purpose: of `core.randomness.PURPOSES`; a control has its own, so that it is never the release itself.
 
         Raises:
             InputError: a condition names an unknown column or value, or is too rare to be met.
         """
         conditions = check_request(self.schema_, num_records, seed, conditions)
         blocks = [
-            self.sample_block(seed, first // BLOCK, conditions, min(BLOCK, num_records - first))
+            self.sample_block(seed, first // BLOCK, conditions, min(BLOCK, num_records - first), purpose)
             for first in range(0, num_records, BLOCK)
         ]
         return LatentRows.concatenate(blocks).to_dataset(self.schema_)
 
     def sample_block(
-        self, seed: int, block: int, conditions: Conditions | None = None, num_records: int = BLOCK
+        self,
+        seed: int,
+        block: int,
+        conditions: Conditions | None = None,
+        num_records: int = BLOCK,
+        purpose: str = "release",
     ) -> LatentRows:
         """The first `num_records` of block `block` in the endless sequence of records that `seed` determines.
 
@@ -124,16 +132,16 @@ class Sampler(ABC):
             InputError: the conditions are too rare to be met.
         """
         if not conditions:
-            return self.draw(generator(seed, block, 0), {}).take(slice(num_records))
+            return self.draw(generator(seed, purpose, block, 0), {}).take(slice(num_records))
         found, count = [], 0
         for attempt in range(MAX_DRAWS_A_BLOCK):
-            rows = self.draw(generator(seed, block, attempt), conditions)
+            rows = self.draw(generator(seed, purpose, block, attempt), conditions)
             met = np.flatnonzero(conditions_met(self.schema_, rows.frame, conditions))
             found.append(rows.take(met))
             count += len(met)
             if count >= num_records:
                 return LatentRows.concatenate(found).take(slice(num_records))
-        any_rows = self.draw(generator(seed, block, 0), {}).frame
+        any_rows = self.draw(generator(seed, purpose, block, 0), {}).frame
         shares = {
             name: conditions_met(self.schema_, any_rows, {name: wanted}).mean() for name, wanted in conditions.items()
         }

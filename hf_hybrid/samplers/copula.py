@@ -15,9 +15,11 @@ from scipy.special import ndtr, ndtri
 
 from hf_hybrid.samplers.base import BLOCK, Sampler
 from hf_hybrid.samplers.conditions import Conditions, conditions_met
+from hf_hybrid.samplers.marginals import patient_weights
 from hf_hybrid.samplers.moments import correlations, shrink
 from hf_hybrid.samplers.options import CopulaOptions
 from hf_hybrid.samplers.rows import LatentRows
+from hf_hybrid.samplers.tetrachoric import slope, tetrachoric
 from hf_hybrid.samplers.transform import Block
 
 _CANDIDATES = 8  # rows drawn for each that is wanted, where conditions will refuse some
@@ -107,18 +109,19 @@ class GaussianCopulaSampler(CopulaOptions, Sampler):
 
     def _find_correlations(self, matrix: np.ndarray, groups: np.ndarray) -> None:
         transform = self.transform_
-        yes, asked, thresholds, weights = [], [], [], []
+        yes, asked, thresholds, reliability = [], [], [], []
+        weights = patient_weights(groups)
         for block, order in zip(transform.blocks_, self.orders_, strict=True):
             open_ = self._is_asked(block, matrix)
             for choice in order[:-1]:
                 yes.append((matrix[:, block.start + choice] == 1) & open_)
                 asked.append(open_)
                 # A question that few are asked, or that all answer alike, is answered with its share alone.
-                share = (yes[-1].sum() + 0.5) / (open_.sum() + 1)
+                share = (weights[yes[-1]].sum() + 0.5) / (weights[open_].sum() + 1)
                 threshold = ndtri(1 - share)
                 density = np.exp(-(threshold**2) / 2) / np.sqrt(2 * np.pi)
                 thresholds.append(threshold)
-                weights.append(density / np.sqrt(share * (1 - share)))
+                reliability.append(density / np.sqrt(share * (1 - share)))
                 open_ = open_ & ~yes[-1]
         self.thresholds_ = np.array(thresholds)
         nobody = np.zeros((len(matrix), 0), dtype=bool)
@@ -129,15 +132,38 @@ class GaussianCopulaSampler(CopulaOptions, Sampler):
             np.column_stack([nobody, *asked]),
             groups,
         )
-        # An answer varies less than the coordinate behind it: a correlation that is found is smaller than that of the
-        # coordinates by the product of these (exactly so against a scalar, to first order between two answers).
-        reliability = np.concatenate([np.ones(transform.num_scalars_), weights])
-        attenuation = np.outer(reliability, reliability)
-        correlation = np.clip(found / attenuation, -_MAX_CORRELATION, _MAX_CORRELATION)
+        s, answers = transform.num_scalars_, slice(transform.num_scalars_, None)
+        correlation, slopes = found.copy(), np.ones_like(found)
+        # An answer varies less than the coordinate behind it, so it correlates less with a scalar.
+        slopes[:s, answers] = slopes[answers, :s].T[:] = reliability
+        correlation[:s, answers] = found[:s, answers] / reliability
+        correlation[answers, :s] = correlation[:s, answers].T
+        correlation[answers, answers], slopes[answers, answers] = self._of_answers(found[answers, answers])
+        correlation = np.clip(correlation, -_MAX_CORRELATION, _MAX_CORRELATION)
         np.fill_diagonal(correlation, 1)
-        variance = np.where(patients > 0, ((1 - found**2) / attenuation) ** 2 / patients.clip(min=1), 0)
+        variance = np.where(patients > 0, ((1 - found**2) / slopes) ** 2 / patients.clip(min=1), 0)
         self.correlation_ = self._shrink(correlation, variance)
         self._factorise()
+
+    def _of_answers(self, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Correlations of the coordinates behind answers, from those of the answers; and the slope of these on those.
+
+        Both `(q, q)`; answers that do not correlate, or whose correlation is not disclosed, get 0.
+        """
+        share = ndtr(-self.thresholds_)
+        deviation = np.sqrt(share * (1 - share))
+        rows, columns = np.nonzero(np.triu(found, 1))
+        first, second = self.thresholds_[rows], self.thresholds_[columns]
+        units = deviation[rows] * deviation[columns]
+        solved = tetrachoric(
+            first, second, share[rows] * share[columns] + found[rows, columns] * units, _MAX_CORRELATION
+        )
+        correlation, slopes = np.zeros_like(found), np.ones_like(found)
+        correlation[rows, columns] = correlation[columns, rows] = solved
+        # Where the density vanishes, an estimate says nothing of its own error: at most that at no correlation.
+        density = np.maximum(slope(first, second, solved), slope(first, second, np.zeros_like(solved)))
+        slopes[rows, columns] = slopes[columns, rows] = density / units
+        return correlation, slopes
 
     def _shrink(self, correlation: np.ndarray, variance: np.ndarray) -> np.ndarray:
         return shrink(correlation, variance, ~np.eye(len(correlation), dtype=bool), self.shrinkage)

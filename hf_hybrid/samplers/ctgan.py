@@ -17,11 +17,12 @@ import torch
 from ctgan.synthesizers.ctgan import Generator
 from torch import nn
 
-from hf_hybrid.core.randomness import generator
+from hf_hybrid.core.randomness import generator, seed_for
 from hf_hybrid.samplers.base import BLOCK
 from hf_hybrid.samplers.blocks import OneHotBlocks, gumbel
 from hf_hybrid.samplers.conditions import Conditions
 from hf_hybrid.samplers.critic import Critic
+from hf_hybrid.samplers.ctgan_start import GaussianStart
 from hf_hybrid.samplers.moments import shrunk_moments
 from hf_hybrid.samplers.options import CTGANOptions
 from hf_hybrid.samplers.rows import LatentRows
@@ -91,7 +92,7 @@ class CTGANSampler(CTGANOptions, TrainedSampler):
             apart = ((made - matrix[:, :scalars]).square() * has_value).sum(dim=1)
             return apart - (held * self.blocks_.log_softmax(choices)).sum(dim=1)
 
-        rng = generator(0, 0)
+        rng = generator(0, "attack: noise", 0)
         noise, nearest = torch.zeros(len(matrix), self.embedding_dim), torch.full((len(matrix),), torch.inf)
         for _ in range(_ATTACK_STARTS):
             start = torch.randn(noise.shape, generator=rng)
@@ -124,7 +125,7 @@ class CTGANSampler(CTGANOptions, TrainedSampler):
         self.blocks_ = OneHotBlocks([len(block.choices) for block in self.transform_.blocks_])
         self.frequencies_ = torch.from_numpy(shares).float().round(decimals=4)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            torch.manual_seed(seed_for(self.seed, "sampler: weights"))
             self.generator_ = Generator(
                 self.embedding_dim + self.blocks_.num_choices, tuple(self.generator_dim), self.transform_.width
             )
@@ -137,23 +138,12 @@ class CTGANSampler(CTGANOptions, TrainedSampler):
         that misses; from a random start, few updates on few rows pair image and row worse than at random.
         """
         mean, covariance = shrunk_moments(self.transform_, matrix, groups)
-        scalars, choices = slice(0, self.transform_.num_scalars_), slice(self.transform_.num_scalars_, None)
-        share = mean[choices].clip(1e-3)
-        shift = covariance[scalars, choices] / share  # of the scalars' means among the holders of a choice
-        between = shift * share / max(len(self.transform_.blocks_), 1) @ shift.T
-        values, axes = np.linalg.eigh(covariance[scalars, scalars] - between)
-        values, axes = values[::-1][: self.embedding_dim].clip(1e-6), axes[:, ::-1][:, : self.embedding_dim]
-        given = (share[:, None] + covariance[choices, choices] / share).clip(1e-3)  # [j, k]: of j among holders of k
-        linear = np.zeros((self.transform_.width, self.embedding_dim + len(share)))
-        linear[scalars, : len(values)] = axes * np.sqrt(values)
-        linear[choices, : len(values)] = shift.T @ axes / np.sqrt(values)
-        linear[scalars, self.embedding_dim :] = shift
-        linear[choices, self.embedding_dim :] = np.log(given / share[:, None])
+        sizes = [len(block.choices) for block in self.transform_.blocks_]
+        start = GaussianStart(mean, covariance, sizes, self.embedding_dim)
+        start.calibrate(self.blocks_, self.frequencies_, generator(self.seed, "sampler: start"))
         last = self.generator_.seq[-1]
-        last.weight.zero_()[:, -linear.shape[1] :] = torch.from_numpy(linear)
-        # As in a linear discriminant: what the noise adds to a choice's odds is 1 on average.
-        spread = (linear[choices, : self.embedding_dim] ** 2).sum(axis=1)
-        last.bias.copy_(torch.from_numpy(np.concatenate([mean[scalars], np.log(share) - spread / 2])))
+        last.weight.zero_()[:, -start.weight.shape[1] :] = torch.from_numpy(start.weight)
+        last.bias.copy_(torch.from_numpy(start.bias))
 
     def _train(self, matrix: torch.Tensor, validation: Validation, logging_dir: Path) -> None:
         arguments = self._arguments()
@@ -161,7 +151,7 @@ class CTGANSampler(CTGANOptions, TrainedSampler):
         device = accelerator.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             # One stream on the device; Accelerate keeps its state in the checkpoints.
-            torch.manual_seed(self.seed + 1)
+            torch.manual_seed(seed_for(self.seed, "sampler: steps", 0))
             critic = Critic(self.transform_.width + self.blocks_.num_choices, self.discriminator_dim, self.pac)
             network, critic = (
                 accelerator.prepare_model(one, evaluation_mode=True) for one in (self.generator_, critic)

@@ -2,9 +2,9 @@
 
 It starts as a closed-form solution and learns only the correction. Scalars: the posterior mean of one multivariate
 normal over all positions, given the clean columns and the noisy ones. Choices: Bayes' rule for a one-hot block seen
-through noise (the posterior mean of a one-hot is its softmax; Dieleman et al. 2022, arXiv 2211.15089), with the linear
-discriminant of the clean columns as prior. The correction is scaled by the noise, as in Karras et al. 2022 (arXiv
-2206.00364), and its last layer begins at zero.
+through noise (the posterior mean of a one-hot is its softmax; Dieleman et al. 2022, arXiv 2211.15089), by the linear
+discriminant of all columns, the clean ones and the noisy ones (Fisher 1936, doi:10.1111/j.1469-1809.1936.tb02137.x).
+The correction is scaled by the noise, as in Karras et al. 2022 (arXiv 2206.00364), and its last layer begins at zero.
 """
 
 from dataclasses import dataclass, fields
@@ -32,7 +32,7 @@ class Patterns:
         gain: deviations of given positions -> expected deviations of drawn ones, `(p, width, width)`.
         basis: principal axes of the drawn positions given the rest, `(p, width, width)`.
         spectrum: variances along them, `(p, width)`.
-        odds: deviations expected of drawn choices -> logits, `(p, width)`.
+        open: least variance that the other columns leave to a drawn choice, `(p, width)`.
     """
 
     given: torch.Tensor
@@ -41,7 +41,7 @@ class Patterns:
     gain: torch.Tensor
     basis: torch.Tensor
     spectrum: torch.Tensor
-    odds: torch.Tensor
+    open: torch.Tensor
 
     def take(self, index: torch.Tensor) -> Self:
         """Some of the patterns."""
@@ -96,7 +96,7 @@ class Denoiser(nn.Module):
         column_of, covariance = self.column_of.cpu().numpy(), self.covariance.double().cpu()
         width = len(column_of)
         mean = self.mean.double().cpu()
-        gains, bases, spectra, odds = [], [], [], []
+        gains, bases, spectra, open_ = [], [], [], []
         for known, wanted in zip(given[:, column_of], drawn[:, column_of], strict=True):
             known, wanted = np.flatnonzero(known), np.flatnonzero(wanted)
             across, within = covariance[wanted][:, known], covariance[wanted][:, wanted]
@@ -109,17 +109,15 @@ class Denoiser(nn.Module):
             gains.append(gain)
             bases.append(basis)
             spectra.append(spectrum)
-            # Of two choices with share s and variance v given the rest, a deviation d changes the logit by d / v.
+            least = torch.ones(width)
             alone = (mean * (1 - mean))[wanted].clamp(min=_MIN_SHARE)
-            variance = torch.maximum((within - across @ answer).diagonal(), _MIN_UNEXPLAINED * alone)
-            weight = torch.zeros(width)
-            weight[wanted] = ((1 - mean[wanted]) / variance).float()
-            odds.append(weight)
+            least[wanted] = (_MIN_UNEXPLAINED * alone).float()
+            open_.append(least)
         return Patterns(
             torch.from_numpy(given[:, column_of]),
             torch.from_numpy(drawn[:, column_of]),
             torch.from_numpy(np.concatenate([given, drawn], axis=1)).float(),
-            *(torch.stack(one) for one in (gains, bases, spectra, odds)),
+            *(torch.stack(one) for one in (gains, bases, spectra, open_)),
         ).to(self.mean.device)
 
     def forward(
@@ -155,10 +153,33 @@ class Denoiser(nn.Module):
         correction = self.write(hidden)
 
         scalars = expected[..., : self.num_scalars] + noise * correction[..., : self.num_scalars]
-        evidence = noisy[..., self.num_scalars :] * signal / noise.square()
-        prior = self.mean[self.num_scalars :].clamp(min=_MIN_SHARE).log()
-        prior = prior + (told * patterns.odds[:, None])[..., self.num_scalars :]
-        return scalars, self.blocks.log_softmax(prior + evidence + correction[..., self.num_scalars :])
+        left = spectrum * noise.square() / (signal.square() * spectrum + noise.square())
+        logits = self._choices(patterns, expected, left, signal, noise)
+        return scalars, self.blocks.log_softmax(logits + correction[..., self.num_scalars :])
+
+    def _choices(
+        self, patterns: Patterns, expected: torch.Tensor, left: torch.Tensor, signal: torch.Tensor, noise: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits of the choices, `(p, n, width - num_scalars)`: each against the others of its block.
+
+        Args:
+            patterns: `p` patterns.
+            expected: posterior means, `(p, n, width)`.
+            left: posterior variances along the axes of the patterns, `(p, n, width)`.
+            signal: as of `forward`.
+            noise: as of `forward`.
+        """
+        choices = slice(self.num_scalars, None)
+        share = self.mean[choices].clamp(_MIN_SHARE, 1 - _MIN_SHARE)
+        alone, least = share * (1 - share), patterns.open[:, None, choices]
+        # What the other columns leave open at least, seen through the noise on both answers.
+        least = least * noise.square() / (2 * signal.square() * least + noise.square())
+        variance = torch.maximum(left @ patterns.basis[:, choices].square().transpose(1, 2), least)
+        # Fisher's discriminant in terms of a regression of the choice: the logit changes by deviation / variance, and
+        # the point between both answers is not the mean unless both are equally frequent.
+        logits = torch.logit(share) + (expected[..., choices] - share) / variance
+        logits = logits + (share - 0.5) * (1 / variance - 1 / alone)
+        return nn.functional.logsigmoid(logits)
 
     def losses(
         self,

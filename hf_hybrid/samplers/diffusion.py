@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.core.randomness import generator
+from hf_hybrid.core.randomness import generator, numpy_generator, seed_for
 from hf_hybrid.samplers.base import BLOCK
 from hf_hybrid.samplers.conditions import Conditions, conditions_met, split_conditions
 from hf_hybrid.samplers.denoiser import Denoiser
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 _PATTERNS = 64  # combinations of columns that are trained
 _ATTACKED_LEVELS, _ATTACK_DRAWS = (50, 100, 200, 400, 600), 4
 _CANDIDATES = 4  # records drawn for each that is wanted, where a range will refuse some
-_TRAINING, _MASKS = range(2)  # streams of random numbers
 
 
 @dataclass
@@ -97,22 +96,17 @@ class DiffusionSampler(DiffusionOptions, TrainedSampler):
         cells = [name for name in given if name != LATENTS]
         check_given_cells(rows.frame[cells], self.schema_, fill_missing)
         holes = rows.frame[cells].isna().to_numpy(bool) & fill_missing
-        latents = np.empty_like(rows.latents)
-        frame = {
-            name: np.empty(len(rows), np.float64 if column.is_number else object)
-            for name, column in self.schema_.table.items()
-        }
+        parts, places = [], []
         # Records with the same holes are drawn together.
         for index, pattern in enumerate(np.unique(holes, axis=0)):
             alike = np.flatnonzero((holes == pattern).all(axis=1))
             empty = [name for name, hole in zip(cells, pattern, strict=True) if hole]
             for block in range(0, len(alike), BLOCK):
                 chosen = alike[block : block + BLOCK]
-                found = self._complete_rows(rows.take(chosen), given, empty, generator(seed, block, index))
-                latents[chosen] = found.latents
-                for name in frame:
-                    frame[name][chosen] = found.frame[name].to_numpy()
-        return LatentRows(latents, pd.DataFrame(frame)).to_dataset(self.schema_)
+                rng = generator(seed, "completed rows", index, block)
+                parts.append(self._complete_rows(rows.take(chosen), given, empty, rng))
+                places.append(chosen)
+        return LatentRows.concatenate(parts).take(np.argsort(np.concatenate(places))).to_dataset(self.schema_)
 
     @torch.inference_mode()
     def familiarity(self, rows: LatentRows) -> dict[str, np.ndarray]:
@@ -128,7 +122,7 @@ class DiffusionSampler(DiffusionOptions, TrainedSampler):
         ):
             patterns, total = network.patterns(given, drawn), 0
             for number, step in enumerate(_ATTACKED_LEVELS * _ATTACK_DRAWS):
-                normal = torch.randn(matrix.shape, generator=generator(0, number))[None]
+                normal = torch.randn(matrix.shape, generator=generator(0, "attack: noise", number))[None]
                 level = self.noise_.levels(torch.tensor(step)).expand(1, len(matrix), 1, 2).unbind(-1)
                 errors, surprises, _ = network.losses(
                     patterns, matrix[None], matrix[None], has_value[None], level, normal
@@ -207,7 +201,7 @@ class DiffusionSampler(DiffusionOptions, TrainedSampler):
         self.column_of_ = np.array([self.names_.index(name) for name in position_names(self.transform_)])
         sizes = [len(block.choices) for block in self.transform_.blocks_]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            torch.manual_seed(seed_for(self.seed, "sampler: weights"))
             self.denoiser_ = Denoiser(self.column_of_, sizes, self.hidden_dim, self.num_layers, self.dropout).eval()
         self.noise_ = NoiseSchedule(LEVELS)
 
@@ -231,18 +225,19 @@ class DiffusionSampler(DiffusionOptions, TrainedSampler):
         optimizer = accelerator.prepare_optimizer(
             torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
         )
-        rng = np.random.default_rng((self.seed, _MASKS))
+        rng = numpy_generator(self.seed, "sampler: masks")
         patterns = network.patterns(*draw_masks(rng, len(self.names_), _PATTERNS, self.table_first))
         data, has_value = matrix.to(device), self._has_value(matrix).to(device)
+        scale = network.covariance.diagonal().sqrt()  # or rare choices would drown in the noise
         shape = (PATTERNS_A_STEP, self.batch_size // PATTERNS_A_STEP)
         for step, run in self._steps(accelerator, arguments, network, matrix, validation, logging_dir):
-            rng = generator(self.seed, _TRAINING, step)
+            rng = generator(self.seed, "sampler: steps", step)
             picked = patterns.take(torch.randint(_PATTERNS, shape[:1], generator=rng).to(device))
             index = torch.randint(len(data), shape, generator=rng).to(device)
             level = self.noise_.levels(torch.randint(LEVELS, (*shape, 1), generator=rng)).to(device)
             normal, blur = torch.randn(2, *shape, data.shape[1], generator=rng).to(device)
             rows = data[index]
-            known = rows + self.given_noise * blur
+            known = rows + self.given_noise * blur * scale
             with torch.random.fork_rng():
                 torch.manual_seed(int(torch.randint(2**31, (), generator=rng)))  # dropout
                 sums = network.losses(picked, rows, known, has_value[index], level, normal)

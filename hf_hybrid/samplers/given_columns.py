@@ -11,7 +11,7 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.tables import from_arrow
 from hf_hybrid.samplers.rows import LatentRows, latent_features, latent_names
-from hf_hybrid.samplers.transform import Block, TableTransform
+from hf_hybrid.samplers.transform import STATES, Block, TableTransform
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -83,7 +83,7 @@ def choices_without_value(blocks: Iterable[Block], columns: list[str]) -> torch.
     return torch.tensor(
         [
             block.column in columns
-            and (choice is None if block.role == "value" else block.role == "state" and choice != "value")
+            and (choice is None if block.role == "value" else block.role == "state" and choice in STATES)
             for block in blocks
             for choice in block.choices
         ],

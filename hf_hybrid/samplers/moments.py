@@ -6,15 +6,19 @@ import numpy as np
 
 from hf_hybrid.data.columns import MIN_PATIENTS
 from hf_hybrid.data.privacy_rule import MIN_PATIENTS_A_COMPONENT, count_patients
+from hf_hybrid.samplers.marginals import patient_weights
 from hf_hybrid.samplers.transform import TableTransform
 
-_MIN_EIGENVALUE = 1e-3
+_MIN_EIGENVALUE, _REPAIRS = 1e-3, 30
 
 
 def correlations(
     scalars: np.ndarray, known: np.ndarray, yes: np.ndarray, asked: np.ndarray, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Correlations of scalars and of answers, each pair over the rows that have both.
+    """Correlations of scalars and of answers: the covariance of the rows that have both, in units of all rows' spread.
+
+    A sampler draws a value, or asks a question, independently of whether another one is there. So the covariance among
+    the rows that have both is what has to match, while the spread of each is that of all rows that have it.
 
     What rests on fewer than ten patients is not disclosed: a scalar and an answer correlate by 0 unless ten patients
     whose scalar is known answer yes, and ten no; a combination of two answers that fewer than ten patients give counts
@@ -30,25 +34,22 @@ def correlations(
     Returns:
         Correlations and the patients that each rests on, both `(s + q, s + q)`; 0 for what is not disclosed.
     """
-    s = scalars.shape[1]
-    _, patient, records = np.unique(groups, return_inverse=True, return_counts=True)
-    weights = 1 / records[patient][:, None]  # a patient counts once at most, however many records there are
+    s, weights = scalars.shape[1], patient_weights(groups)[:, None]
     present = np.concatenate([known, asked], axis=1).astype(np.float64)
     values = np.concatenate([np.where(known, scalars, 0), yes], axis=1)
-    count, patients = present.T @ present, (present * weights).T @ present
-    divisor = count.clip(min=1)
-    mean = values.T @ present / divisor  # [i, j]: of i, where j is present too
-    variance = (values**2).T @ present / divisor - mean**2
-    covariance = values.T @ values / divisor - mean * mean.T
-    yes, no = yes.astype(np.float64), (asked & ~yes).astype(np.float64)
+    patients = (present * weights).T @ present
+    divisor, weighted = patients.clip(min=1e-12), values * weights
+    mean = weighted.T @ present / divisor  # [i, j]: of i, where j is present too
+    variance = (weighted * values).T @ present / divisor - mean**2
+    covariance = weighted.T @ values / divisor - mean * mean.T
+    no = (asked & ~yes).astype(np.float64)
     pairs = _AnswerPairs(*((a * weights).T @ b for a, b in ((yes, yes), (yes, no), (no, no))))
-    together = _rows_with_both(yes, present[:, s:], patients[s:, s:], pairs)
-    covariance[s:, s:] = together / divisor[s:, s:] - mean[s:, s:] * mean[s:, s:].T
-    spread = variance * variance.T
-    enough = _enough_patients(patients, pairs, [(known * weights).T @ answer for answer in (yes, no)])
-    disclosed = enough & (spread > 1e-12)
+    covariance[s:, s:] = _patients_with_both(pairs) / divisor[s:, s:] - mean[s:, s:] * mean[s:, s:].T
+    spread = np.sqrt(np.diag(variance).clip(min=1e-9))
+    disclosed = _enough_patients(patients, pairs, [(known * weights).T @ answer for answer in (yes, no)])
+    disclosed &= np.minimum(spread, spread[:, None]) ** 2 > 1.1e-9
     np.fill_diagonal(disclosed, True)
-    found = np.where(disclosed, covariance / np.sqrt(np.where(disclosed, spread, 1).clip(min=1e-12)), 0)
+    found = np.where(disclosed, (covariance + covariance.T) / 2 / np.outer(spread, spread), 0)
     np.fill_diagonal(found, 1)
     return found, np.where(disclosed, patients, 0)
 
@@ -68,19 +69,19 @@ class _AnswerPairs:
     neither: np.ndarray
 
 
-def _rows_with_both(yes: np.ndarray, asked: np.ndarray, patients: np.ndarray, pairs: _AnswerPairs) -> np.ndarray:
-    """How many rows say yes to both of two questions `(q, q)`, as if no combination had fewer than five patients."""
-    few = MIN_PATIENTS_A_COMPONENT
-    n, first, together = asked.T @ asked, yes.T @ asked, yes.T @ yes
-    five = few / 2 * n / patients.clip(min=1e-12)  # the rows of five patients
+def _patients_with_both(pairs: _AnswerPairs) -> np.ndarray:
+    """How many patients say yes to both of two questions `(q, q)`, as if no combination had fewer than five."""
+    few, five = MIN_PATIENTS_A_COMPONENT - 1e-9, MIN_PATIENTS_A_COMPONENT / 2
+    first, together = pairs.both + pairs.only, pairs.both  # [i, j]: who say yes to i, and are asked j too
+    neither_least = first + first.T - (first + pairs.only.T + pairs.neither)
     for cell, replacement in (
         (pairs.both, five),
         (pairs.only, first - five),
         (pairs.only.T, first.T - five),
-        (pairs.neither, first + first.T - n + five),
+        (pairs.neither, neither_least + five),
     ):
         together = np.where(cell < few, replacement, together)
-    return np.clip(together, (first + first.T - n).clip(min=0), np.minimum(first, first.T))
+    return np.clip(together, neither_least.clip(min=0), np.minimum(first, first.T))
 
 
 def _enough_patients(patients: np.ndarray, pairs: _AnswerPairs, with_scalar: list[np.ndarray]) -> np.ndarray:
@@ -112,8 +113,25 @@ def shrink(correlation: np.ndarray, variance: np.ndarray, apart: np.ndarray, sha
     """
     if share is None:
         share = min(1.0, variance[apart].sum() / max((correlation[apart] ** 2).sum(), 1e-12))
-    values, axes = np.linalg.eigh(np.where(apart, (1 - share) * correlation, correlation))
-    repaired = axes * values.clip(min=_MIN_EIGENVALUE) @ axes.T
+    return nearest_correlation(np.where(apart, (1 - share) * correlation, correlation))
+
+
+def nearest_correlation(matrix: np.ndarray) -> np.ndarray:
+    """The nearest positive definite correlation matrix `(d, d)` (Higham 2002, doi:10.1093/imanum/22.3.329)."""
+
+    def positive(one: np.ndarray) -> np.ndarray:
+        values, axes = np.linalg.eigh(one)
+        return one if values[0] >= _MIN_EIGENVALUE else axes * values.clip(min=_MIN_EIGENVALUE) @ axes.T
+
+    found, correction = matrix, np.zeros_like(matrix)
+    for _ in range(_REPAIRS):
+        before, shifted = found, found - correction
+        repaired = positive(shifted)
+        correction, found = repaired - shifted, repaired.copy()
+        np.fill_diagonal(found, 1)
+        if np.abs(found - before).max() < 1e-4:
+            break
+    repaired = positive(found)
     scale = np.sqrt(np.diag(repaired))
     return repaired / scale / scale[:, None]
 
@@ -132,13 +150,14 @@ def shrunk_moments(transform: TableTransform, matrix: np.ndarray, groups: np.nda
     s, known = transform.num_scalars_, transform.has_value(matrix)
     scalars, yes = matrix[:, :s], matrix[:, s:] == 1
     found, patients = correlations(scalars, known, yes, np.ones_like(yes), groups)
-    count = known.sum(axis=0).clip(min=1)
-    mean = (scalars * known).sum(axis=0) / count
-    deviation = np.sqrt((((scalars - mean) * known) ** 2).sum(axis=0) / count)
+    weights = patient_weights(groups)[:, None]
+    count = (known * weights).sum(axis=0).clip(min=1e-12)
+    mean = (scalars * known * weights).sum(axis=0) / count
+    deviation = np.sqrt((((scalars - mean) * known) ** 2 * weights).sum(axis=0) / count)
     # A number that few of these patients have keeps its moments among all patients, which the transform holds.
     enough = np.diag(patients)[:s] >= MIN_PATIENTS_A_COMPONENT
     mean, deviation = np.where(enough, mean, 0), np.where(enough, deviation, 1)
-    share = yes.mean(axis=0)
+    share = (yes * weights).mean(axis=0) / weights.mean()
     # Where fewer than five of these patients (who may be a part of all) make a choice, or do not: as if five did.
     least = min(MIN_PATIENTS / len(np.unique(groups)), 0.5)
     holders, others = ([count_patients(groups, column) for column in answer.T] for answer in (yes, ~yes))

@@ -128,8 +128,8 @@ class DiffusionOptions(TrainedOptions):
         hidden_dim: width of the network.
         num_layers: residual layers.
         dropout: share of hidden units left out in training.
-        given_noise: standard deviation of the noise on given cells in training; without it a network that is given a
-            whole row or all latents learns to recognise the record.
+        given_noise: standard deviation of the noise on given cells in training, relative to that of each position;
+            without it a network that is given a whole row or all latents learns to recognise the record.
         weight_decay: of AdamW.
         ema_decay: decay of the moving average of the weights, 0 for none.
         num_inference_steps: denoising steps of a draw.

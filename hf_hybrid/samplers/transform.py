@@ -1,8 +1,8 @@
 """The latent table as a matrix that a network can learn, and back.
 
 Latents go in standardised, a clinical number as its normal score (`marginals.Quantiles`); categories, booleans, labels
-and the states "missing", "-inf" and "inf" are one-hot blocks. No quantile that is stored belongs to fewer than ten
-patients.
+and the states of a number (a value, "missing", "-inf", "inf" or a point mass) are one-hot blocks. No stored quantile
+or point mass belongs to fewer than ten patients; each patient counts once.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,9 +14,10 @@ import pandas as pd
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.tables import codes_of
-from hf_hybrid.samplers.marginals import Quantiles
+from hf_hybrid.samplers.marginals import Quantiles, patient_weights, point_masses
 
 _VALUE = "value"
+STATES = {"missing": np.nan, "-inf": -np.inf, "inf": np.inf}
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Block:
 
     Args:
         column: name of the column.
-        role: `value` (category or boolean), `state` (value, missing, -inf or inf) or `label`.
+        role: `value` (category or boolean), `state` (value, missing, -inf, inf or a point mass) or `label`.
         choices: what each position stands for.
         start: first position in the matrix.
     """
@@ -61,13 +62,17 @@ class TableTransform:
             frame: typed cells, restricted to the schema (`privacy_rule.restrict`).
             groups: the patient of each record, `(n,)`.
         """
-        self.latents_mean_ = latents.mean(0).astype(np.float64)
-        self.latents_std_ = latents.std(0).astype(np.float64).clip(1e-6)
-        self.numbers_ = {}
+        weights = patient_weights(groups)
+        self.latents_mean_ = np.average(latents.astype(np.float64), axis=0, weights=weights)
+        variance = np.average((latents - self.latents_mean_) ** 2, axis=0, weights=weights)
+        self.latents_std_ = np.sqrt(variance).clip(1e-6)
+        self.numbers_, self.masses_ = {}, {}
         for name, column in self.schema.table.items():
             if column.is_number:
                 values = frame[name].to_numpy(np.float64)
                 known = np.isfinite(values)
+                self.masses_[name] = point_masses(values[known], groups[known], column.bounds)
+                known &= ~np.isin(values, self.masses_[name])
                 self.numbers_[name] = Quantiles.fit(values[known], groups[known], column.bounds)
         self._lay_out()
         return self
@@ -83,8 +88,8 @@ class TableTransform:
         matrix[:, : latents.shape[1]] = (latents - self.latents_mean_) / self.latents_std_
         for scalar, (name, learned) in enumerate(self.numbers_.items(), latents.shape[1]):
             values = frame[name].to_numpy(np.float64)
-            finite = np.isfinite(values)
-            matrix[finite, scalar] = learned.to_scores(values[finite])
+            has_score = np.isfinite(values) & ~np.isin(values, self.masses_[name])
+            matrix[has_score, scalar] = learned.to_scores(values[has_score])
         rows = np.arange(len(matrix))
         for block in self.blocks_:
             matrix[rows, block.start + _chosen(block, frame[block.column])] = 1
@@ -105,9 +110,9 @@ class TableTransform:
                 values = self.numbers_[name].to_values(matrix[:, scalar])
                 cells = np.round(np.clip(values, *column.bounds), column.decimals)
                 scalar += 1
-                for word, value in (("missing", np.nan), ("-inf", -np.inf), ("inf", np.inf)):
-                    if word in column.states:
-                        cells[state == word] = value
+                for choice, value in {**STATES, **{mass: mass for mass in self.masses_[name]}}.items():
+                    if choice in column.states or choice in self.masses_[name]:
+                        cells[state == choice] = value
             elif column.kind == "multi-label":
                 held = np.stack([answer.astype(bool) for answer in answers[name, "label"]], axis=1)
                 cells = _label_lists(held, column.categories)
@@ -119,7 +124,7 @@ class TableTransform:
         return latents.astype(np.float32), pd.DataFrame(frame)
 
     def has_value(self, matrix: np.ndarray) -> np.ndarray:
-        """Where each scalar is one, `(n, num_scalars)` bool: not where a number is missing or infinite."""
+        """Where each scalar has a score, `(n, num_scalars)`: not where a number is missing or another state."""
         known = np.ones((len(matrix), self.num_scalars_), dtype=bool)
         scalar_of = {name: len(self.latents_mean_) + index for index, name in enumerate(self.numbers_)}
         for block in self.blocks_:
@@ -133,6 +138,7 @@ class TableTransform:
             "latents_mean": self.latents_mean_.tolist(),
             "latents_std": self.latents_std_.tolist(),
             "numbers": {name: asdict(learned) for name, learned in self.numbers_.items()},
+            "masses": {name: masses for name, masses in self.masses_.items() if masses},
         }
 
     @classmethod
@@ -142,6 +148,7 @@ class TableTransform:
         transform.latents_mean_ = np.array(description["latents_mean"])
         transform.latents_std_ = np.array(description["latents_std"])
         transform.numbers_ = {name: Quantiles(**learned) for name, learned in description["numbers"].items()}
+        transform.masses_ = {name: description["masses"].get(name, []) for name in transform.numbers_}
         transform._lay_out()
         return transform
 
@@ -150,7 +157,7 @@ class TableTransform:
         self.num_scalars_ = len(self.latents_mean_) + len(self.numbers_)
         self.blocks_, start = [], self.num_scalars_
         for name, column in self.schema.table.items():
-            states = list(column.states)
+            states = [*column.states, *self.masses_.get(name, [])]
             if column.is_number:
                 wanted = [("state", [_VALUE, *states])] if states else []
             elif column.kind == "multi-label":
@@ -185,9 +192,10 @@ def _chosen(block: Block, cells: pd.Series) -> np.ndarray:
         chosen[cells.isna().to_numpy()] = index["missing"]
         return chosen
     values = cells.to_numpy(np.float64)
-    for word, held in (("missing", np.isnan(values)), ("-inf", values == -np.inf), ("inf", values == np.inf)):
-        if word in index:
-            chosen[held] = index[word]
+    for choice, position in index.items():
+        if choice != _VALUE:
+            value = STATES.get(choice, choice)
+            chosen[np.isnan(values) if choice == "missing" else values == value] = position
     return chosen
 
 

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from hf_hybrid.core.randomness import generator
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.metrics.fidelity import energy_distance
 from hf_hybrid.metrics.membership import membership
@@ -45,7 +45,7 @@ class Validation:
         patients = np.unique(groups)
         count = round(share * len(patients))
         self.enabled = count >= MIN_PATIENTS and len(patients) - count >= MIN_PATIENTS
-        rng = np.random.default_rng(seed)
+        rng = numpy_generator(seed, "sampler: validation patients")
         held = rng.permutation(patients)[: count if self.enabled else 0]
         is_held = np.isin(groups, held)
         self.learning = np.flatnonzero(~is_held)
@@ -60,7 +60,7 @@ class Validation:
         self._members = self._features(learning), groups[self.learning]
         self._others = self._features(held_out), groups[judges]
         copula = GaussianCopulaSampler().fit(learning.to_dataset(schema), schema, groups[self.learning])
-        control = LatentRows.from_dataset(copula.sample(NUM_RECORDS, seed), schema)
+        control = self._draws(copula, "sampler: control of the score")
         self._floor = self._membership(self._features(control))
 
     def score(self, draws: LatentRows) -> dict[str, float]:
@@ -80,11 +80,15 @@ class Validation:
     def keep_best(self, step: int, sampler: Sampler, run: TrainingRun, best: BestWeights) -> None:
         """Keeps the weights of a step when draws score better than before, or if no patients are held out."""
         if self.enabled:
-            blocks = [sampler.draw(generator(self._seed, block), {}) for block in range(NUM_RECORDS // BLOCK)]
-            scores = self.score(LatentRows.concatenate(blocks))
+            scores = self.score(self._draws(sampler, "sampler: draws that are scored"))
             run.log(step, scores, always=True)
         if not self.enabled or run.is_best(scores["validation_score"]):
             best.keep(step)
+
+    def _draws(self, sampler: Sampler, purpose: str) -> LatentRows:
+        """`NUM_RECORDS` draws, none of which is in a release of the same seed."""
+        blocks = range(NUM_RECORDS // BLOCK)
+        return LatentRows.concatenate([sampler.sample_block(self._seed, block, purpose=purpose) for block in blocks])
 
     def _membership(self, features: np.ndarray) -> float:
         return membership(*self._members, *self._others, features, num_bootstraps=1).value

@@ -29,7 +29,13 @@ from hf_hybrid.evaluation.training_sets import real_and_whole, training_sets, wh
 from hf_hybrid.evaluation.utility import score_targets
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.estimates import Estimate, recover
-from hf_hybrid.metrics.fidelity import column_shapes, pair_trends
+from hf_hybrid.metrics.fidelity import (
+    column_shapes,
+    pair_trends,
+    share_of_range,
+    shuffled_columns,
+    three_way_shares,
+)
 from hf_hybrid.metrics.membership import membership
 from hf_hybrid.metrics.pairing import explained_variance
 from hf_hybrid.models.codec import Codec
@@ -44,6 +50,7 @@ from hf_hybrid.synthesis.pipeline import decode_images
 logger = logging.getLogger(__name__)
 
 REFERENCE = "copula"  # others are compared with its membership AUC
+_OF_DEPENDENCE = {"pair_trends": pair_trends, "three_way": three_way_shares}
 
 
 def fit_and_sample(
@@ -85,7 +92,9 @@ class Scores:
     """Scores of one sample, or their mean over seeds.
 
     Args:
-        numbers: `column_shapes`, `pair_trends` (0 to 1, higher is better) and `pairing` (R2), and the costs.
+        numbers: `column_shapes`, `pair_trends` (0 to 1, higher is better), `pair_trends_share` and
+            `three_way_share` (of the way from shuffled columns, 0, to training records, 1), `pairing` (R2), and the
+            costs.
         estimates: `membership` (AUC), and (target, metric, inputs) of predictors trained on the sample.
     """
 
@@ -134,6 +143,10 @@ class Judge:
         self.learned = LatentRows.from_dataset(table.dataset, table.schema)
         self.tested = encode_rows(tested, table.schema, codec)
         self.transform = TableTransform(table.schema).fit(self.learned.latents, self.learned.frame, table.groups)
+        sides = shuffled_columns(_wide(self.learned)), _wide(self.learned)
+        self.ranges = {
+            name: [metric(one, _wide(self.tested)) for one in sides] for name, metric in _OF_DEPENDENCE.items()
+        }
         self.real_sets = [
             EvaluationSet(one.pixel_values(predictors.RESOLUTION, fit=codec.config.resize_mode), one.frame, one.groups)
             for one in (train, tested)
@@ -143,11 +156,18 @@ class Judge:
         """Scores a sample, or with None the real training records themselves."""
         rows = self.learned if sample is None else sample
         features, tested = (joint_features(self.transform, one) for one in (rows, self.tested))
-        latent_dim = rows.latents.shape[1]
+        latent_dim, wide, tested_wide = rows.latents.shape[1], _wide(rows), _wide(self.tested)
         numbers = {
-            "column_shapes": column_shapes(_wide(rows), _wide(self.tested)),
-            "pair_trends": pair_trends(_wide(rows), _wide(self.tested)),
-            "pairing": explained_variance(*((one[:, :latent_dim], one[:, latent_dim:]) for one in (features, tested))),
+            "column_shapes": column_shapes(wide, tested_wide),
+            "pair_trends": pair_trends(wide, tested_wide),
+            **{
+                f"{name}_share": share_of_range(metric(wide, tested_wide), *self.ranges[name])
+                for name, metric in _OF_DEPENDENCE.items()
+            },
+            "pairing": explained_variance(
+                *((one[:, :latent_dim], one[:, latent_dim:]) for one in (features, tested)),
+                groups=self.groups if sample is None else None,
+            ),
         }
         learned = joint_features(self.transform, self.learned)
         bootstraps = self.options.bootstraps

@@ -16,6 +16,7 @@ import pandas as pd
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import private_folder, write_atomically
 from hf_hybrid.core.provenance import read_provenance
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.data.pixels import encode_png
 from hf_hybrid.data.records import Records, load_records
 from hf_hybrid.data.schema import RecordSchema
@@ -137,7 +138,7 @@ def _draw_images(release: str | Path, real: str, count: int, seed: int) -> np.nd
     """Pixels of `count` synthetic and then as many real images, at the resolution of the codec."""
     config = read_provenance(release)["codec"]["config"]
     schema = RecordSchema.load(Path(release) / "schema.json")  # which knows the patients
-    rng = np.random.default_rng(seed)
+    rng = numpy_generator(seed, "reader study: images")
     sides = [
         _chosen(load_records(one, schema=schema, split=split), count, rng)
         for one, split in ((release, "train"), (real, "test"))

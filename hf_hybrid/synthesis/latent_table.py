@@ -41,6 +41,8 @@ class LatentTable:
     def encode(cls, records: Records, codec: Codec) -> Self:
         """Step I: images through the codec's encoder, cells through the privacy rule.
 
+        Records with a cell that the protected schema cannot express are left out, with a warning.
+
         Args:
             records: the private records.
             codec: its device is used; images are resized to its resolution.
@@ -66,6 +68,7 @@ class LatentTable:
         clash = [name for name in schema.table if re.fullmatch(r"z_\d+", name)]
         if clash:
             raise InputError(f"expected no column named like a latent, found {clash}: rename it")
+        records = expressible_records(records, schema)
         return cls(encode_rows(records, schema, codec).to_dataset(schema), schema, records.groups)
 
     def save(self, folder: str | Path) -> None:
@@ -85,9 +88,15 @@ class LatentTable:
         return cls(load_from_disk(folder / "table"), schema, np.load(folder / "groups.npy"))
 
 
+def expressible_records(records: Records, schema: RecordSchema) -> Records:
+    """The records without a cell that a protected schema cannot express: those that a sampler learns or knows."""
+    rows = privacy_rule.expressible(schema, records.frame)
+    return records if rows.all() else records.select(np.flatnonzero(rows))
+
+
 @torch.inference_mode()
 def encode_rows(records: Records, schema: RecordSchema, codec: Codec) -> LatentRows:
-    """Latents of the images, and cells restricted to a protected schema."""
+    """Latents of the images, and cells restricted to a protected schema that can express all of them."""
     config = codec.config
     batches = records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, _ENCODED)
     latents = [codec.encode(to_tensor(batch).to(codec.device)).latents.cpu() for batch in batches]

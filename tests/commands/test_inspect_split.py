@@ -1,12 +1,13 @@
 import io
 import logging
 
+import datasets
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from hf_hybrid.commands import inspect, split
+from hf_hybrid.commands import inspect, split, stages
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.data.records import load_records
 from hf_hybrid.evaluation import inspection
@@ -41,7 +42,7 @@ def rng():
 def test_inspect_prints_schema_and_warnings(tmp_path, capsys, caplog):
     columns = {
         "patient_id": [f"p{n // 2}" for n in range(60)],
-        "age (years)": [str(20 + n * 7 % 60) if n % 4 else "" for n in range(60)],
+        "age (years)": [str(20 + n * 7 % 40) if n % 4 else "" for n in range(60)],
         "sex": ["F", "M"] * 30,
         "icu": ["Y" if n % 3 else "N" for n in range(59)] + ["Not visible"],
         "report": [f"The lungs of number {n} are clear" for n in range(60)],
@@ -56,14 +57,16 @@ def test_inspect_prints_schema_and_warnings(tmp_path, capsys, caplog):
         "column       role      kind         unit   missing  distinct  note\n"
         "image        image\n"
         "patient_id   group                         0%       30\n"
-        "age (years)  clinical  integer      years  25%      45        21 to 79\n"
+        "age (years)  clinical  integer      years  25%      30        21 to 59\n"
         "sex          target    categorical         0%       2         F, M\n"
         "icu          clinical  boolean             2%       2\n"
         "report       ignore                        0%       60        free text\n"
         "\n"
         "warning: `report` is left out: free text\n"
+        "warning: 1 of 60 records is left out, because fewer than 5 patients are missing, or share the answer, in "
+        "`icu` (1): fill in these cells, merge rare answers, or leave the column out\n"
         "warning: `icu`: words that cannot be read become missing: 'Not visible'\n"
-        "2 warnings\n"
+        "3 warnings\n"
     )
     assert caplog.messages == []  # said once, in the table
 
@@ -86,6 +89,17 @@ def test_inspect_of_images_only(tmp_path, capsys):
     out = capsys.readouterr().out
     assert out.startswith("3 records of 3 patients, one image each\n")
     assert out.endswith("no warnings\n")
+
+
+def test_the_grey_range_of_16_bit_images_is_told(tmp_path, capsys):
+    folder = make_folder(tmp_path / "cohort", {"sex": ["F", "M"] * 15})
+    for number in range(30):
+        image = np.linspace(0, 60000 if number == 29 else 1000, 48).round().astype(np.uint16).reshape(6, 8)
+        Image.fromarray(image).save(folder / f"{number:03}.png")
+    assert inspect.main(inspect.Options(str(folder))) == 0
+    out = capsys.readouterr().out
+    assert "images: 8 x 6 (30); stored as I;16 (30); grey values 0 to 65535 of all become 0 to 255\n" in out
+    assert "warning: 29 of 30 images have fewer than 32 grey values once all are scaled alike: leave out" in out
 
 
 def test_unreadable_images_end_the_inspection(tmp_path):
@@ -117,8 +131,8 @@ def test_identifiers_and_unusable_columns_are_told(tmp_path):
             "constant": ["same"] * 30 + [""] * 30,
             "sparse": [str(n / 2) for n in range(19)] + [""] * 41,
             "place": ["A"] * 30 + ["B"] * 24 + ["C"] * 3 + ["D"] * 3,
-            "grade": ["1", "2"] * 29 + ["3", "3"],
-            "icu": ["yes"] * 58 + ["no"] * 2,
+            "grade": ["3", "3"] + ["1", "2"] * 29,
+            "icu": ["no"] * 2 + ["yes"] * 58,
         },
     )
     assert found == [
@@ -129,10 +143,35 @@ def test_identifiers_and_unusable_columns_are_told(tmp_path):
         "`constant` is constant: it has one value beside missing",
         "`sparse` is left out: fewer than 20 patients have a value",
         "`place`: held by fewer than 5 patients and merged into 'other': C, D",
-        "`icu`: fewer than 5 patients have another value than true, which is made missing",
+        "`icu`: fewer than 5 patients have another value than true, which is left out with its records",
+        "2 of 60 records are left out, because fewer than 5 patients are missing, or share the answer, in `icu` "
+        "(2): fill in these cells, merge rare answers, or leave the column out",
         "no targets: nothing to predict, so utility cannot be scored; name some with `--targets`",
         "no group column: every record counts as a separate patient; name one if this is wrong",
     ]
+
+
+def test_a_target_that_loses_a_class_is_told(tmp_path):
+    columns = {"patient_id": range(40), "outcome": ["alive"] * 38 + ["dead"] * 2}
+    found = problems(tmp_path / "cohort", columns, targets=["outcome"])
+    assert "`outcome`: held by fewer than 5 patients and left out with its records: dead" in found
+    assert [one for one in found if one.startswith("target")] == [
+        "target `outcome` loses a class: 2 patients hold answers that fewer than 5 share, and no release can hold "
+        "them: merge classes, add patients, or choose another target"
+    ]
+
+
+def test_a_patient_with_more_than_a_tenth_of_the_records_is_told_without_a_name(tmp_path):
+    """Issue 13, point 8: one with 90 % of the records decided the distributions."""
+    patients = ["DOE^JOHN"] * 90 + [f"p{number}" for number in range(10)]
+    columns = {"patient_id": patients, "weight": [round(60 + number % 40 / 2, 1) for number in range(100)]}
+    told = [one for one in problems(tmp_path / "one", columns, targets=["weight"]) if "patient holds" in one]
+    assert told == [
+        "one patient holds 90 of 100 records: a patient counts once, so that these add little; check that the "
+        "patients are told apart"
+    ]
+    columns["patient_id"] = [f"p{number // 10}" for number in range(100)]
+    assert not any("patient holds" in one for one in problems(tmp_path / "ten", columns, targets=["weight"]))
 
 
 def test_duplicate_columns_are_told(tmp_path, rng):
@@ -187,7 +226,8 @@ def test_several_images_of_one_patient_are_no_evidence(tmp_path):
         "died": ["no"] * 80 + ["yes"] * 40,
         "sex": ["F", "M"] * 50 + [""] * 20,
     }
-    assert about(problems(tmp_path / "cohort", columns, targets=["died"]), "sex") == []
+    (left_out,) = about(problems(tmp_path / "cohort", columns, targets=["died"]), "sex")
+    assert left_out.startswith("20 of 120 records are left out")
 
 
 def test_columns_that_give_a_target_away_are_told(tmp_path, rng):
@@ -213,7 +253,7 @@ def test_columns_that_give_a_target_away_are_told(tmp_path, rng):
 
 
 def test_split_writes_what_can_be_loaded(tmp_path, capsys):
-    columns = {"patient_id": [n // 2 for n in range(40)], "age": range(40, 80)}
+    columns = {"patient_id": [n // 2 for n in range(40)], "age": np.arange(40, 60, 0.5)}
     folder = make_folder(tmp_path / "cohort", columns)
     options = split.Options(str(folder), str(tmp_path / "out"), test=0.2, validation=0.1, seed=3)
     assert split.main(options) == 0
@@ -224,7 +264,7 @@ def test_split_writes_what_can_be_loaded(tmp_path, capsys):
         f"written to {tmp_path / 'out'}\n"
     )
     splits = [load_records(f"{tmp_path / 'out'}:{name}") for name in ("train", "validation", "test")]
-    assert sorted(age for records in splits for age in records.frame["age"]) == list(range(40, 80))
+    assert sorted(age for records in splits for age in records.frame["age"]) == list(np.arange(40, 60, 0.5))
     patients = [set(records.raw["patient_id"]) for records in splits]
     assert not patients[0] & patients[1] and not patients[0] & patients[2] and not patients[1] & patients[2]
     with pytest.raises(InputError, match="expected a new or empty folder as `output_dir`"):
@@ -240,3 +280,49 @@ def test_split_says_when_patients_are_unknown(tmp_path, capsys):
     assert "warning" not in capsys.readouterr().out
     train, test = (set(load_records(f"{tmp_path / 'two'}:{name}").raw["who"]) for name in ("train", "test"))
     assert not train & test
+
+
+@pytest.mark.parametrize("count", [60, 39, 20])
+def test_an_identifier_stays_one_in_every_split(tmp_path, count):
+    """Issue 13, point 20: left out at 60 records, an integer of the 39 in the training split."""
+    numbers = np.random.default_rng(0).permutation(count)
+    columns = {
+        "admission": [500100 + 7 * number for number in numbers],
+        "platelets": np.random.default_rng(1).integers(100, 400, count) * 1000,
+        "sex": ["F", "M"] * (count // 2) + ["F"] * (count % 2),
+    }
+    folder = make_folder(tmp_path / "cohort", columns)
+    assert split.main(split.Options(str(folder), str(tmp_path / "divided"))) == 0
+    options = stages.DataOptions(output_dir=str(tmp_path / "run"), dataset=str(folder))
+    divided, schema = stages.private_records(options, stages.Stages(tmp_path / "run"))
+    for dataset in (tmp_path / "divided", divided):
+        for name in ("train", "test"):
+            assert list(load_records(f"{dataset}:{name}", schema).frame) == ["platelets", "sex"]
+
+
+def test_an_identifier_of_splits_that_the_user_made_is_refused(tmp_path):
+    for name, count, first in (("train", 15, 0), ("test", 25, 15)):
+        numbers = range(first, first + count)
+        make_folder(tmp_path / name, {"admission": [500100 + 7 * number for number in numbers], "sex": ["F"] * count})
+    options = stages.DataOptions(output_dir=str(tmp_path / "run"), dataset=str(tmp_path))
+    with pytest.raises(InputError, match="found identifiers in \\['admission'\\] of `test` only: give these"):
+        stages.check_records(options, str(tmp_path), None)
+    stages.check_records(options, str(tmp_path), {"columns": {"admission": {"role": "id"}}})
+
+
+def test_the_schema_goes_with_the_splits_and_the_users_wins(tmp_path):
+    columns = {"who": [n // 2 for n in range(60)], "grade": ["1", "2", "3"] * 20, "sex": ["F", "M"] * 30}
+    folder = make_folder(tmp_path / "cohort", columns)
+    (tmp_path / "schema.yaml").write_text("columns: {who: {role: group}, grade: {kind: categorical, role: target}}\n")
+    out = str(tmp_path / "out")
+    assert split.main(split.Options(str(folder), out, schema=str(tmp_path / "schema.yaml"))) == 0
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+    train = load_records(out)
+    assert train.schema.group_column == "who" and train.schema.targets == ["grade"]
+    assert train.schema.columns["grade"].categories == ["1", "2", "3"]
+    changed = load_records(out, {"columns": {"grade": {"kind": "integer"}, "sex": {"role": "group"}}})
+    assert changed.schema.columns["grade"].kind == "integer" and changed.schema.columns["grade"].categories is None
+    assert changed.schema.group_column == "sex" and changed.schema.columns["who"].role == "id"
+    theirs = datasets.load_dataset(out, cache_dir=str(tmp_path / "cache"))
+    assert {name: len(one) for name, one in theirs.items()} == {"train": 38, "validation": 6, "test": 16}
+    assert theirs.column_names["train"] == ["image", *columns]

@@ -49,6 +49,7 @@ def learnable(columns, latent_dim=4):
     inferred = RecordSchema.infer(raw, "image")
     frame, _ = inferred.read(raw)
     schema = privacy_rule.protect(inferred, frame, np.arange(len(frame)))
+    frame = frame[privacy_rule.expressible(schema, frame)].reset_index(drop=True)
     latents = np.random.default_rng(1).normal(size=(len(frame), latent_dim)).astype(np.float32)
     return LatentRows(latents, privacy_rule.restrict(schema, frame)), schema
 

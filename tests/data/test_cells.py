@@ -109,3 +109,10 @@ def test_decimals_are_those_of_nearly_all_values():
     assert cells.decimals(np.array([1 / 3])) == 6
     assert cells.decimals(np.array([np.inf])) == 0
     assert cells.decimals(np.append(np.full(999, 0.5), 1 / 3)) == 1
+
+
+def test_small_numbers_have_decimals_for_seven_digits():
+    assert cells.decimals(np.array([1e-7, 2.5e-7, 0.0])) == 8
+    assert cells.decimals(np.array([1e-7 / 3])) == 14 and round(1e-7 / 3, 14) == 3.333333e-08
+    assert cells.decimals(np.array([0.0, 0.0])) == 0 and cells.decimals(np.array([1e-20 / 3])) == 22
+    assert cells.decimals(np.array([0.1 / 3, 100 / 3, 200 / 3])) == 6

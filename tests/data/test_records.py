@@ -127,6 +127,34 @@ def test_16_bit_images_are_scaled_from_the_depth_they_use(highest, bits):
         np.testing.assert_array_equal(read(data, 3), np.dstack([expected] * 3))
 
 
+def test_16_bit_images_of_a_dataset_share_one_range(tmp_path, caplog):
+    """Issue 13, point 25: 1020 and 1030 became 254 and 64."""
+    for split, highest in {"train": (1020, 1030), "test": (4000, 300)}.items():
+        (tmp_path / split).mkdir()
+        for number, value in enumerate(highest):
+            image = np.linspace(0, value, 48).round().astype(np.uint16).reshape(6, 8)
+            (tmp_path / split / f"{number}.png").write_bytes(encode(image))
+    train, test = (load_records(f"{tmp_path}:{split}") for split in ("train", "test"))
+    with caplog.at_level(logging.INFO):
+        assert [int(image.max()) for image in train.pixel_values(8, fit="pad")] == [64, 64]
+    assert "grey values 0 to 4095 of all images become 0 to 255" in caplog.text
+    assert [int(image.max()) for image in test.select([1, 0]).pixel_values(8, fit="pad")] == [19, 249]
+    assert train.select([0]).grey_range is train.grey_range
+    summary = test.check_images()
+    assert (summary.grey_range, summary.few_greys) == ((0, 4095), 1)
+    write_records(load_records(tmp_path), tmp_path / "out")
+    assert load_records(tmp_path / "out").check_images().grey_range == (0, 4095)
+
+
+def test_dicom_images_without_a_window_share_one_range(tmp_path):
+    for number, image in enumerate((DEEP // 4, DEEP // 2)):
+        (tmp_path / f"{number}.dcm").write_bytes(dicom(image))
+    (tmp_path / "2.dcm").write_bytes(dicom(DEEP, WindowCenter=2048, WindowWidth=1024))  # its own window
+    pixels = load_records(tmp_path).pixel_values(8, fit="pad")
+    assert [int(image.max()) for image in pixels] == [127, 255, 255]
+    assert load_records(tmp_path).check_images().grey_range == (0, 2047)
+
+
 def test_the_orientation_of_a_photograph_is_applied():
     image = Image.fromarray(GREY)
     exif = image.getexif()
@@ -519,6 +547,64 @@ def test_wrong_tables_are_refused(tmp_path, text, message):
     assert message.format(tmp_path / "metadata.csv") in str(error.value)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_the_index_of_pandas_is_never_released(tmp_path, suffix, repeats):
+    """Issue 13, point 21: a header cell that is empty, `__index_level_0__`, `Unnamed: 0`."""
+    names = [f"{number:02}.png" for number in range(30)]
+    make_folder(tmp_path / "cohort", [{"file_name": name} for name in names])
+    (tmp_path / "cohort" / "metadata.csv").unlink()
+    table = pd.DataFrame(
+        {"file_name": names, "Unnamed: 0": range(30), "Unnamed: 0.1": range(30), "sex": ["F", "M"] * 15}
+    )
+    table.index = [number // repeats for number in range(30)]
+    getattr(table, "to_csv" if suffix == ".csv" else "to_parquet")(tmp_path / "cohort" / f"metadata{suffix}")
+    records = load_records(tmp_path / "cohort")
+    index = "" if suffix == ".csv" else "__index_level_0__"
+    assert list(records.frame) == ["sex"]
+    assert {name for name, column in records.schema.columns.items() if column.role == "id"} == {
+        *(index, "Unnamed: 0", "Unnamed: 0.1")
+    }
+    write_records(records, tmp_path / "out")
+    assert list(load_records(tmp_path / "out").frame) == ["sex"]
+    if suffix == ".parquet":
+        table["image"] = [{"bytes": encode(GREY), "path": None}] * 30
+        table.to_parquet(tmp_path / "cohort.parquet")
+        assert list(load_records(tmp_path / "cohort.parquet").frame) == ["sex"]
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('{"file_name": "b.png", "age": 1, "age": 71717}', "age"),
+        ('{"file_name": "b.png", "a": {"k": 1, "k": 71717}}', "k"),
+    ],
+)
+def test_a_json_key_that_is_repeated_is_refused(tmp_path, line, key):
+    """Issue 13, point 26: the last of two values was kept without a word."""
+    make_folder(tmp_path / "cohort", [{"file_name": "a.png"}, {"file_name": "b.png"}])
+    (tmp_path / "cohort" / "metadata.csv").unlink()
+    (tmp_path / "cohort" / "metadata.jsonl").write_text(f'{{"file_name": "a.png"}}\n\n{line}\n')
+    with pytest.raises(InputError) as error:
+        load_records(tmp_path / "cohort")
+    assert str(error.value) == (
+        f"expected each key once in every object of {tmp_path}/cohort/metadata.jsonl, found `{key}` more than once in "
+        "line 3: keep one"
+    )
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "Metadata.csv", "metadata.tsv", "sub/labels.xlsx"])
+@pytest.mark.parametrize("split", [".", "train"])
+def test_a_table_under_another_name_is_refused(tmp_path, name, split):
+    """Issue 13, point 26: such a table was ignored."""
+    folder = make_folder(tmp_path / "cohort" / split, [{"file_name": "sub/a.png"}])
+    (folder / "metadata.csv").rename(folder / name)
+    with pytest.raises(InputError) as error:
+        load_records(tmp_path / "cohort")
+    assert Path(name).name in str(error.value) and "['metadata.csv', 'metadata.jsonl', 'metadata" in str(error.value)
+    assert "rename it, or move away what is no table of these images" in str(error.value)
+
+
 def test_no_records_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").write_text("x")
@@ -691,7 +777,8 @@ def test_written_records_are_read_back(tmp_path):
     records = load_records(make_folder(tmp_path / "cohort", rows))
     write_records(records, tmp_path / "out" / "split", {"train": [2, 0], "test": np.array([1])})
     assert sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")) == [
-        *("split", "split/data", "split/data/test-00000-of-00001.parquet", "split/data/train-00000-of-00001.parquet")
+        *("split", "split/data", "split/data/test-00000-of-00001.parquet", "split/data/train-00000-of-00001.parquet"),
+        "split/schema.json",
     ]
     assert stat.S_IMODE((tmp_path / "out" / "split").stat().st_mode) == 0o700
     train = load_records(tmp_path / "out" / "split")
@@ -725,6 +812,45 @@ def test_typed_and_mixed_cells_are_written(tmp_path):
     again = load_records(tmp_path / "out")
     assert again.raw.to_dict("list") == records.raw.to_dict("list")
     assert again.schema == records.schema
+
+
+def test_only_lists_of_text_are_labels(tmp_path, caplog):
+    """Issue 13, point 24: an embedding of 64 numbers became 3,840 labels, a struct a set of its keys."""
+    rows = [{"file_name": f"{number:02}.png"} for number in range(60)]
+    make_folder(tmp_path / "cohort", rows)
+    (tmp_path / "cohort" / "metadata.csv").unlink()
+    rng = np.random.default_rng(0)
+    lines = [
+        {
+            **row,
+            "embedding": rng.normal(size=64).tolist(),
+            "pressure": rng.normal(100, 9, 2).round(1).tolist() if number else [],
+            "patient": {"id": f"p{number}", "vitals": {"pulse": number % 40 + 0.5, "sex": "FM"[number % 2]}},
+            "orders": [{"drug": "a", "dose": number}],
+            "visits": [number] * (number % 3 + 1),
+            "signs": ["a", "b"] if number % 2 else ["b"],
+            "words": [f"word {number} {place}" for place in range(5)],
+        }
+        for number, row in enumerate(rows)
+    ]
+    (tmp_path / "cohort" / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with caplog.at_level(logging.INFO):
+        records = load_records(tmp_path / "cohort")
+    kinds = {name: column.kind for name, column in records.schema.table.items()}
+    assert kinds == {
+        **{"pressure_0": "numeric", "pressure_1": "numeric", "patient_vitals_pulse": "numeric"},
+        **{"patient_vitals_sex": "categorical", "signs": "multi-label"},
+    }
+    assert records.schema.group_column == "patient_id" and np.isnan(records.frame["pressure_1"][0])
+    several = "lists of numbers: give each part a column of its own, or as many of them, up to 16, in each"
+    assert {name: column.note for name, column in records.schema.columns.items() if column.note} == {
+        **{"embedding": several, "visits": several, "words": "300 different labels, more than 200"},
+        "orders": "lists of structures: give each part a column of its own",
+    }
+    assert "`pressure` holds several values a cell: read as the columns ['pressure_0', 'pressure_1']" in caplog.text
+    write_records(records, tmp_path / "out")
+    again = load_records(tmp_path / "out")
+    assert again.schema == records.schema and again.raw.to_dict("list") == records.raw.to_dict("list")
 
 
 def test_nothing_half_written_is_left(tmp_path):

@@ -26,6 +26,21 @@ def test_a_number_that_repeats_within_a_patient_is_an_identifier():
     assert RecordSchema.infer(frame, "image").columns["hospital_no"].role == "id"
 
 
+@pytest.mark.parametrize("count", [60, 39, 20])
+def test_different_whole_numbers_are_codes_from_twenty_on(count):
+    rng, many = np.random.default_rng(0), np.arange(count)
+    schema, _ = infer(
+        {
+            "number": 500100 + 7 * many,
+            "visit": rng.permutation(count) + 17,
+            "platelets": rng.choice(np.arange(100, 2000), count, replace=False) * 1000,
+            "ferritin": rng.choice(9000, count, replace=False),
+        }
+    )
+    left_out = [name for name, column in schema.columns.items() if column.role == "id"]
+    assert left_out == ["number", "visit"]
+
+
 def test_dates_stored_as_numbers_are_left_out():
     frame = pd.DataFrame({"admission": [20200101.0 + day for day in range(20)]})
     assert RecordSchema.infer(frame, "image").columns["admission"].role == "ignore"

@@ -1,19 +1,29 @@
 """Planted leaks are caught by the family that is meant for them, and fresh draws never fail."""
 
 import functools
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.evaluation.attacks.copies import is_no_chance
+from hf_hybrid.core.families import Family, Limit
+from hf_hybrid.data.columns import ColumnSchema
+from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.evaluation.attacks.base import judged
+from hf_hybrid.evaluation.attacks.copies import CopyAttack
+from hf_hybrid.evaluation.attacks.distance import DistanceAttack
 from hf_hybrid.evaluation.attacks.spaces import AttackSpaces
-from hf_hybrid.evaluation.comparison import Comparison
+from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
 from hf_hybrid.evaluation.options import EvaluationOptions
-from hf_hybrid.evaluation.privacy import measure_privacy
+from hf_hybrid.evaluation.privacy import limits_of, measure_privacy
+from hf_hybrid.metrics.copies import RowSpace
 from hf_hybrid.metrics.curves import histograms
 from hf_hybrid.models import image_encoder
+from hf_hybrid.samplers.copula import GaussianCopulaSampler
 
 ROOT = Path(__file__).parents[2]
 FAMILIES = ["copies", "membership", "attribute inference", "singling out", "linkability"]
@@ -47,9 +57,10 @@ def families(section: dict) -> dict[str, dict]:
 @pytest.mark.parametrize("plant", ["fresh draws", "copula"])
 def test_an_honest_release_never_fails(scored, plant, seed):
     section = scored(plant, seed)
-    assert section["verdict"] in ("pass", "inconclusive")
     for name, family in families(section).items():
-        assert family["verdict"] != "fail", (name, family["failed"])
+        # A copula of 40 components of 180 patients copies nobody, and yet reveals who they were.
+        revealed = {one for one in family["failed"] if plant == "copula" and one.endswith("against chance")}
+        assert set(family["failed"]) <= revealed, (name, family["failed"])
         assert (family["patients_needed"] is None) or family["verdict"] == "inconclusive"
 
 
@@ -112,19 +123,110 @@ def test_ordinary_shift_is_no_exchange(planted, monkeypatch):
     assert distance["AUC on the release"] < 0.35 and distance["AUC on a Gaussian copula"] < 0.35
 
 
-def test_equal_rows_of_one_patient_are_one_coincidence(planted, monkeypatch):
-    setting = planted.Setting(0, num_records=120, multiple=1)
-    options = EvaluationOptions(bootstraps=100)
-    attacked = AttackSpaces(Comparison(setting.fresh, setting.train, setting.unseen, setting.schema, options))
-    hit = np.zeros(len(setting.train), bool)
-    hit[:12] = True
-    monkeypatch.setattr(
-        "hf_hybrid.evaluation.attacks.copies.chance_of_rows", lambda release, frame: np.full(len(frame), 2e-7)
-    )
-    assert is_no_chance(attacked, hit)  # twelve records of several patients
-    attacked.train.groups[:12] = attacked.train.groups[0]
-    attacked.train.frame.iloc[:12] = attacked.train.frame.iloc[0]
-    assert not is_no_chance(attacked, hit)
+def recoded(count: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Two hidden numbers, each written down three times: two people are equal in all columns if in two."""
+    one, other = rng.integers(0, 250, count) * 1.0, rng.integers(0, 100, count) * 1.0
+    columns = {"a": one, "a2": 2 * one + 1, "a3": 250 - one, "b": other, "b2": 3 * other, "b3": 100 - other}
+    return pd.DataFrame(columns | {"c": one // 10})
+
+
+def spaces_of(*frames: pd.DataFrame, seed: int) -> AttackSpaces:
+    """Release, training and held-out patients with these rows and with images that say nothing."""
+    columns = {name: ColumnSchema("clinical", "integer", bounds=(0, 600), decimals=0, states=[]) for name in frames[0]}
+    rng, spaces = np.random.default_rng(seed), AttackSpaces.__new__(AttackSpaces)
+    spaces.schema, spaces.options = RecordSchema({"image": ColumnSchema("image"), **columns}), EvaluationOptions()
+    spaces.sets = [
+        EvaluationSet(rng.integers(0, 256, (len(one), 32, 32), dtype=np.uint8), one, np.arange(len(one)))
+        for one in frames
+    ]
+    spaces.synthetic, spaces.train, spaces.held_out = spaces.sets
+    space = RowSpace(spaces.schema, frames[0])
+    spaces.cells = [space.features(one) for one in frames]
+    return spaces
+
+
+def copies_of(spaces: AttackSpaces):
+    return judged("copies", CopyAttack().run(spaces).tests, Limit(0.0, 0.05))
+
+
+def test_columns_that_recode_one_another_fail_no_honest_release_and_hide_no_copies():
+    """Of 300 fresh draws some equal a training patient's row, and often none one of 30 held-out patients'."""
+    failed, chances, rates = [], [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        train, held_out, fresh = (recoded(count, rng) for count in (300, 30, 600))
+        found = copies_of(spaces_of(fresh, train, held_out, seed=seed))
+        failed.append(found.verdict.word == "fail")
+        row = found.scores[1].reference
+        chances.append(row["by chance, as rows of real patients are equal"])
+        rates.append(row["training patients"])
+        if seed < 3:
+            some = pd.concat([fresh[60:], train[:60]], ignore_index=True)
+            assert "exact copy: row" in copies_of(spaces_of(some, train, held_out, seed=seed)).verdict.failed
+    assert sum(failed) == 0  # counted against independent columns: about half
+    error = np.std(np.subtract(chances, rates)) / np.sqrt(20)
+    assert np.mean(chances) == pytest.approx(np.mean(rates), abs=3 * error)
+
+
+def test_a_row_that_other_patients_have_too_is_no_copy():
+    rng = np.random.default_rng(0)
+    train, held_out, fresh = (recoded(count, rng) for count in (100, 50, 200))
+    train.iloc[:60] = train.iloc[0].to_numpy()
+    held_out.iloc[:20] = train.iloc[0].to_numpy()
+    fresh.iloc[:40] = train.iloc[0].to_numpy()
+    exact = copies_of(spaces_of(fresh, train, held_out, seed=0)).scores[1]
+    assert exact.name == "exact copy: row" and exact.reference["training patients"] < 0.1
+
+
+def numbers(count: int, seed: int) -> EvaluationSet:
+    """Images of four hidden numbers and noise, and rows of the same."""
+    rng, fixed = np.random.default_rng(seed), np.random.default_rng(99)
+    hidden = rng.normal(size=(count, 4))
+    patterns = np.kron(fixed.normal(size=(4, 8, 8)), np.ones((4, 4)))
+    pixels = 128 + 10 * np.tensordot(hidden, patterns, 1) + rng.normal(0, 25, (count, 32, 32))
+    frame = pd.DataFrame((hidden @ fixed.normal(size=(4, 6))).round(3), columns=[f"c{place}" for place in range(6)])
+    return EvaluationSet(pixels.clip(0, 255).astype(np.uint8), frame, np.arange(count))
+
+
+def membership_of(release: EvaluationSet, train: EvaluationSet, held_out: EvaluationSet, schema: RecordSchema):
+    options = EvaluationOptions(bootstraps=200)
+    attacked = AttackSpaces(Comparison(release, train, held_out, schema, options))
+    limit = limits_of(options.privacy)["membership"]
+    return judged("membership", DistanceAttack().run(attacked).tests[:2], limit)
+
+
+def test_a_copula_of_few_patients_is_no_excuse_for_a_release_that_is_no_better(planted):
+    """63 patients: minus a copula, the default sampler was never above its limit, with an AUC of .85 and more."""
+    columns = {f"c{place}": ColumnSchema("clinical", "numeric", bounds=(-30, 30), decimals=3, states=[])
+               for place in range(6)}  # fmt: skip
+    schema = RecordSchema({"image": ColumnSchema("image"), **columns})
+    for seed in range(2):
+        train, held_out = numbers(63, 3 * seed), numbers(40, 3 * seed + 1)
+        setting = SimpleNamespace(train=train, schema=schema, count=600)
+        setting.release = functools.partial(planted.Setting.release, setting)
+        drawn = planted._sampled(GaussianCopulaSampler(shrinkage=0.0))(setting)
+        against_copula, against_chance = membership_of(drawn, train, held_out, schema).scores
+        assert against_copula.value < 0.25 and against_chance.reference["AUC"] > 0.8
+        found = membership_of(drawn, train, held_out, schema)
+        assert found.verdict.failed[-1] == "distance attack: record, against chance"
+        assert membership_of(numbers(600, 7), train, held_out, schema).verdict.word != "fail"
+
+
+def test_membership_says_what_it_is_read_against_and_a_looser_limit_settles_nothing():
+    train, held_out, fresh = numbers(400, 0), numbers(200, 1), numbers(800, 2)
+    columns = {f"c{place}": ColumnSchema("clinical", "numeric", bounds=(-30, 30), decimals=3, states=[])
+               for place in range(6)}  # fmt: skip
+    found = membership_of(fresh, train, held_out, RecordSchema({"image": ColumnSchema("image"), **columns}))
+    chance = found.scores[1]
+    assert found.verdict.word == "pass" == found.settled
+    assert found.limit_of(chance.name) == Limit(0.1, 0.1) == Family.from_dict(found.to_dict()).limit_of(chance.name)
+    hits = chance.reference["true positives at 10% false positives"]
+    assert hits == pytest.approx(0.1, abs=3 * np.sqrt(0.1 * 0.9 * (1 / 200 + 1 / 400)))
+    assert "true positives at 1% false positives" not in chance.reference  # 2 of 200 patients
+    labels = chance.reference["AUC of random labels among training patients, 97.5 % of draws"]
+    assert labels == pytest.approx(0.5 + 1.96 * np.sqrt(401 / (12 * 200 * 200)), abs=0.02)
+    loose = replace(found, own_limits={chance.name: Limit(0.2, 0.2)})
+    assert loose.settled == "inconclusive"
 
 
 def test_a_bin_of_distances_tells_nothing_of_few_patients():

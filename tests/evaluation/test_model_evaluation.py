@@ -91,7 +91,7 @@ def test_a_pipeline_is_pushed_with_its_report_only(pipeline, real, capsys):
     assert cli.main(words) == 3
     assert "in which privacy was measured, found none: run `hf-hybrid evaluate` on it" in capsys.readouterr().err
     # 44 test patients settle nothing: private it may go, public only with a reason.
-    options = [f"--train={real[0]}", f"--test={real[1]}", "--bootstraps=100", "--privacy.membership=0.03"]
+    options = [f"--train={real[0]}", f"--test={real[1]}", "--bootstraps=100", "--privacy.membership_above_chance=0.03"]
     assert cli.main(["evaluate", str(folder), *options]) == 0
     assert "membership: inconclusive" in capsys.readouterr().out
     assert cli.main(words) == 0
@@ -122,12 +122,13 @@ def test_the_same_records_are_no_others_even_where_no_patient_is_known(real, tmp
 
 
 def test_how_many_images_a_patient_has_tells_nothing(real, monkeypatch):
-    from hf_hybrid.evaluation.model_attacks import _by_patient, _test
+    from hf_hybrid.evaluation.attacks.membership import chance_test
+    from hf_hybrid.evaluation.model_attacks import _by_patient
 
     rng = np.random.default_rng(0)
     scores = [rng.normal(size=600), rng.normal(size=200)]  # three images of each patient learned from, one of others
     groups = [np.repeat(np.arange(200), 3), np.arange(200)]
-    risk = _test("any", _by_patient(scores, groups), None, 200).risk
+    risk = chance_test("any", _by_patient(scores, groups), FAST).risk
     assert abs(risk.value) < 0.08
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from hf_hybrid.data.columns import ColumnSchema
 from hf_hybrid.data.schema import RecordSchema
-from hf_hybrid.metrics.copies import EXACT_IMAGE, EXACT_ROW, RowSpace, chance_of_rows, near_thresholds, nearest
+from hf_hybrid.metrics.copies import EXACT_IMAGE, EXACT_ROW, RowSpace, near_thresholds, nearest
 
 SCHEMA = RecordSchema(
     {
@@ -82,12 +82,6 @@ class TestRowSpace:
         distances = 4 * np.abs(rows - rows[0]).sum(axis=1)
         assert distances[1] == pytest.approx(0.5, abs=0.01)
         assert (distances[2:] >= 1).all()
-
-
-def test_the_chance_of_a_row_is_that_of_its_cells():
-    release = pd.DataFrame({"a": [1.0, 1.0, 2.0, np.nan], "b": pd.Series(["x", "y", "y", "y"], dtype=object)})
-    rows = pd.DataFrame({"a": [1.0, np.nan, 3.0], "b": pd.Series(["y", "x", "x"], dtype=object)})
-    assert chance_of_rows(release, rows) == pytest.approx([0.5 * 0.75, 0.25 * 0.25, 0])
 
 
 class TestNearest:

@@ -9,6 +9,8 @@ from hf_hybrid.metrics.fidelity import (
     energy_distance,
     missing_shares,
     pair_trends,
+    share_of_range,
+    shuffled_columns,
     three_way_shares,
 )
 
@@ -55,6 +57,20 @@ def test_marginals_alone_do_not_make_pairs():
     assert pair_trends(shuffled[["age", "crp"]], real[["age", "crp"]]) == pytest.approx(1 - 0.79 / 2, abs=0.02)
     # Of those above and below 60, 80 and 20 % of 90 % are sick; half of both when shuffled: 0.27 of all move.
     assert pair_trends(shuffled[["age", "sick"]], real[["age", "sick"]]) == pytest.approx(1 - 0.27, abs=0.03)
+
+
+def test_shuffled_columns_are_the_zero_and_real_ones_the_one_of_the_way():
+    """Half of the records of a mixture of both come half of the way, whatever the score of shuffled columns is."""
+    train, real, fresh = table(6000, seed=1), table(6000), table(6000, seed=2)
+    shuffled = shuffled_columns(train)
+    half = pd.concat([fresh[:3000], shuffled_columns(fresh, seed=5)[3000:]], ignore_index=True)
+    assert column_shapes(shuffled, train) == 1
+    for metric, error in ((pair_trends, 0.06), (three_way_shares, 0.12)):
+        ends = metric(shuffled, real), metric(train, real)
+        assert share_of_range(metric(fresh, real), *ends) == pytest.approx(1, abs=error)
+        assert share_of_range(metric(half, real), *ends) == pytest.approx(0.5, abs=error)
+        assert share_of_range(metric(shuffled_columns(fresh, 3), real), *ends) == pytest.approx(0, abs=error)
+    assert np.isnan(share_of_range(0.5, 0.9, 0.9))
 
 
 def test_pairs_are_those_of_pandas_and_scipy():

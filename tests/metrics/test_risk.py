@@ -6,7 +6,18 @@ from scipy.stats import norm
 
 from hf_hybrid.core.families import Limit, Verdict
 from hf_hybrid.metrics.estimates import Estimate
-from hf_hybrid.metrics.risk import UNKNOWN, EstimatedRisk, ObservedRisk, RateRisk, Risk, interval, judge, wilson
+from hf_hybrid.metrics.membership import attack_auc
+from hf_hybrid.metrics.risk import (
+    UNKNOWN,
+    CoincidenceRisk,
+    EstimatedRisk,
+    ObservedRisk,
+    RateRisk,
+    Risk,
+    interval,
+    judge,
+    wilson,
+)
 
 LIMIT = Limit(0.09, 0.09)
 
@@ -23,7 +34,8 @@ def decide(risks: list[Risk], limit: Limit, details: list[Risk] = ()) -> Verdict
 
 
 def estimated(value: float, spread: float, num_unseen: int = 100) -> EstimatedRisk:
-    return EstimatedRisk(Estimate(value, value + spread * norm.ppf((np.arange(999) + 0.5) / 999)), num_unseen)
+    replicates = value + spread * norm.ppf((np.arange(999) + 0.5) / 999)
+    return EstimatedRisk(Estimate(value, replicates), num_unseen, members_spread=0.0)
 
 
 class TestRateRisk:
@@ -118,3 +130,70 @@ class TestJudge:
         narrower = 0.03 * np.sqrt(100 / verdict.patients_needed)
         assert decide([estimated(value, 0.98 * narrower)], LIMIT).word == ("pass" if value < 0.09 else "fail")
         assert decide([estimated(value, 1.05 * narrower)], LIMIT).word == "inconclusive"
+
+    def test_more_held_out_patients_do_not_make_up_for_few_training_patients(self):
+        """70 training patients: their own spread reaches the limit, and 100,000 held-out ones would leave it open."""
+        rng = np.random.default_rng(0)
+        few, many = rng.normal(0.2, 1, 70), rng.normal(0.2, 1, 7000)
+        for members, is_settled in ((few, False), (many, True)):
+            others = rng.normal(0, 1, 60)
+            found, of_members = (attack_auc(members, others, 400, draws_others=one) for one in (True, False))
+            spread = float(np.std(of_members.replicates))
+            risk = EstimatedRisk(Estimate(0.06, found.replicates - found.value + 0.06), 60, spread)
+            verdict = decide([risk], Limit(0.1, 0.1))
+            assert verdict.word == "inconclusive" and verdict.is_settled_by_patients is is_settled
+            if not is_settled:  # with so many others the spread is that of the members alone
+                large = attack_auc(members, rng.normal(0, 1, 20_000), 400)
+                assert risk.bounds(1.96, 20_000)[1] - risk.value == pytest.approx(
+                    1.96 * np.std(large.replicates), rel=0.15
+                )
+                assert verdict.patients_needed is None and risk.bounds(1.96, 10_000_000)[1] > 0.1
+            else:
+                needed = verdict.patients_needed
+                assert risk.bounds(1.96, needed)[1] < 0.1 <= risk.bounds(1.96, needed - 10)[1]
+
+    def test_rates_are_settled_with_the_training_patients_that_there_are(self):
+        assert decide([rates(9, 60, 5, 40)], LIMIT) == Verdict("inconclusive", is_settled_by_patients=False)
+        verdict = decide([rates(140, 1000, 4, 40)], LIMIT)
+        needed = verdict.patients_needed
+        assert 40 < needed < 1000
+        assert decide([rates(140, 1000, needed // 10, needed // 10 * 10)], LIMIT).word == "inconclusive"
+        assert decide([rates(140, 1000, needed // 10 + 2, needed // 10 * 10 + 20)], LIMIT).word == "pass"
+
+    def test_a_risk_of_training_patients_alone_is_not_settled_by_others(self):
+        alone = EstimatedRisk(estimated(0.08, 0.02).estimate, None)
+        assert decide([alone], LIMIT) == Verdict("inconclusive", is_settled_by_patients=False)
+        unknown = EstimatedRisk(estimated(0.08, 0.02).estimate, 100)
+        assert decide([unknown], LIMIT) == Verdict("inconclusive")
+
+    def test_a_risk_may_have_a_limit_of_its_own(self):
+        risks = {"a": estimated(0.0, 0.02), "b": estimated(0.2, 0.02)}
+        assert judge(risks, LIMIT).failed == ("b",)
+        assert judge(risks, LIMIT, own_limits={"b": Limit(0.3, 0.3)}).word == "pass"
+        assert judge(risks, LIMIT, own_limits={"a": Limit(-0.2, -0.1), "b": Limit(0.3, 0.3)}).failed == ("a",)
+
+
+class TestCoincidenceRisk:
+    def test_a_release_that_copies_nobody_is_above_zero_as_rarely_as_it_says(self):
+        """Rows of a long-tailed population: training, held-out and released ones are draws of it."""
+        rng, above = np.random.default_rng(0), 0
+        shares = rng.dirichlet(np.full(4000, 0.5))
+        for _ in range(400):
+            train, held_out, release = (rng.choice(4000, count, p=shares) for count in (300, 60, 600))
+            above += coincidences(train, held_out, release).bounds(1.96)[0] > 0
+        assert above / 400 <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / 400)
+
+    def test_copies_are_above_zero_where_people_are_not_equal(self):
+        train, held_out, release = np.arange(180), np.arange(180, 240), np.append(np.arange(17), np.arange(300, 643))
+        risk = coincidences(train, held_out, release)
+        assert risk.bounds(norm.isf(0.001 / 5))[0] > 0 and risk.value == pytest.approx(17 / 180)
+        assert coincidences(train, held_out, release[10:]).bounds(norm.isf(0.001))[0] <= 0
+
+
+def coincidences(train: np.ndarray, held_out: np.ndarray, release: np.ndarray) -> CoincidenceRisk:
+    kinds, counts = np.unique(np.append(train, held_out), return_counts=True)
+    own = set(kinds[counts == 1]) & set(release)
+    hits = [np.array([one in own for one in side], float) for side in (train, held_out)]
+    total, drawn = len(train) + len(held_out), 2 * len(release)
+    share = drawn * len(train) / (total * (drawn + total))
+    return CoincidenceRisk(*hits, int((counts == 2).sum()) + int(hits[1].sum()), share)

@@ -33,6 +33,19 @@ def drawn(count, resolution=32, channels=1, seed=0):
     return images if channels == 1 else np.stack([images, 255 - images, images // 2], axis=-1)
 
 
+class Images:
+    """Drawn images as records, each of another patient unless said."""
+
+    def __init__(self, count, groups=None):
+        self.groups = np.arange(count) if groups is None else groups
+
+    def __len__(self):
+        return len(self.groups)
+
+    def iter_pixels(self, resolution, channels, fit):
+        yield from np.array_split(drawn(len(self), resolution, channels), 3)
+
+
 class CodecContract:
     """What every codec must do; a subclass gives `codec()`."""
 
@@ -163,7 +176,7 @@ def test_each_network_learns_by_its_own_loss_only(tmp_path):
     )
 
     for expected, parameter in zip(alone, training.discriminators.parameters(), strict=True):
-        torch.testing.assert_close(parameter.grad, expected)  # nothing of the codec's loss in it
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-3, atol=1e-4)  # nothing of the codec's loss in it
 
 
 def test_the_code_discriminator_learns_that_prior_codes_are_the_real_ones(tmp_path):
@@ -308,31 +321,18 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path, monkeypatch):
 def test_images_that_are_not_square_are_padded_when_the_codec_says_so(tmp_path):
     seen = []
 
-    class Images:
-        def __len__(self):
-            return 40
-
+    class Seen(Images):
         def iter_pixels(self, resolution, channels, fit):
             seen.append(fit)
-            yield drawn(40, resolution, channels)
+            return super().iter_pixels(resolution, channels, fit)
 
     arguments = CodecArguments(max_train_steps=1, train_batch_size=4, validation_steps=1)
-    train_codec(Images, {**TINY, "resize_mode": "pad"}, arguments, tmp_path / "codec")
+    train_codec(lambda: Seen(40), {**TINY, "resize_mode": "pad"}, arguments, tmp_path / "codec")
 
     assert seen == ["pad"] and AlphaGAN.from_pretrained(tmp_path / "codec").config.resize_mode == "pad"
 
 
 def test_other_images_are_not_mixed_up_with_those_of_a_broken_run(tmp_path):
-    class Images:
-        def __init__(self, count):
-            self.count = count
-
-        def __len__(self):
-            return self.count
-
-        def iter_pixels(self, resolution, channels, fit):
-            yield drawn(self.count, resolution, channels)
-
     arguments = CodecArguments(max_train_steps=1, train_batch_size=4, validation_steps=1)
     train_codec(lambda: Images(40), TINY, arguments, tmp_path / "a", None, tmp_path / "logs", "a")
     with pytest.raises(InputError, match="expected the images, num_images that the checkpoints in"):
@@ -367,16 +367,9 @@ def test_a_blurred_reconstruction_is_not_sharp():
 
 
 def test_training_writes_a_codec_folder_without_its_discriminators(tmp_path):
-    class Images:
-        def __len__(self):
-            return 40
-
-        def iter_pixels(self, resolution, channels, fit):
-            yield from np.array_split(drawn(40, resolution, channels), 3)
-
     arguments = CodecArguments(max_train_steps=2, train_batch_size=4, validation_steps=2)
     config = {**TINY, "in_channels": 3}
-    scores = train_codec(Images, config, arguments, tmp_path / "codec", image_source="40 drawn waves")
+    scores = train_codec(lambda: Images(40), config, arguments, tmp_path / "codec", image_source="40 drawn waves")
     folder = tmp_path / "codec"
     facts = json.loads((folder / "provenance.json").read_text())
 
@@ -399,12 +392,33 @@ def test_training_writes_a_codec_folder_without_its_discriminators(tmp_path):
 
 
 def test_too_few_images_are_refused(tmp_path):
-    class Images:
-        def __len__(self):
-            return 8
-
-        def iter_pixels(self, resolution, channels, fit):
-            yield drawn(8, resolution)
-
     with pytest.raises(InputError, match="expected more images than `latent_dim` 8, found 8"):
-        train_codec(Images, TINY, CodecArguments(max_train_steps=1), tmp_path / "codec")
+        train_codec(lambda: Images(8), TINY, CodecArguments(max_train_steps=1), tmp_path / "codec")
+
+
+def test_no_patient_is_learned_from_and_scored(tmp_path):
+    groups = np.repeat(np.arange(12), 5)
+    pixels = drawn(60, 32)
+    training = AlphaGANTrainer(AlphaGAN(**TINY), pixels, CodecArguments(validation_share=0.25), tmp_path, groups)
+
+    assert sorted([*training.train, *training.held_out]) == list(range(60))
+    assert len(training.held_out) == 15
+    assert not set(groups[training.train]) & set(groups[training.held_out])
+
+
+def test_images_of_one_patient_are_divided_all_the_same(tmp_path):
+    training = AlphaGANTrainer(AlphaGAN(**TINY), drawn(20, 32), CodecArguments(), tmp_path, np.zeros(20, dtype=int))
+
+    assert len(training.held_out) == 2 and len(training.train) == 18
+
+
+def test_the_pca_sees_images_from_everywhere_and_more_of_them_than_dimensions(tmp_path, monkeypatch):
+    """It took the first 4,096, and at 512 px in colour 340 whatever `latent_dim` was."""
+    monkeypatch.setattr("hf_hybrid.models.alphagan_trainer._PCA_VALUES", 32 * 32 * 4)  # as if four images filled it
+    pixels = np.zeros((60, 32, 32), dtype=np.uint8) + np.arange(60, dtype=np.uint8)[:, None, None]
+    pixels += drawn(60, 32) // 8
+    training = AlphaGANTrainer(AlphaGAN(**TINY), pixels, CodecArguments(), tmp_path)
+    images = training._pca_images()
+
+    assert len(images) == 2 * TINY["latent_dim"]
+    assert images.mean((1, 2, 3)).max() > images.mean((1, 2, 3)).min() + 30 / 127.5

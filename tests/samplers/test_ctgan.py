@@ -84,7 +84,7 @@ class TestCTGANSampler(SamplerContract):
         """Without it, the rare category would need many more draws than one block in two."""
         sampler = tiny_sampler(max_train_steps=200).fit(table.dataset, table.schema, table.groups)
         asked = sampler._asked({"icu": True})
-        draws = [sampler.draw(generator(index), {"icu": True}).frame["icu"].mean() for index in range(5)]
+        draws = [sampler.draw(generator(index, "release"), {"icu": True}).frame["icu"].mean() for index in range(5)]
 
         assert asked is not None
         assert np.mean(draws) > 0.8
@@ -156,7 +156,7 @@ def test_a_condition_is_obeyed_from_the_start():
     table, schema = made_up_rows(2000)
     sampler = tiny_sampler(max_train_steps=1, learning_rate=1e-12, validation_share=0.0)
     sampler.fit(table.to_dataset(schema), schema)
-    sick = sampler.draw(generator(0), {"group": "sick"})
+    sick = sampler.draw(generator(0, "release"), {"group": "sick"})
 
     assert (sick.frame["group"] == "sick").mean() > 0.9
     assert sick.latents[:, 0].mean() == pytest.approx(2.5, abs=0.3)

@@ -58,6 +58,7 @@ def test_copies_are_told_from_draws(result):
 
 def test_every_number_has_its_range_or_interval(result):
     for one in result["samplers"].values():
+        assert one["pair_trends_share"]["value"] < 1.3 and one["three_way_share"]["value"] < 1.3
         for name in ("column_shapes", "pair_trends", "pairing", "fit_seconds", "records_per_second", "peak_memory_mb"):
             low, high = one[name]["range"]
             assert low <= one[name]["value"] <= high, name

@@ -17,13 +17,14 @@ LOWER = "lower is better"
 
 @dataclass(frozen=True)
 class Test:
-    """One risk and its score in the report; `is_detail` as in `judge`."""
+    """One risk and its score in the report; `is_detail` as in `judge`, `limit` if it is not that of the family."""
 
     __test__ = False  # not one of pytest's
 
     risk: Risk
     score: Score
     is_detail: bool = False
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,9 @@ def judged(name: str, tests: list[Test], limit: Limit) -> Family:
     """A family of attacks, from its tests."""
     whole, details = ([test for test in tests if test.is_detail is detail] for detail in (False, True))
     risks = ({test.score.name: test.risk for test in side} for side in (whole, details))
-    verdict = judge(next(risks), limit, next(risks))
-    return Family(name, verdict, limit, *(tuple(test.score for test in side) for side in (whole, details)))
+    own = {test.score.name: test.limit for test in tests if test.limit}
+    verdict = judge(next(risks), limit, next(risks), own)
+    return Family(name, verdict, limit, *(tuple(test.score for test in side) for side in (whole, details)), own)
 
 
 def rate_test(name: str, rates: RateRisk, meaning: str, risk: Risk | None = None, is_detail: bool = False) -> Test:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.evaluation.attacks.base import Attack, AttackResult, rate_test, rates_by_patient
 from hf_hybrid.evaluation.attacks.spaces import AttackSpaces, side_by_side
 from hf_hybrid.metrics.reidentification import NUM_LINKED, linked, nearest_records
@@ -27,7 +28,7 @@ class LinkabilityAttack(Attack):
 def _parts(spaces: AttackSpaces) -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]:
     """Pairs of parts of a record, by name: features of release, training and held-out patients each."""
     parts = {"image and row": (spaces.images, [side_by_side(cells) for cells in spaces.cells])}
-    names = np.random.default_rng(0).permutation(list(spaces.schema.table))
+    names = numpy_generator(0, "attack: halves of a row").permutation(list(spaces.schema.table))
     if len(names) > 1:
         parts["halves of a row"] = tuple(
             [np.concatenate([cells[name] for name in half], axis=1) for cells in spaces.cells]

@@ -1,23 +1,39 @@
-"""Membership: does the release reveal who was in the training data? Control: a copula of the same patients.
+"""Membership: does the release reveal who was in the training data?
+
+There are two controls, a Gaussian copula of the same patients and chance: a release may reveal little more than the
+copula, and little more than nothing, since a copula of few patients reveals them as well.
 
 The attacks (`distance`, `density_ratio`, `classifier`) differ in their score alone, see `metrics.membership`.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 from scipy.stats import norm
 
 from hf_hybrid.core.errors import InputError
+from hf_hybrid.core.families import Limit
 from hf_hybrid.core.scores import Score
 from hf_hybrid.evaluation.attacks.base import LOWER, Attack, AttackResult, Test
 from hf_hybrid.evaluation.attacks.spaces import AttackSpaces
+from hf_hybrid.evaluation.options import EvaluationOptions
 from hf_hybrid.metrics.curves import roc_curves
 from hf_hybrid.metrics.estimates import Estimate
-from hf_hybrid.metrics.membership import attack_auc, attack_scores, by_patient, lowest_false_positives
+from hf_hybrid.metrics.membership import (
+    attack_auc,
+    attack_scores,
+    by_patient,
+    random_label_auc,
+    true_positives,
+)
 from hf_hybrid.metrics.risk import FAIL_LEVEL, EstimatedRisk, interval
 
 _MEANING = "how much better an attacker tells training patients from others than from a Gaussian copula (AUC)"
+_CHANCE_MEANING = "how much better than chance an attacker tells training patients from others (AUC)"
+_RANDOM = "AUC of random labels among training patients, 97.5 % of draws"
+RANDOM_LABELS = 200  # draws of them
+FALSE_POSITIVES = (0.1, 0.01)  # at which true positives are shown
 
 
 class MembershipAttack(Attack, is_abstract=True):
@@ -41,7 +57,7 @@ class MembershipAttack(Attack, is_abstract=True):
             title = f"{self.name} attack: {part}"
             if part == "record":
                 curves.append(roc_curves(title, dict(zip(("release", "Gaussian copula"), sides, strict=True))))
-            tests.append(_test(title, spaces, *sides))
+            tests += _tests(title, spaces, *sides)
         return AttackResult(tests, tuple(curves))
 
 
@@ -58,18 +74,50 @@ def _sides(spaces: AttackSpaces, name: str, records: list[np.ndarray]) -> list[t
     return found
 
 
-def _test(
+def _tests(
     title: str, spaces: AttackSpaces, sides: tuple[np.ndarray, np.ndarray], floor_sides: tuple[np.ndarray, np.ndarray]
-) -> Test:
-    """AUC on the release minus that of the same attack on the control."""
-    found, floor = (attack_auc(*both, spaces.options.bootstraps) for both in (sides, floor_sides))
-    _check_exchanged(found, floor, spaces.held_out.num_patients)
+) -> list[Test]:
+    """AUC on the release minus that of the same attack on the control, and minus that of chance."""
+    bootstraps, num_unseen = spaces.options.bootstraps, spaces.held_out.num_patients
+    found, floor = (attack_auc(*both, bootstraps) for both in (sides, floor_sides))
+    _check_exchanged(found, floor, num_unseen)
     reference = {"AUC on the release": found.value, "AUC on a Gaussian copula": floor.value}
-    if point := lowest_false_positives(*sides):
-        reference |= {"false positives": point[0], "true positives": point[1]}
-    risk = EstimatedRisk(found.minus(floor), spaces.held_out.num_patients)
-    n = spaces.num_patients
-    return Test(risk, Score(title, risk.value, interval(risk), LOWER, (None, 1.0), n, reference, _MEANING))
+    own, of_floor = (attack_auc(*both, bootstraps, draws_others=False) for both in (sides, floor_sides))
+    spread = float(np.nanstd(own.minus(_above_chance(of_floor)).replicates))
+    risk = EstimatedRisk(found.minus(_above_chance(floor)), num_unseen, spread)
+    score = Score(title, risk.value, interval(risk), LOWER, (None, 1.0), spaces.num_patients, reference, _MEANING)
+    return [Test(risk, score), chance_test(f"{title}, against chance", sides, spaces.options)]
+
+
+def _above_chance(floor: Estimate) -> Estimate:
+    """The AUC on the control, at least 0.5: a control worse than chance would excuse a release."""
+    return Estimate(max(floor.value, 0.5), np.maximum(floor.replicates, 0.5))
+
+
+def chance_test(
+    title: str, sides: Sequence[np.ndarray], options: EvaluationOptions, more: Mapping[str, float] | None = None
+) -> Test:
+    """How much better than a coin an attack tells training patients from others.
+
+    Args:
+        title: name of the score.
+        sides: scores by patient, of training patients and of held-out ones.
+        options: bootstrap replicates and limit.
+        more: further references.
+    """
+    found = attack_auc(*sides, options.bootstraps)
+    spread = float(np.nanstd(attack_auc(*sides, options.bootstraps, draws_others=False).replicates))
+    chance = Estimate(0.5, np.full_like(found.replicates, 0.5))
+    risk = EstimatedRisk(found.minus(chance), len(sides[1]), spread)
+    labels = random_label_auc(sides[0], len(sides[1]), RANDOM_LABELS)
+    reference = {"AUC": found.value, "AUC of chance": 0.5, _RANDOM: labels, **(more or {})}
+    for rate in FALSE_POSITIVES:
+        if (hits := true_positives(*sides, rate)) is not None:
+            reference[f"true positives at {rate:.0%} false positives"] = hits
+    limit = options.privacy.membership_above_chance
+    n = sum(map(len, sides))
+    score = Score(title, risk.value, interval(risk), LOWER, (-0.5, 0.5), n, reference, _CHANCE_MEANING)
+    return Test(risk, score, limit=Limit(limit, limit))
 
 
 def _check_exchanged(auc: Estimate, floor: Estimate, num_patients: int) -> None:

@@ -1,0 +1,131 @@
+"""No library that reads private files says what is in them: all that a process prints is searched for a name."""
+
+import io
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from hf_hybrid.data.quiet import quiet_libraries
+
+NAME = "ZYXWVUT^JOHN"
+READ = """
+import logging, sys
+logging.basicConfig(level=logging.DEBUG)
+from hf_hybrid.data.records import load_records
+for dataset in sys.argv[1:]:
+    try:
+        records = load_records(dataset)
+        records.check_images()
+        records.pixel_values(4)
+    except ValueError as error:
+        print("refused:", error)
+"""
+
+
+def png():
+    stream, text = io.BytesIO(), PngInfo()
+    text.add_text("PatientName", NAME)
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).save(stream, "PNG", pnginfo=text)
+    return stream.getvalue()
+
+
+def run(code, *arguments):
+    """Everything that a new process writes to its two descriptors."""
+    done = subprocess.run([sys.executable, *code, *map(str, arguments)], capture_output=True, text=True)
+    return done.stdout, done.stderr
+
+
+def columns(count=40):
+    """A column of each kind with the name in it, beside a patient who has it for a number."""
+    number = np.arange(count)
+    return {
+        "patient_id": [NAME, *(f"p{one}" for one in number[1:])],
+        "age": [NAME, *(str(20 + one % 30) for one in number[1:])],
+        "crp": [NAME, *(str(one / 2) for one in number[1:])],
+        "icu": [NAME, *("YN"[one % 2] for one in number[1:])],
+        "sex": [NAME, *("FM"[one % 2] for one in number[1:])],
+        "signs": [f"a|{NAME}", *("a|b" if one % 2 else "b" for one in number[1:])],
+        "seen": [NAME, *(f"2020-03-{one % 28 + 1:02}" for one in number[1:])],
+        "report": [f"{NAME} is patient {one} and does well" for one in number],
+    }
+
+
+def image_folder(folder):
+    folder.mkdir()
+    table = columns()
+    names = [f"{one:03}.png" for one in range(len(table["age"]))]
+    for name in names:
+        (folder / name).write_bytes(png())
+    pd.DataFrame({"file_name": names, **table}).to_csv(folder / "metadata.csv", index=False)
+    return folder
+
+
+def parquet(folder, name, second):
+    """Two splits; the name is a text in a column of the second that is something else in the first."""
+    (folder / name / "data").mkdir(parents=True)
+    for split, cells in (("train", second[0]), ("test", second[1])):
+        table = pa.table({"image": [png()] * len(cells), "lab": cells})
+        pq.write_table(table, folder / name / "data" / f"{split}-00000-of-00001.parquet")
+    return folder / name
+
+
+def test_a_text_in_a_column_of_the_second_split_is_not_printed(tmp_path):
+    """Issue 13, point 23: the logger of `datasets` wrote the cell to stderr."""
+    firsts = {"whole": [1, 2], "number": [0.5, 1.5], "truth": [True, False], "list": [[1], [2]]}
+    datasets = [parquet(tmp_path, name, (cells, [NAME, NAME])) for name, cells in firsts.items()]
+    out, err = run(["-c", READ], *datasets)
+    assert NAME not in out + err
+    assert out.count("refused: expected one type of each column in all parquet files of") == len(datasets)
+    assert "found several of `lab` (int64 and string): write the files alike" in out
+
+
+def test_nothing_of_a_header_or_table_is_printed(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    from test_records import dicom
+
+    folder = image_folder(tmp_path / "cohort")
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    with pydicom.config.disable_value_validation():
+        (scans / "one.dcm").write_bytes(
+            dicom(grey, bits=8, PatientID=NAME, StudyDate=NAME, AccessionNumber=3 * NAME, BurnedInAnnotation=NAME)
+        )
+        broken = pydicom.dcmread(io.BytesIO(dicom(grey, bits=8)))
+        broken.file_meta.MediaStorageSOPInstanceUID = NAME
+        broken.file_meta.ImplementationVersionName = NAME
+        broken.PhotometricInterpretation = NAME
+        stream = io.BytesIO()
+        broken.save_as(stream)
+        (scans / "two.dcm").write_bytes(stream.getvalue())
+    out, err = run(["-c", READ], folder, scans)
+    assert NAME not in out + err
+    assert "two.dcm" in out
+    out, err = run(["-m", "hf_hybrid", "split"], folder, tmp_path / "out")
+    assert NAME not in out + err and "written to" in out
+    _, err = run(["-m", "hf_hybrid", "inspect"], tmp_path / "out")
+    assert NAME not in err  # what it prints to stdout is the table, for whoever holds it
+
+
+def test_silence_ends_with_the_last_block():
+    logger, below = logging.getLogger("pydicom"), logging.getLogger("PIL.of a test")
+    level = logger.level
+    below.setLevel(logging.DEBUG)
+    with quiet_libraries():
+        with quiet_libraries():
+            logger.setLevel(logging.DEBUG)  # as its import would
+            with quiet_libraries():
+                pass
+            assert not logger.isEnabledFor(logging.CRITICAL)
+        assert not logger.isEnabledFor(logging.CRITICAL) and not below.isEnabledFor(logging.CRITICAL)
+    assert logger.level == logging.DEBUG and below.level == logging.DEBUG
+    logger.setLevel(level)
+    below.setLevel(logging.NOTSET)
