@@ -24,7 +24,7 @@ class PrivacyLimits:
             simulations of the built-in cohort, fresh draws of other people have an AUC of 0.5 with an sd of 0.045 at
             60 held-out patients and 0.025 at 200, so that 0.1 fails fewer than one of a thousand and passes most at
             200; a copula of 40 components has 0.83 at 90 training patients, 0.73 at 180, and 0.55 to 0.6 at 600
-            (scripts/coverage.py).
+            (scripts/verdict_coverage.py).
         attribute_inference: 0.09, as for the two below: the risk of re-identification up to which the European
             Medicines Agency (policy 0070) and Health Canada publish patient data.
         singling_out: see `attribute_inference`.

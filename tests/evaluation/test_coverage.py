@@ -12,7 +12,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 @pytest.fixture
 def script(monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
-    spec = importlib.util.spec_from_file_location("coverage_of_verdicts", SCRIPTS / "coverage.py")
+    spec = importlib.util.spec_from_file_location("coverage_of_verdicts", SCRIPTS / "verdict_coverage.py")
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(importlib.sys.modules, spec.name, module)
     spec.loader.exec_module(module)
