@@ -140,6 +140,12 @@ def _words(cells: pd.Series) -> pd.Series:
     return cells.map(str).reset_index(drop=True)
 
 
+def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The bin of each number, and a number below 0 for each other state."""
+    states = [np.isnan(values), values == np.inf, values == -np.inf]
+    return np.select(states, [-1, -2, -3], np.searchsorted(edges, values, side="right"))
+
+
 def _shares(*sides: pd.Series) -> Iterable[np.ndarray]:
     """Share of each word on each side, the words in one order."""
     words = sorted(set().union(*(side.unique() for side in sides)))
@@ -157,14 +163,13 @@ def _ks_distance(first: np.ndarray, second: np.ndarray) -> float:
 
 def _codes(synthetic: pd.Series, real: pd.Series, num_bins: int = NUM_BINS) -> tuple[np.ndarray, np.ndarray, int]:
     """Cells as whole numbers on both sides, and how many there are; numbers are cut at the real quantiles."""
-    words = [_words(side) for side in (synthetic, real)]
     if _is_number(real):
         finite = real[np.isfinite(real)]
         edges = np.unique(np.quantile(finite, np.linspace(0, 1, num_bins + 1)[1:-1])) if len(finite) else []
-        for side, cells in enumerate((synthetic, real)):
-            bins = pd.Series(np.searchsorted(edges, cells.to_numpy(np.float64), side="right")).map(str)
-            words[side] = words[side].where(words[side] != "value", bins)
-    codes, found = pd.factorize(pd.concat(words))
+        words = [_bins(side.to_numpy(np.float64), edges) for side in (synthetic, real)]
+    else:
+        words = [_words(side).to_numpy() for side in (synthetic, real)]
+    codes, found = pd.factorize(np.concatenate(words))
     return codes[: len(synthetic)], codes[len(synthetic) :], len(found)
 
 

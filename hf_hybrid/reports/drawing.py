@@ -102,10 +102,12 @@ def common_legends(figure: "Figure", panels: list["Axes"], colours: Colours) -> 
 def markup_of(figure: "Figure") -> str:
     """An `<svg>` element without a fixed size, in the colours of the page."""
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     stream = io.StringIO()
+    metadata = {"Date": None, "Creator": None, "Type": None, "Format": None}
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hf_hybrid"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+        FigureCanvasSVG(figure).print_svg(stream, metadata=metadata)  # `savefig` draws everything twice
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
