@@ -126,13 +126,28 @@ def repo_id() -> str:
 
 
 @pytest.fixture
-def small_evidence(monkeypatch):
+def small_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Evidence with few trees and steps, where a test is about something else than their power."""
+    shrink_evidence(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def small_evidence_of_a_module() -> Iterator[None]:
+    """The same for a whole module, and for what its tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_evidence(patch)
+        yield
+
+
+def shrink_evidence(patch: pytest.MonkeyPatch) -> None:
     from hf_hybrid.evaluation import fidelity
+    from hf_hybrid.evaluation.attacks import membership as attacks
     from hf_hybrid.metrics import membership
     from hf_hybrid.models import image_encoder, pair_encoder
 
-    monkeypatch.setattr(image_encoder, "NUM_STEPS", 5)
-    monkeypatch.setattr(pair_encoder, "NUM_STEPS", 20)
-    monkeypatch.setattr(fidelity, "NUM_TREES", 8)
-    monkeypatch.setattr(membership, "NUM_TREES", 8)
+    patch.setattr(image_encoder, "NUM_STEPS", 5)
+    patch.setattr(pair_encoder, "NUM_STEPS", 20)
+    patch.setattr(fidelity, "NUM_TREES", 8)
+    patch.setattr(fidelity, "_SHARE_DRAWS", 5)
+    patch.setattr(membership, "NUM_TREES", 8)
+    patch.setattr(attacks, "RANDOM_LABELS", 20)

@@ -1,9 +1,11 @@
 """The pages: their code runs, on tiny records and against the loopback Hub; what they link to and name is there."""
 
+import functools
 import importlib
 import re
 import runpy
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -138,9 +140,30 @@ def make_what_the_readme_makes():
     write_release(pipeline, "runs/mine/release", num_records=240)
 
 
-def evaluate_both():
-    for folder in ("pipeline", "runs/mine/release"):
-        run_line(f"hf-hybrid evaluate {folder} --train divided --test divided")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """What the README makes, for pages that do not change it."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_records(folder)
+        make_what_the_readme_makes()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(made, tmp_path_factory, small_evidence_of_a_module):
+    """The same after the page on evidence, which evaluates the pipeline and the release."""
+    folder = copy_of(made, tmp_path_factory.mktemp("evaluated"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_page(ROOT / "docs" / "evidence.md", folder)
+    return folder
+
+
+def copy_of(folder, new):
+    shutil.copytree(folder, new, dirs_exist_ok=True, symlinks=True)
+    return new
 
 
 def check_readme(hub, names):
@@ -192,16 +215,17 @@ CHECKS = {
 @pytest.mark.parametrize(
     "page", [pytest.param(page, id=page.stem, marks=pytest.mark.slow if page.stem in SLOW else ()) for page in PAGES]
 )
-@pytest.mark.usefixtures("small_evidence")
-def test_the_code_of_a_page_runs(page, hub, tmp_path, monkeypatch):
-    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+@pytest.mark.usefixtures("small_evidence_of_a_module")
+def test_the_code_of_a_page_runs(page, hub, tmp_path, monkeypatch, request):
+    if page.stem == "evidence":
+        assert (request.getfixturevalue("evaluated") / "pipeline" / "report.json").is_file()
+        return
     monkeypatch.chdir(tmp_path)
-    if page.stem in CHECKS or page.stem in SLOW:
+    if page.stem == "README":
         write_records(tmp_path)
-    if page.stem in {*CHECKS, *SLOW} - {"README"}:
-        make_what_the_readme_makes()
-    if page.stem == "hub":
-        evaluate_both()
+    elif page.stem in CHECKS:
+        copy_of(request.getfixturevalue("evaluated" if page.stem == "hub" else "made"), tmp_path)
+    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
 
     names = run_page(page, tmp_path)
 
@@ -222,12 +246,16 @@ def test_the_schema_of_the_readme_is_read():
     assert list(schema.read(raw)[0]["outcome"]) == ["discharged", None]
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("small_evidence")
+@pytest.mark.usefixtures("small_evidence_of_a_module")
 def test_the_example_makes_a_release(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     import one_release
 
+    from hf_hybrid import evaluate_release
+    from hf_hybrid.evaluation.options import EvaluationOptions
+
+    few = functools.partial(evaluate_release, options=EvaluationOptions(seeds=1, bootstraps=100))
+    monkeypatch.setattr(one_release, "evaluate_release", few)
     write_image_folder(tmp_path / "records", messy_table(160).replace({"only-one-patient-has-this": "deceased"}))
     tiny_codec().save_with_card(tmp_path / "codec")
     report = one_release.one_release(tmp_path / "out", tmp_path / "records", tmp_path / "codec")

@@ -17,7 +17,8 @@ from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
 from hf_hybrid.samplers.ctgan import CTGANSampler
 from hf_hybrid.synthesis.pipeline import HybridPipeline
 
-pytestmark = pytest.mark.usefixtures("small_evidence")
+SMALL_COHORT = {"num_records": 40, "resolution": 32}
+pytestmark = pytest.mark.usefixtures("small_evidence_of_a_module")
 
 
 class Killed(BaseException):
@@ -45,7 +46,7 @@ def made(folder):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, small_evidence_of_a_module):
     """An undisturbed run."""
     folder = tmp_path_factory.mktemp("run")
     assert run(write_config(folder), folder / "whole") == 0
@@ -92,17 +93,6 @@ def test_the_report_measures_the_targets_of_the_cohort(whole):
 
     assert {score["target"] for score in report["utility"]["scores"]} == {"outcome", "age"}
     assert {score["inputs"] for score in report["utility"]["scores"]} == {"image", "table", "both"}
-
-
-def test_the_release_may_be_pushed_once_privacy_is_measured(whole, tmp_path, capsys):
-    release, records = shutil.copytree(whole / "release", tmp_path / "release"), whole / "logs" / "records"
-    words = ["push", str(release), "--repo_id", "me/mine", "--dry_run"]
-    assert cli.main(words) == 3
-    assert "in which privacy was measured, found none" in capsys.readouterr().err
-    sides = [f"--train={records}:train", f"--test={records}:test"]
-    assert cli.main(["evaluate", str(release), *sides, "--seeds=1", "--bootstraps=100"]) == 0
-    assert cli.main(words) == 0
-    assert "would send data/train-00000-of-00001.parquet" in capsys.readouterr().out
 
 
 def test_a_second_run_makes_nothing(whole, tmp_path, monkeypatch):
@@ -180,26 +170,21 @@ def _resolve(where):
 @pytest.mark.slow
 def test_a_process_that_is_really_killed_ends_in_the_same_bytes(whole, tmp_path):
     """SIGKILL after the first checkpoint of the codec, then the same command again."""
-    config = write_config(tmp_path)
-    command = [
-        sys.executable,
-        "-m",
-        "hf_hybrid.commands.cli",
-        "run",
-        str(config),
-        "--output_dir",
-        str(tmp_path / "run"),
-    ]
+    config, output = write_config(tmp_path), shutil.copytree(whole, tmp_path / "run")
+    shutil.rmtree(output / "codec")
+    shutil.rmtree(output / "logs" / "codec")
+    command = [sys.executable, "-m", "hf_hybrid.commands.cli", "run", str(config), "--output_dir", str(output)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "run").glob("logs/codec/checkpoint-?")) and time.monotonic() < deadline:
+    while not list(output.glob("logs/codec/checkpoint-?")) and time.monotonic() < deadline:
         assert process.poll() is None, "it ended before it was killed"
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+    assert not (output / "codec").exists()
 
-    assert run(config, tmp_path / "run") == 0
-    assert made(tmp_path / "run") == made(whole)
+    assert run(config, output) == 0
+    assert made(output) == made(whole)
 
 
 def test_a_changed_option_makes_what_depends_on_it_again_and_loses_nothing(whole, tmp_path):
@@ -233,7 +218,7 @@ def test_a_release_that_was_deleted_is_drawn_and_evaluated_again(whole, tmp_path
     ],
 )
 def test_a_mistake_is_found_before_anything_is_trained(tmp_path, capsys, options, message):
-    assert run(write_config(tmp_path), tmp_path / "run", *options) == 2
+    assert run(write_config(tmp_path, cohort=SMALL_COHORT), tmp_path / "run", *options) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run" / "logs" / "codec").exists()
 
@@ -248,7 +233,7 @@ def test_private_images_as_public_ones_must_be_meant(tmp_path, whole, capsys, sp
 
 
 def test_private_and_public_cohort_must_differ(tmp_path, capsys):
-    config = write_config(tmp_path, public_cohort={"num_records": 40, "seed": 0})
+    config = write_config(tmp_path, cohort=SMALL_COHORT, public_cohort={"num_records": 40, "seed": 0})
 
     assert run(config, tmp_path / "run") == 2
     assert "expected another `seed` for public_cohort than for cohort" in capsys.readouterr().err
@@ -280,8 +265,8 @@ def test_no_targets_is_not_measured(tmp_path, whole):
     assert not (tmp_path / "run" / "codec").exists()
 
 
-def test_commands_that_handle_private_data_try_no_address_at_all(whole, tmp_path, refused_hosts, monkeypatch):
-    """Not even loopback: the same stages by the single commands, with every socket refused."""
+def test_commands_that_handle_private_data_try_no_address_at_all(whole, tmp_path, refused_hosts, monkeypatch, capsys):
+    """Not even loopback: the stages by the single commands and the gate of a release, with every socket refused."""
     import socket
 
     def refuse(*arguments, **options):
@@ -290,17 +275,26 @@ def test_commands_that_handle_private_data_try_no_address_at_all(whole, tmp_path
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     codec, cohort, split = (str(tmp_path / name) for name in ("codec", "cohort", "split"))
-    pipeline, release = str(tmp_path / "pipeline"), str(tmp_path / "release")
+    pipeline = str(tmp_path / "pipeline")
     shape = [f"--{key}={value}" for key, value in TINY["codec"].items()]
     sizes = [f"--ctgan.{key}={value}" for key, value in TINY["sampler"]["ctgan"].items()]
     for argv in (
-        ["phantom", cohort, "--num_records", "120", "--resolution", "32"],
+        ["phantom", cohort, "--num_records", "80", "--resolution", "32"],
         ["inspect", cohort, "--targets", "outcome"],
         ["split", cohort, split],
         ["train-codec", "--dataset", cohort, "--output_dir", codec, *shape],
         ["fit", "--codec", codec, "--dataset", split, "--output_dir", pipeline, "--targets", "outcome,age", *sizes],
-        ["generate", "--pipeline", pipeline, "--num_records", "100", "--output_dir", release],
-        ["evaluate", release, "--train", split, "--test", split, "--seeds", "1", "--bootstraps", "20"],
+        ["generate", "--pipeline", pipeline, "--num_records", "70", "--output_dir", str(tmp_path / "drawn")],
     ):
         assert cli.main(argv) == 0, argv
-    assert json.loads((tmp_path / "release" / "report.json").read_text())["utility"]["status"] == "measured"
+    release, records = shutil.copytree(whole / "release", tmp_path / "release"), whole / "logs" / "records"
+    push = ["push", str(release), "--repo_id", "me/mine", "--dry_run"]
+    capsys.readouterr()
+    assert cli.main(push) == 3
+    assert "in which privacy was measured, found none" in capsys.readouterr().err
+    sides = [f"--train={records}:train", f"--test={records}:test"]
+    assert cli.main(["evaluate", str(release), *sides, "--seeds=1", "--bootstraps=100"]) == 0
+    assert json.loads((release / "report.json").read_text())["utility"]["status"] == "measured"
+    assert cli.main(push) == 0
+    assert "would send data/train-00000-of-00001.parquet" in capsys.readouterr().out
+    assert refused_hosts == []
