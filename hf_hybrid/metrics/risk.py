@@ -270,9 +270,11 @@ def patients_needed(risk: Risk, limit: Limit) -> float | None:
     if interval(risk) == UNKNOWN or math.isnan(risk.value) or not (is_divided or risk.num_unseen is None):
         return None
 
+    certain = float(norm.isf(FAIL_LEVEL))
+
     def is_settled(num_unseen: int | None) -> bool:
         passes = risk.bounds(_Z, num_unseen)[1] < limit.pass_below
-        return passes or risk.bounds(float(norm.isf(FAIL_LEVEL)), num_unseen)[0] > limit.fail_above
+        return passes or risk.bounds(certain, num_unseen)[0] > limit.fail_above
 
     if risk.num_unseen is None or not is_settled(MOST_PATIENTS):
         return math.inf
