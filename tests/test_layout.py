@@ -1,6 +1,7 @@
 """The layout: folders on floors, imports downwards only, no circle, heavy dependencies in one place, small parts."""
 
 import ast
+import functools
 import re
 import sys
 from pathlib import Path
@@ -43,6 +44,7 @@ def modules():
     return structure.read_package(PACKAGE)
 
 
+@functools.cache
 def imported(path: Path) -> dict[str, int]:
     """Dotted names of everything imported, inside functions too, but for what only a type checker reads."""
     tree, found = ast.parse(path.read_text(encoding="utf-8")), {}

@@ -137,7 +137,8 @@ def tiny_sampler(**options) -> CTGANSampler:
 
 def tiny_samplers() -> dict[str, Sampler]:
     """Every sampler by its name, small where it can be."""
-    tiny = {"ctgan": tiny_sampler(), "diffusion": DiffusionSampler(max_train_steps=20, hidden_dim=32, num_layers=1)}
+    small = DiffusionSampler(max_train_steps=10, hidden_dim=32, num_layers=1, num_inference_steps=8)
+    tiny = {"ctgan": tiny_sampler(max_train_steps=10), "diffusion": small}
     return {name: tiny.get(name) or sampler_class(name)() for name in SAMPLERS}
 
 

@@ -101,7 +101,7 @@ def test_a_million_rows():
     sex = pd.Series(np.array(["F", "M"])[rng.integers(0, 2, count)], dtype=object)
     frame = pd.DataFrame({"age": rng.normal(60, 10, count).round(1), "sex": sex})
     schema = privacy_rule.protect(RecordSchema.infer(frame[:1000], "image"), frame, np.arange(count))
-    check("copula", LatentRows(rng.normal(size=(count, 8)).astype(np.float32), frame), schema)
+    check("copula", LatentRows(rng.normal(size=(count, 2)).astype(np.float32), frame), schema)
 
 
 def test_two_columns_of_one_name_are_refused():

@@ -109,9 +109,13 @@ class Killed(BaseException):
     pass
 
 
+@pytest.fixture(scope="module")
+def whole(pipeline, tmp_path_factory):
+    return write_release(pipeline, tmp_path_factory.mktemp("whole") / "release", 400, max_shard_bytes=SMALL_SHARD)
+
+
 @pytest.mark.parametrize("when", range(8))
-def test_a_killed_run_continues_to_the_same_bytes(pipeline, tmp_path, monkeypatch, when):
-    whole = write_release(pipeline, tmp_path / "whole", 400, max_shard_bytes=SMALL_SHARD)
+def test_a_killed_run_continues_to_the_same_bytes(pipeline, whole, tmp_path, monkeypatch, when):
     blocks, drawn = HybridPipeline.blocks, []
 
     def die_after_some(self, *arguments, **options):
@@ -200,7 +204,7 @@ def test_no_canary_is_in_a_pipeline_or_release(tmp_path, pipeline):
     from hf_hybrid.evaluation.publication import evaluate_and_complete
 
     pipeline.save_pretrained(tmp_path / "pipeline")
-    release = write_release(pipeline, tmp_path / "release", 700)
+    release = write_release(pipeline, tmp_path / "release", 300)
     train = write_image_folder(tmp_path / "train", messy_table())
     others = messy_table(80, seed=5)
     others["patient_id"] += "-of-the-test"
