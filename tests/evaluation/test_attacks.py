@@ -1,5 +1,6 @@
 """Planted leaks are caught by the family that is meant for them, and fresh draws never fail."""
 
+import copy
 import functools
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,10 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.families import Family, Limit
 from hf_hybrid.data.columns import ColumnSchema
 from hf_hybrid.data.schema import RecordSchema
-from hf_hybrid.evaluation.attacks.base import judged
+from hf_hybrid.evaluation.attacks.base import Attack, judged
 from hf_hybrid.evaluation.attacks.copies import CopyAttack
 from hf_hybrid.evaluation.attacks.distance import DistanceAttack
+from hf_hybrid.evaluation.attacks.embedded_copies import EmbeddedCopyAttack
 from hf_hybrid.evaluation.attacks.spaces import AttackSpaces
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
 from hf_hybrid.evaluation.options import EvaluationOptions
@@ -39,12 +41,17 @@ def planted():
 
 
 @pytest.fixture(scope="module")
-def scored(planted):
+def setting(planted):
+    """A divided cohort by its seed and size, drawn once."""
+    return functools.cache(planted.Setting)
+
+
+@pytest.fixture(scope="module")
+def scored(setting):
     """The part `privacy` of a report on each planted leak and seed, made once."""
-    setting = functools.cache(lambda seed: planted.Setting(seed, num_records=240, multiple=2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image_encoder, "NUM_STEPS", 40)
-        yield functools.cache(lambda plant, seed=0: setting(seed).score(plant))
+        yield functools.cache(lambda plant, seed=0: setting(seed, 240, 2).score(plant))
 
 
 def families(section: dict) -> dict[str, dict]:
@@ -76,8 +83,11 @@ def test_an_honest_release_never_fails(scored, plant, seed):
         ("overfitted sampler", {"near copy: row"}),
     ],
 )
-def test_a_planted_leak_fails_the_family_of_copies(scored, plant, failed):
-    copies = families(scored(plant))["copies"]
+def test_a_planted_leak_fails_the_family_of_copies(planted, setting, monkeypatch, plant, failed):
+    monkeypatch.setattr(image_encoder, "NUM_STEPS", 40)
+    one, options = setting(0, 240, 2), EvaluationOptions(bootstraps=200)
+    spaces = AttackSpaces(Comparison(planted.PLANTS[plant](one), one.train, one.unseen, one.schema, options))
+    copies = copies_of(spaces, CopyAttack, EmbeddedCopyAttack).to_dict()
     assert copies["verdict"] == "fail" and failed <= set(copies["failed"]), copies["failed"]
     assert copies["advice"].startswith("use a sampler that copies less")
     if plant in ("mirrored images", "rows joined to other images"):
@@ -102,23 +112,23 @@ def test_a_release_of_training_records_fails_every_attack(scored):
     ],
     ids=["training records", "small noise"],
 )
-def test_train_and_test_cannot_be_exchanged(planted, monkeypatch, plant, message):
+def test_train_and_test_cannot_be_exchanged(planted, setting, monkeypatch, plant, message):
     monkeypatch.setattr(image_encoder, "NUM_STEPS", 1)
-    setting = planted.Setting(0, num_records=120, multiple=1)
-    release, options = planted.PLANTS[plant](setting), EvaluationOptions(bootstraps=100)
+    one = setting(0, 160, 1)
+    release, options = planted.PLANTS[plant](one), EvaluationOptions(bootstraps=100)
     with pytest.raises(InputError, match=message):
-        measure_privacy(Comparison(release, setting.unseen, setting.train, setting.schema, options))
+        measure_privacy(Comparison(release, one.unseen, one.train, one.schema, options))
 
 
-def test_ordinary_shift_is_no_exchange(planted, monkeypatch):
+def test_ordinary_shift_is_no_exchange(planted, setting, monkeypatch):
     """Training patients that lie farther out than unseen ones are farther from any release, and from the control."""
     monkeypatch.setattr(image_encoder, "NUM_STEPS", 1)
-    setting = planted.Setting(0, num_records=160, multiple=1)
-    middle = setting.train.pixels.mean(axis=0)
-    for one, wide in ((setting.train, 1.6), (setting.unseen, 0.6)):
+    shifted = copy.deepcopy(setting(0, 160, 1))
+    middle = shifted.train.pixels.mean(axis=0)
+    for one, wide in ((shifted.train, 1.6), (shifted.unseen, 0.6)):
         one.pixels = np.clip(middle + wide * (one.pixels - middle), 0, 255).astype(np.uint8)
-    release, options = planted.PLANTS["copula"](setting), EvaluationOptions(bootstraps=100)
-    section, _ = measure_privacy(Comparison(release, setting.train, setting.unseen, setting.schema, options))
+    release, options = planted.PLANTS["copula"](shifted), EvaluationOptions(bootstraps=100)
+    section, _ = measure_privacy(Comparison(release, shifted.train, shifted.unseen, shifted.schema, options))
     distance = families(section.to_dict())["membership"]["scores"][0]["reference"]
     assert distance["AUC on the release"] < 0.35 and distance["AUC on a Gaussian copula"] < 0.35
 
@@ -145,8 +155,9 @@ def spaces_of(*frames: pd.DataFrame, seed: int) -> AttackSpaces:
     return spaces
 
 
-def copies_of(spaces: AttackSpaces):
-    return judged("copies", CopyAttack().run(spaces).tests, Limit(0.0, 0.05))
+def copies_of(spaces: AttackSpaces, *attacks: type[Attack]) -> Family:
+    tests = [test for attack in attacks or (CopyAttack,) for test in attack().run(spaces).tests]
+    return judged("copies", tests, limits_of(spaces.options.privacy)["copies"])
 
 
 def test_columns_that_recode_one_another_fail_no_honest_release_and_hide_no_copies():

@@ -1,6 +1,7 @@
 """Attacks on the files of a pipeline and of a codec: what holds its records fails, and nothing goes unasked."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -42,6 +43,20 @@ def pipeline(real, tmp_path):
     return fit
 
 
+@pytest.fixture(scope="module")
+def learned(real, tmp_path_factory):
+    """A pipeline with a copula, fitted once."""
+    folder = tmp_path_factory.mktemp("learned") / "pipeline"
+    records = load_records(str(real[0]), targets=["outcome", "age"])
+    HybridPipeline.fit(records, tiny_codec(), GaussianCopulaSampler()).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def copula(learned, tmp_path):
+    return shutil.copytree(learned, tmp_path / "pipeline")
+
+
 def attacks(report):
     return {score["name"]: score for score in report["privacy"]["families"][0]["scores"]}
 
@@ -54,15 +69,14 @@ def test_a_sampler_that_holds_its_rows_fails(pipeline, real):
     assert report["privacy"]["families"][0]["failed"] == ["sampler: nearest row"]
 
 
-def test_a_copula_of_few_columns_is_told_as_it_is(pipeline, real):
-    folder = pipeline(GaussianCopulaSampler())
-    report = evaluate_model(folder, *real, FAST).to_dict()
+def test_a_copula_of_few_columns_is_told_as_it_is(copula, real):
+    report = evaluate_model(copula, *real, FAST).to_dict()
     found = attacks(report)["sampler: likelihood"]
     low, high = found["interval"]
     assert low <= found["value"] <= high and report["privacy"]["verdict"] != "fail"
     assert found["reference"]["AUC"] == found["reference"]["AUC by the likelihood of a Gaussian copula"]
-    assert json.loads((folder / "report.json").read_text("utf-8")) == report
-    card = (folder / "README.md").read_text("utf-8")
+    assert json.loads((copula / "report.json").read_text("utf-8")) == report
+    card = (copula / "README.md").read_text("utf-8")
     assert "sampler: likelihood" in card and "Privacy has not been measured" not in card
     assert set(report["provenance"]["files"]) == {
         *("schema.json", "codec/diffusion_pytorch_model.safetensors"),
@@ -85,14 +99,13 @@ def test_every_trained_sampler_is_asked(pipeline, real, name):
     assert [curve["kind"] for curve in report["privacy"]["curves"]] == ["roc"] * len(expected[name])
 
 
-def test_a_pipeline_is_pushed_with_its_report_only(pipeline, real, capsys):
-    folder = pipeline(GaussianCopulaSampler())
-    words = ["push", str(folder), "--repo_id", "owner/name", "--dry_run"]
+def test_a_pipeline_is_pushed_with_its_report_only(copula, real, capsys):
+    words = ["push", str(copula), "--repo_id", "owner/name", "--dry_run"]
     assert cli.main(words) == 3
     assert "in which privacy was measured, found none: run `hf-hybrid evaluate` on it" in capsys.readouterr().err
     # 44 test patients settle nothing: private it may go, public only with a reason.
     options = [f"--train={real[0]}", f"--test={real[1]}", "--bootstraps=100", "--privacy.membership_above_chance=0.03"]
-    assert cli.main(["evaluate", str(folder), *options]) == 0
+    assert cli.main(["evaluate", str(copula), *options]) == 0
     assert "membership: inconclusive" in capsys.readouterr().out
     assert cli.main(words) == 0
     public = [*words, "--public", "--gated=true"]
@@ -100,16 +113,16 @@ def test_a_pipeline_is_pushed_with_its_report_only(pipeline, real, capsys):
     assert "expected a licence for a public pipeline, found 'other' in its card" in capsys.readouterr().err
     assert cli.main([*public, "--license=cc-by-4.0"]) == 3
     assert "privacy is inconclusive (membership" in capsys.readouterr().err
-    loaded = HybridPipeline.from_pretrained(folder)
-    loaded.save_pretrained(folder.with_name("again"))
-    assert gate.check(folder.with_name("again")).kind is artifacts.PIPELINE
-    weights = folder / "sampler" / "config.json"
+    loaded = HybridPipeline.from_pretrained(copula)
+    loaded.save_pretrained(copula.with_name("again"))
+    assert gate.check(copula.with_name("again")).kind is artifacts.PIPELINE
+    weights = copula / "sampler" / "config.json"
     weights.write_text(weights.read_text("utf-8") + "\n", encoding="utf-8")
-    facts = provenance.read_provenance(folder)
-    facts["files"] |= provenance.hash_files(folder, ["sampler/config.json"])
-    provenance.write_provenance(folder, facts)
+    facts = provenance.read_provenance(copula)
+    facts["files"] |= provenance.hash_files(copula, ["sampler/config.json"])
+    provenance.write_provenance(copula, facts)
     with pytest.raises(PushRefused, match="about these files, found one about others"):
-        push(folder, "owner/name", dry_run=True)
+        push(copula, "owner/name", dry_run=True)
 
 
 def test_the_same_records_are_no_others_even_where_no_patient_is_known(real, tmp_path):
@@ -132,25 +145,23 @@ def test_how_many_images_a_patient_has_tells_nothing(real, monkeypatch):
     assert abs(risk.value) < 0.08
 
 
-def test_few_replicates_let_nothing_through(pipeline, real):
-    folder = pipeline(GaussianCopulaSampler())
-    evaluate_model(folder, *real, EvaluationOptions(bootstraps=20))
+def test_few_replicates_let_nothing_through(copula, real):
+    evaluate_model(copula, *real, EvaluationOptions(bootstraps=20))
     with pytest.raises(PushRefused, match="expected at least 100 `bootstraps` behind a report.json, found 20"):
-        gate.check(folder)
+        gate.check(copula)
 
 
-def test_an_accepted_risk_stands_in_the_card_of_a_pipeline(pipeline, real):
+def test_an_accepted_risk_stands_in_the_card_of_a_pipeline(copula, real):
     from hf_hybrid.evaluation.publication import state
 
-    folder = pipeline(GaussianCopulaSampler())
-    evaluate_model(folder, *real, FAST)
+    evaluate_model(copula, *real, FAST)
     with pytest.raises(InputError, match="expected a reason"):
-        state(folder, accepted_risk=" ")
-    state(folder, license="cc-by-4.0", accepted_risk="a drawn cohort")
-    assert "The publisher accepts the risk: a drawn cohort." in (folder / "README.md").read_text("utf-8")
-    assert gate.check(folder, public=True).kind is artifacts.PIPELINE
-    evaluate_model(folder, *real, FAST)  # it was said of an earlier report
-    assert "accepts the risk" not in (folder / "README.md").read_text("utf-8")
+        state(copula, accepted_risk=" ")
+    state(copula, license="cc-by-4.0", accepted_risk="a drawn cohort")
+    assert "The publisher accepts the risk: a drawn cohort." in (copula / "README.md").read_text("utf-8")
+    assert gate.check(copula, public=True).kind is artifacts.PIPELINE
+    evaluate_model(copula, *real, FAST)  # it was said of an earlier report
+    assert "accepts the risk" not in (copula / "README.md").read_text("utf-8")
 
 
 def test_a_codec_of_private_images_is_attacked_and_pushed_with_its_report_only(real, tmp_path):
@@ -191,20 +202,19 @@ def test_a_codec_that_learned_its_images_by_heart_fails(real, tmp_path, monkeypa
     assert report["privacy"]["verdict"] == "fail" and attacks(report)["codec: reconstruction"]["value"] == 0.5
 
 
-def test_what_does_not_fit_is_refused(pipeline, real, tmp_path, capsys):
-    folder = pipeline(GaussianCopulaSampler())
+def test_what_does_not_fit_is_refused(copula, real, tmp_path, capsys):
     with pytest.raises(InputError, match="expected in `train` the records that .* was learned from"):
-        evaluate_model(folder, real[1], real[0], FAST)
+        evaluate_model(copula, real[1], real[0], FAST)
     with pytest.raises(InputError, match="expected other patients in `test` than in `train`"):
-        evaluate_model(folder, real[0], real[0], FAST)
+        evaluate_model(copula, real[0], real[0], FAST)
     others = write_image_folder(tmp_path / "others", messy_table(160), seed=9)  # as many, of as many patients
     with pytest.raises(InputError, match="that the pipeline was learned from, found others"):
-        evaluate_model(folder, others, real[1], FAST)
-    words = ["evaluate", str(folder), f"--train={real[0]}", f"--test={real[1]}"]
+        evaluate_model(copula, others, real[1], FAST)
+    words = ["evaluate", str(copula), f"--train={real[0]}", f"--test={real[1]}"]
     assert cli.main([*words, "--image_model=cnn", "--codec=a"]) == 2
     assert "expected `codec`, `image_model` for a release only: leave it out" in capsys.readouterr().err
     with pytest.raises(InputError, match="a pipeline has its own, leave it out"):
-        evaluate_model(folder, *real, FAST, schema=folder / "schema.json")
+        evaluate_model(copula, *real, FAST, schema=copula / "schema.json")
     tiny_codec().save_with_card(tmp_path / "public")
     with pytest.raises(InputError, match="found one of public images: it needs no report"):
         evaluate_model(tmp_path / "public", *real, FAST)

@@ -26,8 +26,8 @@ def draw(count: int, seed: int) -> EvaluationSet:
     """Images and rows that share three hidden numbers, two records of each patient."""
     rng, fixed = np.random.default_rng(seed), np.random.default_rng(99)
     hidden = np.repeat(rng.normal(size=(count // 2, 3)), 2, axis=0)
-    patterns = np.kron(fixed.normal(size=(3, 8, 8)), np.ones((4, 4)))
-    pixels = 120 + 12 * np.tensordot(hidden, patterns, 1) + rng.normal(0, 40, (count, 32, 32))
+    patterns = np.kron(fixed.normal(size=(3, 8, 8)), np.ones((2, 2)))
+    pixels = 120 + 12 * np.tensordot(hidden, patterns, 1) + rng.normal(0, 20, (count, 16, 16))
     rows = hidden @ fixed.normal(size=(3, NUM_COLUMNS)) + 1.5 * rng.normal(size=(count, NUM_COLUMNS))
     frame = pd.DataFrame(rows.round(3), columns=[f"c{place}" for place in range(NUM_COLUMNS)])
     return EvaluationSet(pixels.clip(0, 255).astype(np.uint8), frame, np.arange(count) // 2)
