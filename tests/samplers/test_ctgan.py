@@ -25,7 +25,7 @@ class TestCTGANSampler(SamplerContract):
         """A table of 300 records and a sampler that learned it."""
         records = tiny_records(tmp_path_factory.mktemp("records") / "messy", num_records=300)
         table = LatentTable.encode(records, tiny_codec())
-        sampler = tiny_sampler(max_train_steps=600, batch_size=200, generator_dim=(64, 64))
+        sampler = tiny_sampler(max_train_steps=300, batch_size=200, generator_dim=(64, 64))
         return table, sampler.fit(table.dataset, table.schema, table.groups)
 
     def test_prevalence_is_kept(self, trained):
@@ -46,7 +46,7 @@ class TestCTGANSampler(SamplerContract):
         frame = pd.DataFrame({"crp": np.where(rng.random(400) < 0.5, np.nan, rng.normal(20, 5, 400))})
         schema = privacy_rule.protect(RecordSchema.infer(frame, "image"), frame, np.arange(400))
         table = LatentRows(rng.normal(size=(400, 2)).astype(np.float32), privacy_rule.restrict(schema, frame))
-        sampler = tiny_sampler(max_train_steps=200).fit(table.to_dataset(schema), schema)
+        sampler = tiny_sampler(max_train_steps=100).fit(table.to_dataset(schema), schema)
         synthetic = rows(sampler.sample(2000, seed=0), schema)
 
         assert synthetic["crp"].isna().mean() == pytest.approx(frame["crp"].isna().mean(), abs=0.06)
@@ -82,7 +82,7 @@ class TestCTGANSampler(SamplerContract):
 
     def test_a_condition_reaches_the_generator(self, table):
         """Without it, the rare category would need many more draws than one block in two."""
-        sampler = tiny_sampler(max_train_steps=200).fit(table.dataset, table.schema, table.groups)
+        sampler = tiny_sampler(max_train_steps=100).fit(table.dataset, table.schema, table.groups)
         asked = sampler._asked({"icu": True})
         draws = [sampler.draw(generator(index, "release"), {"icu": True}).frame["icu"].mean() for index in range(5)]
 
