@@ -69,6 +69,14 @@ PURPOSES = (
     "attack: random labels",
     "fidelity: shuffled columns",
     "sampler: start",
+    # detail of images, networks trained on public images
+    "codec: detail",
+    "codec: noise of latents",
+    "codec: warps",
+    "refiner: weights",
+    "refiner: images",
+    "judge: weights",
+    "judge: images",
 )
 
 

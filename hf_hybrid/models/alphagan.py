@@ -1,5 +1,7 @@
 """AlphaGAN: the codec between images and standardised latents (Rosca et al. 2017, arXiv 1706.04987)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from diffusers.configuration_utils import register_to_config
@@ -10,12 +12,16 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.randomness import seed_for
 from hf_hybrid.models.codec import Codec, DecoderOutput, EncoderOutput
 from hf_hybrid.models.layers import Encoder, Generator
+from hf_hybrid.models.refiner import Refiner
 
 RESOLUTIONS = (32, 64, 128, 256, 512)
 
 
 class AlphaGAN(Codec):
     """Encoder and generator of an auto-encoding GAN.
+
+    Both work at `core_resolution`. What a latent does not say is drawn on top by refiners, each of which doubles the
+    resolution; without them an image is its blurred mean.
 
     In parallel to the convolutions, a linear path works at `linear_resolution`. It is initialised with a PCA of the
     training images (`initialise_linear_path`): with few images or a short training, the codec then starts from the
@@ -33,6 +39,9 @@ class AlphaGAN(Codec):
         linear_resolution: resolution at which it works.
         resize_mode: how images that are not square become square, `crop` (their middle) or `pad` (all, on black); a
             setting for the code that prepares images, not applied here.
+        core_resolution: resolution of encoder and generator; `resolution` if None.
+        detail_widths: channels of each refiner, from `2 * core_resolution` upwards; none and no drawn detail if None.
+        detail_times: where each refiner's steps begin, from 1 downwards: as many steps.
         private_images: whether it learns from images that are not public; it is pushed only with a report then.
     """
 
@@ -53,22 +62,31 @@ class AlphaGAN(Codec):
         linear_path: bool = True,
         linear_resolution: int = 64,
         resize_mode: str = "crop",
+        core_resolution: int | None = None,
+        detail_widths: list[list[int]] | None = None,
+        detail_times: list[list[float]] | None = None,
         private_images: bool = False,
     ) -> None:
         super().__init__()
+        core, detail_widths, detail_times = core_resolution or resolution, detail_widths or [], detail_times or []
         _check_configuration(resolution, in_channels, latent_dim, base_channels, max_channels, layers_per_block, norm)
         if resize_mode not in ("crop", "pad"):
             raise InputError(f"expected `resize_mode` crop or pad, found {resize_mode!r}")
-        widths = [min(base_channels * 2**stage, max_channels) for stage in range(resolution.bit_length() - 3)]
+        _check_detail(resolution, core, detail_widths, detail_times)
+        widths = [min(base_channels * 2**stage, max_channels) for stage in range(core.bit_length() - 3)]
         self.encoder = Encoder(in_channels, widths, layers_per_block, norm, latent_dim)
         self.generator = Generator(in_channels, widths, layers_per_block, norm, latent_dim)
         if linear_path:
-            side = min(linear_resolution, resolution)
+            side = min(linear_resolution, core)
             self.linear_encoder = nn.Linear(in_channels * side**2, latent_dim)
             self.linear_decoder = nn.Linear(latent_dim, in_channels * side**2)
             for last in (self.encoder.layers[-1], self.generator.layers[-1]):  # the convolutions start at zero output
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(last.bias)
+        self.refiners = nn.ModuleList(
+            Refiner(in_channels, list(one), list(times))
+            for one, times in zip(detail_widths, detail_times, strict=True)
+        )
         self.register_buffer("latents_mean", torch.zeros(latent_dim))
         self.register_buffer("latents_std", torch.ones(latent_dim))
 
@@ -81,10 +99,16 @@ class AlphaGAN(Codec):
     @property
     def linear_side(self) -> int:
         """Height and width of the images that the linear path sees."""
-        return min(self.config.linear_resolution, self.config.resolution)
+        return min(self.config.linear_resolution, self.core_side)
+
+    @property
+    def core_side(self) -> int:
+        """Height and width of the images that encoder and generator work on."""
+        return self.config.core_resolution or self.config.resolution
 
     def encode_raw(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Images in [-1, 1] -> codes before standardisation, which the code discriminator pulls towards N(0, 1)."""
+        pixel_values = resized(pixel_values, self.core_side)
         codes = self.encoder(pixel_values)
         if self.config.linear_path:
             small = functional.interpolate(pixel_values, size=self.linear_side, mode="area")
@@ -92,13 +116,11 @@ class AlphaGAN(Codec):
         return codes
 
     def decode_raw(self, codes: torch.Tensor) -> torch.Tensor:
-        """Codes before standardisation -> images, not yet clipped to [-1, 1]."""
+        """Codes before standardisation -> mean images at the core's resolution, not yet clipped to [-1, 1]."""
         images = self.generator(codes)
         if self.config.linear_path:
             small = self.linear_decoder(codes).view(-1, self.config.in_channels, self.linear_side, self.linear_side)
-            if self.linear_side != self.config.resolution:
-                small = functional.interpolate(small, size=self.config.resolution, mode="bilinear", antialias=True)
-            images = images + small
+            images = images + resized(small, self.core_side)
         return images
 
     def standardise(self, codes: torch.Tensor) -> torch.Tensor:
@@ -116,9 +138,18 @@ class AlphaGAN(Codec):
             raise ValueError(f"expected `pixel_values` (batch, {expected}), found {tuple(pixel_values.shape)}: resize")
         return EncoderOutput(latents=self.standardise(self.encode_raw(pixel_values)))
 
-    def decode(self, latents: torch.Tensor) -> DecoderOutput:
-        """Latents `(batch, latent_dim)` -> images `(batch, channels, height, width)` in [-1, 1]."""
-        return DecoderOutput(sample=self.decode_raw(self.unstandardise(latents)).clamp(-1, 1))
+    def decode(self, latents: torch.Tensor, seeds: Sequence[int] | None = None, detail: bool = True) -> DecoderOutput:
+        """Latents `(batch, latent_dim)` -> images `(batch, channels, height, width)` in [-1, 1], see `Codec`."""
+        images = self.decode_raw(self.unstandardise(latents)).clamp(-1, 1)
+        if not detail or not len(self.refiners):
+            return DecoderOutput(sample=resized(images, self.config.resolution))
+        seeds = range(len(latents)) if seeds is None else seeds
+        streams = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        for refiner in self.refiners:
+            images = resized(images, 2 * images.shape[-1])
+            noise = torch.stack([torch.randn(images.shape[1:], generator=stream) for stream in streams])
+            images = refiner.draw(images, noise.to(images)).clamp(-1, 1)
+        return DecoderOutput(sample=images)
 
     def forward(self, pixel_values: torch.Tensor) -> DecoderOutput:
         """Reconstructs images."""
@@ -139,6 +170,15 @@ class AlphaGAN(Codec):
         self.linear_encoder.bias.copy_(-(self.linear_encoder.weight @ mean))
         self.linear_decoder.weight.copy_((components * scale[:, None]).T)
         self.linear_decoder.bias.copy_(mean)
+
+
+def resized(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Images `(batch, channels, height, width)` at another resolution: means of areas down, bilinear up."""
+    if images.shape[-1] == side:
+        return images
+    if images.shape[-1] > side:
+        return functional.interpolate(images, size=side, mode="area")
+    return functional.interpolate(images, size=side, mode="bilinear", align_corners=False)
 
 
 def principal_components(images: torch.Tensor, latent_dim: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -167,3 +207,16 @@ def _check_configuration(
         raise InputError("expected `latent_dim`, `base_channels`, `max_channels` and `layers_per_block` of at least 1")
     if norm not in ("group", "none"):
         raise InputError(f"expected `norm` group or none, found {norm!r}")
+
+
+def _check_detail(resolution: int, core: int, widths: Sequence, times: Sequence) -> None:
+    if core not in RESOLUTIONS or core > resolution:
+        raise InputError(f"expected `core_resolution` among {RESOLUTIONS} up to {resolution}, found {core}")
+    if len(widths) != len(times) or (widths and core * 2 ** len(widths) != resolution):
+        raise InputError(
+            f"expected `detail_widths` and `detail_times` for each doubling from {core} to {resolution} pixels, found "
+            f"{len(widths)} and {len(times)}"
+        )
+    for one in times:
+        if not one or one[0] != 1 or list(one) != sorted(set(one), reverse=True) or one[-1] <= 0:
+            raise InputError(f"expected `detail_times` from 1 downwards, above 0, found {list(one)}")

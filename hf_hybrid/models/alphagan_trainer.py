@@ -9,7 +9,6 @@ z ~ N(0, 1)):
 """
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch.nn import functional
 from hf_hybrid.core.randomness import generator
 from hf_hybrid.data.pixels import image_grid, to_tensor, to_uint8
 from hf_hybrid.models.alphagan import AlphaGAN, principal_components
+from hf_hybrid.models.codec_batches import Batch, micro_batches
 from hf_hybrid.models.codec_scores import held_out_score
 from hf_hybrid.models.discriminators import make_discriminators
 from hf_hybrid.models.options import CodecArguments
@@ -29,14 +29,6 @@ from hf_hybrid.training.weights import MovingAverage, average_gradients
 
 _SCORED_IMAGES, _PCA_IMAGES, _PCA_VALUES = 128, 4096, 2**28
 _BATCH = 64
-
-
-@dataclass
-class Batch:
-    """One micro-batch: images `(batch, channels, height, width)` in [-1, 1] and prior codes `(batch, latent_dim)`."""
-
-    pixel_values: torch.Tensor
-    noise: torch.Tensor
 
 
 class AlphaGANTrainer:
@@ -106,34 +98,10 @@ class AlphaGANTrainer:
         return {"codec": self._score_codec(), "pca": self._score_pca()}
 
     def batches(self, step: int) -> list[Batch]:
-        """This process's micro-batches of a step.
-
-        The images and the noise of a step are the same however it is divided over processes and accumulation steps.
-        """
-        arguments, latent_dim = self.arguments, self.codec.config.latent_dim
-        size, shares = arguments.train_batch_size, self.accelerator.num_processes
-        total = size * shares * arguments.gradient_accumulation_steps
-        positions = np.arange((step - 1) * total, step * total)
-        indices = np.concatenate(
-            [
-                self._permutation(epoch)[positions[positions // len(self.train) == epoch] % len(self.train)]
-                for epoch in np.unique(positions // len(self.train))
-            ]
+        """This process's micro-batches of a step."""
+        return micro_batches(
+            self.pixels, self.train, self.arguments, self.accelerator, self.codec.config.latent_dim, step
         )
-        noise = torch.randn(total, latent_dim, generator=generator(arguments.seed, "codec: prior codes", step))
-        change = (
-            2 * torch.rand(total, 2, 1, 1, 1, generator=generator(arguments.seed, "codec: augmentation", step)) - 1
-        )
-        change = arguments.augmentation * change
-        found = []
-        for part in range(arguments.gradient_accumulation_steps):
-            first = (part * shares + self.accelerator.process_index) * size
-            mine = slice(first, first + size)
-            images = to_tensor(self.pixels[indices[mine]])
-            images = (images * (1 + change[mine, 0]) + change[mine, 1]).clamp(-1, 1)
-            device = self.accelerator.device
-            found.append(Batch(images.to(device, non_blocking=True), noise[mine].to(device, non_blocking=True)))
-        return found
 
     def train_step(self, batches: list[Batch]) -> dict[str, torch.Tensor]:
         """Updates encoder and generator, then both discriminators on the same images and codes.
@@ -147,7 +115,7 @@ class AlphaGANTrainer:
         for batch in batches:
             with self.accelerator.autocast():
                 codes = self.codec.encode_raw(batch.pixel_values)
-                fakes = self.codec.decode_raw(torch.cat([codes, batch.noise]))
+                fakes = self.codec.decode_raw(torch.cat([codes + batch.code_noise, batch.noise]))
                 losses = self.codec_loss(batch, codes, fakes)
             self.accelerator.backward(sum(losses.values()) / len(batches))
             drawn.append((batch, codes.detach(), fakes.detach()))
@@ -208,12 +176,6 @@ class AlphaGANTrainer:
         )
         self.accelerator.register_for_checkpointing(scheduler)
         return self.accelerator.prepare_optimizer(optimizer), scheduler
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        order = torch.randperm(
-            len(self.train), generator=generator(self.arguments.seed, "codec: order of images", int(epoch))
-        )
-        return self.train[order.numpy()]
 
     def _divide(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Images to learn from and images to score, no patient among both."""

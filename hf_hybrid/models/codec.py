@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -15,8 +16,6 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.provenance import hash_files, versions, write_provenance
 from hf_hybrid.core.randomness import generator
 from hf_hybrid.data.pixels import encode_png, image_grid, to_uint8
-from hf_hybrid.hub import upload
-from hf_hybrid.reports import cards
 
 NOT_STATED = {"images": "images that are not stated", "steps": 0, "seed": 0, "scores": {}}
 _FACTS = ("name", "citation", "is_closed_form")
@@ -67,8 +66,15 @@ class Codec(ModelMixin, ConfigMixin):
         """Images `(batch, channels, height, width)` in [-1, 1] -> latents `(batch, latent_dim)`."""
         raise NotImplementedError
 
-    def decode(self, latents: torch.Tensor) -> DecoderOutput:
-        """Latents `(batch, latent_dim)` -> images `(batch, channels, height, width)` in [-1, 1]."""
+    def decode(self, latents: torch.Tensor, seeds: Sequence[int] | None = None, detail: bool = True) -> DecoderOutput:
+        """Latents `(batch, latent_dim)` -> images `(batch, channels, height, width)` in [-1, 1].
+
+        Args:
+            latents: of the images.
+            seeds: of detail that latents do not say, one a record: an image depends on its latents and its seed alone.
+                0, 1, ... if None. A codec that draws no detail takes them and does not use them.
+            detail: whether to draw such detail; the mean image if not.
+        """
         raise NotImplementedError
 
     @property
@@ -94,6 +100,8 @@ class Codec(ModelMixin, ConfigMixin):
             training: `images` (what they are), `steps`, `seed` and `scores`; None when that is not known.
             license: an identifier of the Hub for the card.
         """
+        from hf_hybrid.reports import cards  # a training needs neither cards nor the Hub
+
         folder = Path(folder)
         (folder / SAMPLES).parent.mkdir(parents=True, exist_ok=True)
         self.save_pretrained(folder)
@@ -118,6 +126,8 @@ class Codec(ModelMixin, ConfigMixin):
 
         The card then says that the training is not stated; a folder that train-codec made has a card with more.
         """
+        from hf_hybrid.hub import upload
+
         with tempfile.TemporaryDirectory(prefix="hf_hybrid-") as folder:
             self.save_with_card(folder, license=license)
             return upload.push(folder, repo_id, public=public, gated=gated, token=token).url

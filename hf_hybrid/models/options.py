@@ -16,6 +16,9 @@ class CodecArguments(TrainingArguments):
         code_weight: weight of the code discriminator in the codec's loss.
         discriminator_learning_rate: of both discriminators.
         linear_learning_rate_scale: learning rate of the linear path relative to `learning_rate`.
+        latent_noise: sd of normal noise on codes before they are decoded, in units of the prior's sd; neighbouring
+            codes then mean similar images.
+        warp: largest random turns, shifts, scalings and gammas relative to those of `augmented`; 0 for none.
         augmentation: largest relative change of contrast and brightness, drawn a record; 0 for none.
         validation_share: share of the images held out to score and choose the weights (at most 128 images).
         validation_steps: steps between two scores.
@@ -28,6 +31,8 @@ class CodecArguments(TrainingArguments):
     code_weight: float = 1.0
     discriminator_learning_rate: float = 2e-4
     linear_learning_rate_scale: float = 0.01
+    latent_noise: float = 0.0
+    warp: float = 0.0
     augmentation: float = 0.05
     validation_share: float = 0.1
     validation_steps: int = 500
@@ -39,6 +44,7 @@ class CodecArguments(TrainingArguments):
         check_above(self, 0, "validation_share", "discriminator_learning_rate")
         check_share(self, "validation_share")
         check_at_least(self, 0, "reconstruction_weight", "adversarial_weight", "code_weight", "augmentation")
+        check_at_least(self, 0, "latent_noise", "warp")
 
 
 @dataclass(kw_only=True)

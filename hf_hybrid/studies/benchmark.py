@@ -178,7 +178,9 @@ class Judge:
         if sample is None:
             synthetic = self.real_sets[0]
         else:
-            pixels = np.concatenate([_grey_squares(batch) for batch in decode_images(self.codec, sample.latents)])
+            pixels = np.concatenate(
+                [_grey_squares(batch) for batch in decode_images(self.codec, sample.latents, seed)]
+            )
             synthetic = EvaluationSet(pixels, sample.frame, np.arange(len(sample)))
         comparison = Comparison(synthetic, *self.real_sets, self.schema, self.options)
         targets = score_targets(comparison, real_and_whole)

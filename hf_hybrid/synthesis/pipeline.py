@@ -21,6 +21,7 @@ from hf_hybrid.core.artifacts import CARD, CODEC_FOLDER, CONFIG, REPORT, SAMPLER
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import read_json, write_json
 from hf_hybrid.core.provenance import hash_files, read_provenance, versions, write_provenance
+from hf_hybrid.core.randomness import seed_for
 from hf_hybrid.core.report import Report
 from hf_hybrid.data.pixels import encode_png, image_grid, to_uint8
 from hf_hybrid.data.records import Records
@@ -140,7 +141,7 @@ class HybridPipeline(ModelHubMixin):
             rows = self.sampler.sample_block(seed, start // BLOCK, conditions, needed)
             for inner in range(max(first - start, 0), needed, DECODED):
                 part = rows.take(slice(inner, inner + DECODED))
-                (images,) = decode_images(self.codec, part.latents)
+                (images,) = decode_images(self.codec, part.latents, seed, start + inner)
                 columns = {
                     self.schema.image_column: [{"bytes": encode_png(image), "path": None} for image in images],
                     **to_arrow(part.frame, self.schema),
@@ -213,15 +214,22 @@ class HybridPipeline(ModelHubMixin):
 
 
 @torch.inference_mode()
-def decode_images(codec: Codec, latents: np.ndarray) -> Iterator[np.ndarray]:
+def decode_images(codec: Codec, latents: np.ndarray, seed: int, first: int = 0) -> Iterator[np.ndarray]:
     """Decodes `(n, latent_dim)` into 8-bit images, `DECODED` at a time.
 
     The last batch is filled up and cut again: a convolution's last bits depend on the size of its batch.
+
+    Args:
+        codec: decodes.
+        latents: of the records from number `first` on.
+        seed: of the release; with a record's number it gives the seed of its detail.
+        first: number of the first record.
     """
-    for first in range(0, len(latents), DECODED):
-        part = torch.from_numpy(latents[first : first + DECODED])
+    for start in range(0, len(latents), DECODED):
+        part = torch.from_numpy(latents[start : start + DECODED])
         filled = functional.pad(part, (0, 0, 0, DECODED - len(part)))
-        yield to_uint8(codec.decode(filled.to(codec.device)).sample[: len(part)])
+        seeds = [seed_for(seed, "codec: detail", first + start + place) for place in range(DECODED)]
+        yield to_uint8(codec.decode(filled.to(codec.device), seeds=seeds).sample[: len(part)])
 
 
 def load_codec(name: str | Path) -> tuple[Codec, dict]:

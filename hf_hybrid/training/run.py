@@ -144,6 +144,21 @@ class TrainingRun:
         return better
 
     @property
+    def progress(self) -> float:
+        """Share of the budget that is spent, 0 to 1; by time where that is limited."""
+        by_steps = self.step / self.arguments.max_train_steps
+        minutes = self.arguments.max_train_minutes
+        return min(1.0, by_steps if minutes is None else max(by_steps, self.seconds / (60 * minutes)))
+
+    def learning_rate(self) -> float:
+        """Up over the warm-up, then down to 2 % along a cosine by the share of the budget that is spent.
+
+        diffusers' schedules count steps; this one also ends where time is what ends a training.
+        """
+        warm = min(1.0, (self.step + 1) / max(1, self.arguments.lr_warmup_steps))
+        return self.arguments.learning_rate * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * self.progress)) / 2)
+
+    @property
     def _log_path(self) -> Path:
         return self.logging_dir / "metrics.jsonl"
 
@@ -151,6 +166,8 @@ class TrainingRun:
         minutes = self.arguments.max_train_minutes
         if minutes is None:
             return False
+        if self.accelerator.num_processes == 1:  # without waiting for the device
+            return self.seconds >= 60 * minutes
         # Processes have clocks of their own: all stop when one is out of time.
         late = torch.tensor(float(self.seconds >= 60 * minutes), device=self.accelerator.device)
         return bool(self.accelerator.reduce(late, "sum") > 0)

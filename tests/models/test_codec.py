@@ -17,7 +17,7 @@ def encode(self, pixel_values: torch.Tensor) -> EncoderOutput:
     return EncoderOutput(latents=pixel_values.mean((2, 3)))
 
 
-def decode(self, latents: torch.Tensor) -> DecoderOutput:
+def decode(self, latents: torch.Tensor, seeds=None, detail=True) -> DecoderOutput:
     return DecoderOutput(
         sample=latents[:, :, None, None].expand(-1, -1, self.config.resolution, self.config.resolution)
     )

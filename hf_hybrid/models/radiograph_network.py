@@ -1,0 +1,59 @@
+"""A small residual network that knows chest radiographs: features that image scores are measured in.
+
+It learns findings, age, sex and view of adults and the kind of pneumonia of children from public radiographs. The
+averages of its last maps are the features. It takes any resolution from 64 to 512 pixels, since it sees several in
+training.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+WIDTHS = (24, 48, 96, 160, 224)
+_SMALLEST = 96  # below it, images are enlarged: the last maps need a few places to average over
+
+
+class _Block(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut; halves the resolution."""
+
+    def __init__(self, narrow: int, wide: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False),
+            nn.GroupNorm(8, wide),
+            nn.SiLU(),
+            nn.Conv2d(wide, wide, 3, padding=1, bias=False),
+            nn.GroupNorm(8, wide),
+        )
+        self.shortcut = nn.Conv2d(narrow, wide, 1, bias=False)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps `(batch, channels, height, width)` at half the resolution."""
+        return functional.silu(self.layers(maps) + self.shortcut(functional.avg_pool2d(maps, 2)))
+
+
+class RadiographNetwork(nn.Module):
+    """Radiographs `(batch, 1, side, side)` in [-1, 1] -> features `(batch, 448)`: means and sds of the last maps.
+
+    Args:
+        num_binary: labels that are yes or no.
+        num_classes: kinds of pneumonia.
+    """
+
+    def __init__(self, num_binary: int, num_classes: int) -> None:
+        super().__init__()
+        self.start = nn.Conv2d(1, WIDTHS[0], 3, padding=1)
+        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False)))
+        features = 2 * WIDTHS[-1]
+        self.binary, self.age, self.kind = (nn.Linear(features, size) for size in (num_binary, 1, num_classes))
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Images -> features."""
+        if pixel_values.shape[-1] < _SMALLEST:
+            pixel_values = functional.interpolate(pixel_values, size=_SMALLEST, mode="bilinear", align_corners=False)
+        maps = self.blocks(self.start(pixel_values)).float()
+        return torch.cat([maps.mean(dim=(2, 3)), maps.std(dim=(2, 3))], dim=1)
+
+    def heads(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features -> logits of the binary labels, standardised age, logits of the kind of pneumonia."""
+        return self.binary(features), self.age(features).squeeze(1), self.kind(features)

@@ -1,0 +1,232 @@
+"""Training of one refiner on public images, by the loop that every training shares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from hf_hybrid.core.errors import InputError, check_at_least
+from hf_hybrid.core.randomness import seed_for
+from hf_hybrid.data.pixels import image_grid, to_uint8
+from hf_hybrid.models.augmentation import augmented, on_device
+from hf_hybrid.models.refiner import Refiner
+from hf_hybrid.models.refiner_losses import (
+    DetailDiscriminator,
+    balanced,
+    discriminator_loss,
+    distillation_loss,
+    flow_loss,
+    taught,
+    teacher_of,
+)
+from hf_hybrid.training.arguments import TrainingArguments
+from hf_hybrid.training.run import TrainingRun, make_accelerator
+from hf_hybrid.training.weights import MovingAverage
+
+STAGES = ("flow", "distillation", "adversary")
+_SCALED_IMAGES, _SHOWN = 512, 8
+
+
+@dataclass
+class RefinerArguments(TrainingArguments):
+    """Options of one stage of a refiner's training, beside those of every training.
+
+    Args:
+        stage: `flow`, then `distillation`, then `adversary`; each but the first starts from the weights of another.
+        warp: strength of the random changes of the images, see `augmented`.
+        adversarial_ratio: gradient of the adversary at the last layer relative to that of the distillation.
+        discriminator_learning_rate: of the adversary.
+        validation_steps: steps between two grids and held-out losses.
+        compile: whether to fuse operations (`torch.compile`); worth it where a training takes more than some minutes.
+    """
+
+    stage: str = "flow"
+    learning_rate: float = 1e-3
+    warp: float = 1.0
+    adversarial_ratio: float = 0.5
+    discriminator_learning_rate: float = 2e-4
+    validation_steps: int = 1000
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value out of range."""
+        super().__post_init__()
+        check_at_least(self, 1, "validation_steps")
+        if self.stage not in STAGES:
+            raise InputError(f"expected `stage` among {STAGES}, found {self.stage!r}")
+
+
+class RefinerTrainer:
+    """Trains one refiner.
+
+    Args:
+        refiner: the network, trained in place.
+        coarse_of: fine images `(batch, channels, side, side)` in [-1, 1] and a generator -> their coarse images.
+        pixels: 8-bit training images `(n, side, side)` at the refiner's resolution.
+        weights: chance of each to be drawn, `(n,)`.
+        held_out: 8-bit images that losses are reported on.
+        arguments: the options.
+        logging_dir: folder for checkpoints, log and grids.
+    """
+
+    def __init__(
+        self,
+        refiner: Refiner,
+        coarse_of: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
+        pixels: np.ndarray,
+        weights: np.ndarray,
+        held_out: np.ndarray,
+        arguments: RefinerArguments,
+        logging_dir: Path,
+    ) -> None:
+        self.arguments, self.coarse_of = arguments, coarse_of
+        self.accelerator = make_accelerator(arguments, logging_dir)
+        self.device = self.accelerator.device
+        self.logging_dir = Path(logging_dir)
+        # On the device as a whole: no step waits for its images.
+        self.pixels = torch.from_numpy(np.ascontiguousarray(pixels))[:, None].to(self.device)
+        self.held_out = torch.from_numpy(np.ascontiguousarray(held_out))[:, None].to(self.device)
+        self.weights = torch.from_numpy(weights).float().to(self.device)
+        refiner = refiner.to(self.device)
+        if arguments.stage == "flow":
+            self._measure_scale(refiner)
+        self.teacher = None if arguments.stage == "flow" else teacher_of(refiner)
+        self.refiner = self.accelerator.prepare_model(
+            refiner.to(memory_format=torch.channels_last), evaluation_mode=True
+        )
+        self.optimizer = self._optimizer(self.refiner, arguments.learning_rate, (0.9, 0.99))
+        if arguments.stage == "adversary":
+            judge = seeded(arguments.seed, lambda: DetailDiscriminator(1))
+            self.judge = self.accelerator.prepare_model(
+                judge.to(self.device, memory_format=torch.channels_last), evaluation_mode=True
+            )
+            self.judge_optimizer = self._optimizer(self.judge, arguments.discriminator_learning_rate, (0.0, 0.99))
+        self.average = MovingAverage(self.accelerator, self.refiner, arguments.ema_decay)
+        self._compile()
+        self.run = TrainingRun(self.accelerator, arguments, logging_dir, {"num_images": len(pixels)})
+
+    def fit(self) -> Refiner:
+        """Trains to the end of the budget; returns the refiner with its averaged weights."""
+        self.run.resume()
+        for step in self.run.steps(f"refiner: {self.arguments.stage}"):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.run.learning_rate()
+            rng = on_device(self.device, self.arguments.seed, "refiner: images", step, 1)
+            losses = getattr(self, f"_{self.arguments.stage}_step")(*self._batch(rng), rng)
+            self.average.update()
+            self.run.log(step, losses)
+            if step % self.arguments.validation_steps == 0:
+                self._validate(step)
+        self._validate(self.run.step)
+        with self.average.applied():
+            state = {name: tensor.detach().clone() for name, tensor in self.refiner.state_dict().items()}
+        self.refiner.load_state_dict(state)
+        return self.refiner
+
+    def _compile(self) -> None:
+        """Fuses the functions that each step calls, if asked for: it takes a minute or more a function."""
+        functions = (flow_loss, taught, distillation_loss)
+        if self.arguments.compile:
+            functions = (torch.compile(one) for one in functions)
+        self.flow, self.taught, self.distil = functions
+
+    def _optimizer(self, module: torch.nn.Module, learning_rate: float, betas: tuple) -> torch.optim.Optimizer:
+        fused = self.device.type == "cuda"
+        optimizer = torch.optim.AdamW(module.parameters(), learning_rate, betas, weight_decay=0.0, fused=fused)
+        return self.accelerator.prepare_optimizer(optimizer)
+
+    def _batch(self, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Fine images that were turned, moved and the like, and their coarse images."""
+        chosen = torch.multinomial(self.weights, self.arguments.train_batch_size, replacement=True, generator=rng)
+        fine = augmented(self.pixels[chosen].float() / 127.5 - 1, rng, self.arguments.warp)
+        with torch.no_grad(), self.accelerator.autocast():
+            return fine, self.coarse_of(fine, rng).float()
+
+    def _noise(self, like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        return torch.randn(like.shape, generator=rng, device=self.device)
+
+    def _flow_step(self, fine: torch.Tensor, coarse: torch.Tensor, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        normal = torch.randn(len(fine), generator=rng, device=self.device)
+        self.optimizer.zero_grad()
+        with self.accelerator.autocast():
+            loss = self.flow(self.refiner, self.refiner.detail(fine, coarse), coarse, self._noise(fine, rng), normal)
+        self._descend(loss)
+        return {"flow": loss.detach()}
+
+    def _distillation_step(
+        self, fine: torch.Tensor, coarse: torch.Tensor, rng: torch.Generator
+    ) -> dict[str, torch.Tensor]:
+        self.optimizer.zero_grad()
+        loss = self._distillation_loss(fine, coarse, rng)
+        self._descend(loss)
+        return {"distillation": loss.detach()}
+
+    def _distillation_loss(self, fine: torch.Tensor, coarse: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        times = torch.tensor([*self.refiner.times, 0.0], device=self.device)
+        place = torch.randint(len(times) - 1, (len(fine),), generator=rng, device=self.device)
+        start, end = times[place], times[place + 1]
+        weight = start[:, None, None, None]
+        state = (1 - weight) * self.refiner.detail(fine, coarse) + weight * self._noise(fine, rng)
+        with self.accelerator.autocast():
+            goal = self.taught(self.teacher, state, start, end, coarse)
+            return self.distil(self.refiner, state, goal.float(), start, end, coarse)
+
+    def _adversary_step(self, fine: torch.Tensor, coarse: torch.Tensor, rng: torch.Generator) -> dict:
+        with self.accelerator.autocast():
+            drawn = self.refiner.draw_last(coarse, self._noise(fine, rng)).float()
+            self.judge_optimizer.zero_grad()
+            judged = discriminator_loss(self.judge, fine, drawn.detach(), coarse)
+        self.accelerator.backward(judged)
+        self.judge_optimizer.step()
+        self.judge.requires_grad_(False)
+        self.optimizer.zero_grad()
+        loss = self._distillation_loss(fine, coarse, rng)
+        with self.accelerator.autocast():
+            adversarial = -self.judge(drawn, coarse).float().mean()
+        ratio = self.arguments.adversarial_ratio * min(1.0, 10 * self.run.progress)
+        self._descend(balanced(loss, adversarial, self.refiner.network.conv_out.weight, ratio))
+        self.judge.requires_grad_(True)
+        return {"distillation": loss.detach(), "adversarial": adversarial.detach(), "discriminator": judged.detach()}
+
+    def _descend(self, loss: torch.Tensor) -> None:
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.refiner.parameters(), 1.0)
+        self.optimizer.step()
+
+    @torch.no_grad()
+    def _measure_scale(self, refiner: Refiner) -> None:
+        """Sets the sd of the detail over training images."""
+        rng = on_device(self.device, self.arguments.seed, "refiner: images", 0, 0)
+        chosen = torch.multinomial(self.weights, min(_SCALED_IMAGES, len(self.pixels)), generator=rng)
+        fine = self.pixels[chosen].float() / 127.5 - 1
+        refiner.scale.copy_((fine - self.coarse_of(fine, rng)).std())
+
+    @torch.no_grad()
+    def _validate(self, step: int) -> None:
+        """Logs the flow loss on held-out images and writes a grid: real above coarse above two draws."""
+        if not self.accelerator.is_main_process:
+            return
+        rng = on_device(self.device, 0, "refiner: images", 0, 1)
+        fine = self.held_out.float() / 127.5 - 1
+        with self.average.applied(), self.accelerator.autocast():
+            coarse = self.coarse_of(fine, rng).float()
+            normal = torch.randn(len(fine), generator=rng, device=self.device)
+            loss = flow_loss(self.refiner, self.refiner.detail(fine, coarse), coarse, self._noise(fine, rng), normal)
+            fine, coarse = fine[:_SHOWN], coarse[:_SHOWN]
+            times = np.linspace(1, 0, 12, endpoint=False).tolist() if self.arguments.stage == "flow" else None
+            drawn = [self.refiner.draw(coarse, self._noise(fine, rng), times) for _ in range(2)]
+        self.run.log(step, {"held_out_flow": float(loss)}, always=True)
+        shown = torch.cat([fine, coarse, *(one.float() for one in drawn)])
+        path = self.logging_dir / "grids" / f"step-{step:06d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image_grid(to_uint8(shown), columns=len(fine))).save(path)
+
+
+def seeded(seed: int, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """A network of the refiner's training whose weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(seed, "refiner: weights"))
+        return make()
