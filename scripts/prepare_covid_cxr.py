@@ -4,7 +4,8 @@
 
 Frontal radiographs (PA, AP, AP supine), the largest centred square of each, 256 px, 8-bit grey, beside a
 `metadata.csv` with one row per image. Every image keeps its own licence, mostly CC BY-NC-SA: for research, not for
-redistribution.
+redistribution. An image that is there twice, under two patient numbers, is taken once: else one patient would be among
+training and held-out patients.
 """
 
 import sys
@@ -73,12 +74,15 @@ def main(options: Options) -> int:
     table["finding"] = table["finding"].map(finding)
     with new_folder(options.output_dir, mode=0o700) as folder:
         (folder / "train").mkdir()
-        names = []
+        names, seen = [], set()
         for index, name in enumerate(table["filename"]):
             source = options.clone / "images" / name
             if not source.is_file():
                 continue  # some images of the table were withdrawn from the repository
             image = resize(read_image({"bytes": None, "path": str(source)}), options.resolution, "crop")
+            if image.tobytes() in seen:
+                continue
+            seen.add(image.tobytes())
             names.append((index, f"cxr_{index:04d}.png"))
             Image.fromarray(image).save(folder / "train" / names[-1][1])
         rows = table.iloc[[index for index, _ in names]].rename(columns=COLUMNS)[list(COLUMNS.values())]

@@ -1,6 +1,6 @@
 """Coverage of the verdicts: how often each family of attacks passes, is inconclusive and fails, by number of records.
 
-python scripts/verdict_coverage.py docs/results/coverage.json --seeds 40
+python scripts/verdict_coverage.py docs/results/coverage.json --options.seeds 40
 
 Honest releases are fresh draws of other people and draws of a Gaussian copula; leaking ones are those of
 `planted_leaks.py`. A run that was broken off goes on where it stopped. The table is written beside the JSON.

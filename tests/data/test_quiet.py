@@ -88,26 +88,18 @@ def parquet(folder, name, second):
     return folder / name
 
 
-def test_a_text_in_a_column_of_the_second_split_is_not_printed(tmp_path):
-    """Issue 13, point 23: the logger of `datasets` wrote the cell to stderr."""
-    firsts = {"whole": [1, 2], "number": [0.5, 1.5], "truth": [True, False], "list": [[1], [2]]}
-    datasets = [parquet(tmp_path, name, (cells, [NAME, NAME])) for name, cells in firsts.items()]
-    out, err = run(["-c", READ], *datasets)
-    assert NAME not in out + err
-    assert out.count("refused: expected one type of each column in all parquet files of") == len(datasets)
-    assert "found several of `lab` (int64 and string): write the files alike" in out
+FIRSTS = {"whole": [1, 2], "number": [0.5, 1.5], "truth": [True, False], "list": [[1], [2]]}
 
 
-def test_nothing_of_a_header_or_table_is_printed(tmp_path):
+def scan_folder(folder):
+    """A scan with the name in its header, and one that cannot be read and has it in what would be told of that."""
     pydicom = pytest.importorskip("pydicom")
     from test_records import dicom
 
-    folder = image_folder(tmp_path / "cohort")
-    scans = tmp_path / "scans"
-    scans.mkdir()
+    folder.mkdir()
     grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
     with pydicom.config.disable_value_validation():
-        (scans / "one.dcm").write_bytes(
+        (folder / "one.dcm").write_bytes(
             dicom(grey, bits=8, PatientID=NAME, StudyDate=NAME, AccessionNumber=3 * NAME, BurnedInAnnotation=NAME)
         )
         broken = pydicom.dcmread(io.BytesIO(dicom(grey, bits=8)))
@@ -116,8 +108,28 @@ def test_nothing_of_a_header_or_table_is_printed(tmp_path):
         broken.PhotometricInterpretation = NAME
         stream = io.BytesIO()
         broken.save_as(stream)
-        (scans / "two.dcm").write_bytes(stream.getvalue())
-    out, err = run(["-c", COMMANDS + READ], folder, scans)
+        (folder / "two.dcm").write_bytes(stream.getvalue())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """What one process prints that divides, inspects and reads all of them."""
+    folder = tmp_path_factory.mktemp("quiet")
+    datasets = [parquet(folder, name, (cells, [NAME, NAME])) for name, cells in FIRSTS.items()]
+    return run(["-c", COMMANDS + READ], image_folder(folder / "cohort"), scan_folder(folder / "scans"), *datasets)
+
+
+def test_a_text_in_a_column_of_the_second_split_is_not_printed(printed):
+    """Issue 13, point 23: the logger of `datasets` wrote the cell to stderr."""
+    out, err = printed
+    assert NAME not in out + err
+    assert out.count("refused: expected one type of each column in all parquet files of") == len(FIRSTS)
+    assert "found several of `lab` (int64 and string): write the files alike" in out
+
+
+def test_nothing_of_a_header_or_table_is_printed(printed):
+    out, err = printed
     assert NAME not in out + err
     assert "written to" in out and "two.dcm" in out
 

@@ -52,7 +52,7 @@ class TestDiffusionSampler(SamplerContract):
             pass
 
         monkeypatch.setattr("hf_hybrid.samplers.trained.CHECKPOINTING_STEPS", 8)
-        options = {"max_train_steps": 20, "validation_share": 0.2, "validation_steps": 4}
+        options = {"max_train_steps": 20, "validation_share": 0.2, "validation_steps": 8}
         whole = small(**options).fit(table.dataset, table.schema, table.groups)
         loss, calls = Denoiser.losses, []
 

@@ -125,7 +125,10 @@ def test_what_is_done_is_not_done_again(made, capsys, monkeypatch):
     [
         (["--samplers", "ctgan"], "expected `samplers` among .* copula among them, found .*ctgan"),
         (["--samplers", "copula,gan"], "found .*gan"),
-        (["--split.validation", "0"], "expected a split `validation` in the dataset, found"),
+        (
+            ["--split.validation", "0", "--cohort.num_records", "40"],
+            "expected a split `validation` in the dataset, found",
+        ),
         (["--seeds", "0"], "expected `seeds` above 0, found 0"),
     ],
 )
