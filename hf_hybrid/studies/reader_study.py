@@ -99,18 +99,7 @@ def write_study(
             f"{PAGE} and {KEY} away"
         )
     pixels = _draw_images(release, real, num_images // 2, seed)
-    # The order depends on these images, so that the key of one study does not fit another.
-    digest = hashlib.sha256(pixels.tobytes() + str(seed).encode() + (b"pairs" if pairs else b""))
-    rng = np.random.default_rng(list(digest.digest()))
-    half = num_images // 2
-    if pairs:  # a synthetic image, a real one, and whether the synthetic one is on the left
-        left = rng.random(half) < 0.5
-        both = np.stack([rng.permutation(half), half + rng.permutation(half)], axis=1)
-        shown = np.where(left[:, None], both, both[:, ::-1])
-    else:
-        shown = rng.permutation(num_images)[:, None]
-        left = shown[:, 0] < half
-    study = hashlib.sha256(digest.digest() + shown.tobytes()).hexdigest()[:8]
+    shown, left, study = _arranged(pixels, seed, pairs)
     images = [[cards.data_uri(encode_png(pixels[place])) for place in one] for one in shown]
     folder = private_folder(output_dir)
     key = {"study": study, "pairs": pairs, "synthetic": left.tolist()}
@@ -148,6 +137,25 @@ def score_study(key: str | Path, answers: list[str | Path]) -> StudyScore:
     readers = [_score(name, one, is_synthetic[one.index], pairs) for name, one in tables.items()]
     kappas = [one for one in kappas if np.isfinite(one)]  # undefined where both readers gave one answer throughout
     return StudyScore(readers, float(np.mean(kappas)) if kappas else None)
+
+
+def _arranged(pixels: np.ndarray, seed: int, pairs: bool) -> tuple[np.ndarray, np.ndarray, str]:
+    """The order of the images, of which the first half is synthetic.
+
+    Returns:
+        Which images are shown together, `(n, 1)` or `(n, 2)`, whether the first of them is synthetic, and the study's
+        name, which depends on the images: the key of one study does not fit another.
+    """
+    digest = hashlib.sha256(pixels.tobytes() + str(seed).encode() + (b"pairs" if pairs else b""))
+    rng, half = np.random.default_rng(list(digest.digest())), len(pixels) // 2
+    if pairs:
+        left = rng.random(half) < 0.5
+        both = np.stack([rng.permutation(half), half + rng.permutation(half)], axis=1)
+        shown = np.where(left[:, None], both, both[:, ::-1])
+    else:
+        shown = rng.permutation(len(pixels))[:, None]
+        left = shown[:, 0] < half
+    return shown, left, hashlib.sha256(digest.digest() + shown.tobytes()).hexdigest()[:8]
 
 
 def _draw_images(release: str | Path, real: str, count: int, seed: int) -> np.ndarray:
