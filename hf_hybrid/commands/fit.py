@@ -2,37 +2,33 @@
 
 import shutil
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hf_hybrid.samplers.options import CopulaOptions, CTGANOptions, DiffusionOptions, SmoteOptions
-from hf_hybrid.samplers.registry import sampler_class
+from hf_hybrid.samplers.registry import SAMPLERS, sampler_class
 
 if TYPE_CHECKING:
     from hf_hybrid.samplers.base import Sampler
 
 
-@dataclass(kw_only=True)
-class SamplerSettings:
-    """Options of each sampler that has options.
+def _named(settings: object, name: str) -> "Sampler":
+    """The sampler of that name, unfitted, with its options."""
+    entry = SAMPLERS[name]
+    section = entry.section or (name if entry.options else None)
+    return sampler_class(name)(**asdict(getattr(settings, section)) if section else {})
 
-    Args:
-        copula: options of the Gaussian copula, also for `independent`, which pairs its rows and latents at random.
-        ctgan: options of the CTGAN.
-        diffusion: options of the denoising model.
-        smote: options of the interpolating control.
-    """
 
-    copula: CopulaOptions = field(default_factory=CopulaOptions)
-    ctgan: CTGANOptions = field(default_factory=CTGANOptions)
-    diffusion: DiffusionOptions = field(default_factory=DiffusionOptions)
-    smote: SmoteOptions = field(default_factory=SmoteOptions)
-
-    def named(self, name: str) -> "Sampler":
-        """The sampler of that name, unfitted, with its options."""
-        options = self.copula if name == "independent" else getattr(self, name, None)  # the same but for the pairing
-        return sampler_class(name)(**asdict(options) if options else {})
+# A section of options for each sampler of the registry that has some.
+SamplerSettings = make_dataclass(
+    "SamplerSettings",
+    [
+        (name, entry.options, field(default_factory=entry.options, kw_only=True))
+        for name, entry in SAMPLERS.items()
+        if entry.options
+    ],
+    namespace={"named": _named, "__doc__": "Options of each sampler that has options.", "__module__": __name__},
+)
 
 
 @dataclass(kw_only=True)
@@ -43,7 +39,7 @@ class SamplerOptions(SamplerSettings):
         sampler: which sampler; bootstrap and smote hold training records, and their output cannot be pushed.
     """
 
-    sampler: Literal["copula", "ctgan", "diffusion", "bootstrap", "independent", "smote"] = "copula"
+    sampler: Literal[*SAMPLERS] = "copula"
 
     @property
     def chosen(self) -> "Sampler":

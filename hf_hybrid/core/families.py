@@ -134,13 +134,12 @@ class Family:
         return tuple(sorted(found, key=lambda one: -one.value))
 
     @property
-    def settled(self) -> str:
-        """The verdict that the gate uses: a pass under a limit looser than the default is inconclusive."""
-        is_loose = max(self.limit.fail_above, self.limit.pass_below) > self.facts.limit or any(
+    def is_loose(self) -> bool:
+        """Whether a limit was applied that is looser than the default: a pass under it is inconclusive."""
+        return max(self.limit.fail_above, self.limit.pass_below) > self.facts.limit or any(
             max(one.fail_above, one.pass_below) > (self.facts.limit_above_chance or 0)
             for one in self.own_limits.values()
         )
-        return "inconclusive" if self.verdict.word == "pass" and is_loose else self.verdict.word
 
     def to_dict(self) -> dict:
         """JSON-able form; verdict and limit are flattened."""

@@ -109,7 +109,7 @@ def _check_report(folder: Path, kind: Kind, files: list[str], public: bool, acce
     families = {one.name: one for one in report.privacy.families}
     if absent := set(kind.families) - set(families):
         raise PushRefused(f"expected a {REPORT} on all attacks, found none on {', '.join(sorted(absent))}: {again}")
-    failed, open_ = ([one for one in families.values() if one.settled == word] for word in VERDICTS[:2])
+    failed, open_ = ([one for one in families.values() if one.verdict.word == word] for word in VERDICTS[:2])
     if failed:
         raise PushRefused(
             "; ".join(f"{one.name} failed ({', '.join(one.verdict.failed[:3])}): {one.advice}" for one in failed)

@@ -13,13 +13,12 @@ METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "r2": "R2", "
 _VERDICTS = {
     "pass": (
         "passed",
-        "In every family of attacks the measured risk, on average over columns, is with its 95 % interval below its "
-        "limit.",
+        "In every family of attacks, the 95 % interval of the risk, averaged over columns, lies below its limit.",
     ),
     "inconclusive": (
         "inconclusive",
-        "In some families of attacks the 95 % interval of the risk, on average over columns, reaches its limit: too "
-        "few patients to tell.",
+        "In some families of attacks, the 95 % interval of the risk, averaged over columns, reaches its limit: this "
+        "evaluation cannot tell whether the release is safe.",
     ),
     "fail": (
         "FAILED",
@@ -143,13 +142,13 @@ def _about_columns(family: Family) -> str:
     """What the verdict does not say about single columns, one sentence."""
     found, columns = family.open_details, _open_columns(family)
     return (
-        f"It does not hold for every single column: {len(found)} of {len(family.details)} attacks of {family.name} on "
-        f"one column are not surely below the limit ({', '.join(columns)}); the strongest is {_in_words(found[0])}."
+        f"Single columns are not covered by that: the intervals of {len(found)} of {len(family.details)} attacks of "
+        f"{family.name} on one column reach the limit ({', '.join(columns)}); the strongest is {_in_words(found[0])}."
     )
 
 
 def _open_columns(family: Family) -> list[str]:
-    """The columns of which some attack is not surely below the limit, each once."""
+    """The columns on which the interval of some attack reaches the limit, each once."""
     return list(dict.fromkeys(one.name.rsplit(" from the ", 1)[0] for one in family.open_details))
 
 
@@ -196,10 +195,18 @@ def _share_row(one: Recovered) -> dict[str, str]:
         "metric": METRICS.get(one.metric, one.metric),
         "inputs": INPUTS[one.inputs],
         "trained_on": one.trained_on,
-        "share": "not given" if one.recovered_share is None else f"{one.recovered_share:.0%}",
+        "share": _share(one),
         "repeated": "not run" if one.repeated_share is None else f"{one.repeated_share:.0%}",
         "gap": _with_interval(one.gap, one.gap_interval, one.reason),
     }
+
+
+def _share(one: Recovered) -> str:
+    """The recovered share with its interval."""
+    if one.recovered_share is None:
+        return "not given"
+    ends = one.recovered_share_interval
+    return f"{one.recovered_share:.0%}" + (f" ({ends[0]:.0%} to {ends[1]:.0%})" if ends else "")
 
 
 def _score_table(target: str, metric: str, scores: list[UtilityScore]) -> ScoreTable:
@@ -259,7 +266,9 @@ def _family_row(family: Family) -> dict:
     if verdict.failed:
         words += f" ({', '.join(verdict.failed[:5])})"
     if verdict.word != "fail" and family.open_details:
-        words += f", on average over columns; not settled for {', '.join(_open_columns(family))}"
+        words += f", averaged over columns; open for {', '.join(_open_columns(family))}"
+    if verdict.word == "inconclusive" and family.is_loose:
+        words += f": its limit is looser than the default of {family.facts.limit}"
     strongest = [max(some, key=lambda score: score.value) for some in (family.scores, family.details) if some]
     return {
         "name": family.name,

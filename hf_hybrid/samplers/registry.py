@@ -1,23 +1,41 @@
 """The samplers by name: a new one is a module with its class and a line here; listing them imports nothing heavy."""
 
 import json
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_hybrid.core.errors import InputError
+from hf_hybrid.samplers.options import CopulaOptions, CTGANOptions, DiffusionOptions, SmoteOptions
 
 if TYPE_CHECKING:
     from hf_hybrid.data.schema import RecordSchema
     from hf_hybrid.samplers.base import Sampler
 
-SAMPLERS = {  # name -> module and class
-    "bootstrap": "controls.BootstrapSampler",
-    "copula": "copula.GaussianCopulaSampler",
-    "ctgan": "ctgan.CTGANSampler",
-    "diffusion": "diffusion.DiffusionSampler",
-    "independent": "copula.IndependentSampler",
-    "smote": "controls.SmoteSampler",
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a sampler is, and its options.
+
+    Args:
+        place: module and class.
+        options: class of its options, if it has any.
+        section: sampler whose options it shares.
+    """
+
+    place: str
+    options: type | None = None
+    section: str | None = None
+
+
+SAMPLERS = {
+    "bootstrap": Entry("controls.BootstrapSampler"),
+    "copula": Entry("copula.GaussianCopulaSampler", CopulaOptions),
+    "ctgan": Entry("ctgan.CTGANSampler", CTGANOptions),
+    "diffusion": Entry("diffusion.DiffusionSampler", DiffusionOptions),
+    "independent": Entry("copula.IndependentSampler", section="copula"),
+    "smote": Entry("controls.SmoteSampler", SmoteOptions),
 }
 
 
@@ -27,8 +45,8 @@ def sampler_class(name: str) -> "type[Sampler]":
     Raises:
         InputError: there is no such sampler.
     """
-    for short, place in SAMPLERS.items():
-        module, own = place.split(".")
+    for short, entry in SAMPLERS.items():
+        module, own = entry.place.split(".")
         if name in (short, own):
             return getattr(import_module(f"hf_hybrid.samplers.{module}"), own)
     raise InputError(f"expected a sampler among {sorted(SAMPLERS)}, found {name!r}")

@@ -2,7 +2,6 @@
 
 import copy
 import functools
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.core.families import Family, Limit
+from hf_hybrid.core.families import Family, Limit, Verdict
 from hf_hybrid.data.columns import ColumnSchema
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.evaluation.attacks.base import Attack, judged
@@ -20,7 +19,7 @@ from hf_hybrid.evaluation.attacks.distance import DistanceAttack
 from hf_hybrid.evaluation.attacks.embedded_copies import EmbeddedCopyAttack
 from hf_hybrid.evaluation.attacks.spaces import AttackSpaces
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
-from hf_hybrid.evaluation.options import EvaluationOptions
+from hf_hybrid.evaluation.options import EvaluationOptions, PrivacyLimits
 from hf_hybrid.evaluation.privacy import limits_of, measure_privacy
 from hf_hybrid.metrics.copies import RowSpace
 from hf_hybrid.metrics.curves import histograms
@@ -200,8 +199,14 @@ def numbers(count: int, seed: int) -> EvaluationSet:
     return EvaluationSet(pixels.clip(0, 255).astype(np.uint8), frame, np.arange(count))
 
 
-def membership_of(release: EvaluationSet, train: EvaluationSet, held_out: EvaluationSet, schema: RecordSchema):
-    options = EvaluationOptions(bootstraps=200)
+def membership_of(
+    release: EvaluationSet,
+    train: EvaluationSet,
+    held_out: EvaluationSet,
+    schema: RecordSchema,
+    above_chance: float = PrivacyLimits.membership_above_chance,
+):
+    options = EvaluationOptions(bootstraps=200, privacy=PrivacyLimits(membership_above_chance=above_chance))
     attacked = AttackSpaces(Comparison(release, train, held_out, schema, options))
     limit = limits_of(options.privacy)["membership"]
     return judged("membership", DistanceAttack().run(attacked).tests[:2], limit)
@@ -230,15 +235,15 @@ def test_membership_says_what_it_is_read_against_and_a_looser_limit_settles_noth
                for place in range(6)}  # fmt: skip
     found = membership_of(fresh, train, held_out, RecordSchema({"image": ColumnSchema("image"), **columns}))
     chance = found.scores[1]
-    assert found.verdict.word == "pass" == found.settled
+    assert found.verdict.word == "pass" and not found.is_loose
     assert found.limit_of(chance.name) == Limit(0.1, 0.1) == Family.from_dict(found.to_dict()).limit_of(chance.name)
     hits = chance.reference["true positives at 10% false positives"]
     assert hits == pytest.approx(0.1, abs=3 * np.sqrt(0.1 * 0.9 * (1 / 200 + 1 / 400)))
     assert "true positives at 1% false positives" not in chance.reference  # 2 of 200 patients
     labels = chance.reference["AUC of random labels among training patients, 97.5 % of draws"]
     assert labels == pytest.approx(0.5 + 1.96 * np.sqrt(401 / (12 * 200 * 200)), abs=0.02)
-    loose = replace(found, own_limits={chance.name: Limit(0.2, 0.2)})
-    assert loose.settled == "inconclusive"
+    loose = membership_of(fresh, train, held_out, RecordSchema({"image": ColumnSchema("image"), **columns}), 0.2)
+    assert loose.verdict == Verdict("inconclusive") and loose.is_loose
 
 
 def test_a_bin_of_distances_tells_nothing_of_few_patients():
