@@ -129,6 +129,12 @@ def _few(setting: Setting) -> EvaluationSet:
     return setting.release(pixels, pd.concat([setting.copies.frame[:count], setting.fresh.frame[count:]]))
 
 
+def _mirrored(setting: Setting) -> EvaluationSet:
+    """Mirrored images of training records beside rows of others, as many as are left of both by the privacy rule."""
+    count = min(len(setting.copies), len(setting.fresh))
+    return setting.release(setting.copies.pixels[:count, :, ::-1], setting.fresh.frame[:count])
+
+
 def _rejoined(setting: Setting) -> EvaluationSet:
     """Training rows joined to the images of other training records."""
     order = setting.rng.permutation(len(setting.copies))
@@ -157,7 +163,7 @@ PLANTS: dict[str, Callable[[Setting], EvaluationSet]] = {
     "copula": _sampled(GaussianCopulaSampler()),
     "training records": lambda setting: setting.copies,
     "small noise": _noisy,
-    "mirrored images": lambda setting: setting.release(setting.copies.pixels[:, :, ::-1], setting.fresh.frame),
+    "mirrored images": _mirrored,
     "rows joined to other images": _rejoined,
     "5 % copies": _few,
     "overfitted sampler": _sampled(SmoteSampler(num_neighbours=1)),
