@@ -104,6 +104,8 @@ class Family:
         scores: scores of its attacks.
         details: parts of the scores; they can fail a family but never pass it.
         own_limits: limits of those scores that have another one, by their names.
+
+    A pass under a limit that is looser than the default becomes inconclusive, whoever made it.
     """
 
     name: str
@@ -112,6 +114,11 @@ class Family:
     scores: tuple[Score, ...] = ()
     details: tuple[Score, ...] = ()
     own_limits: Mapping[str, Limit] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Takes back a pass under a loose limit."""
+        if self.verdict.word == "pass" and self.is_loose:
+            object.__setattr__(self, "verdict", Verdict("inconclusive"))
 
     @property
     def facts(self) -> FamilyFacts:
@@ -135,7 +142,7 @@ class Family:
 
     @property
     def is_loose(self) -> bool:
-        """Whether a limit was applied that is looser than the default: a pass under it is inconclusive."""
+        """Whether a limit was applied that is looser than the default."""
         return max(self.limit.fail_above, self.limit.pass_below) > self.facts.limit or any(
             max(one.fail_above, one.pass_below) > (self.facts.limit_above_chance or 0)
             for one in self.own_limits.values()

@@ -1,12 +1,12 @@
 """The contract of an attack: compared records in, tests out, each a risk with a score for the report."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from hf_hybrid.core.families import FAMILIES, Family, Limit, Verdict
+from hf_hybrid.core.families import FAMILIES, Family, Limit
 from hf_hybrid.core.scores import HELD_OUT, MEMBERS, Score
 from hf_hybrid.evaluation.attacks.spaces import AttackSpaces
 from hf_hybrid.metrics.reidentification import mean_by_patient
@@ -87,15 +87,12 @@ class Attack(ABC):
 
 
 def judged(name: str, tests: list[Test], limit: Limit) -> Family:
-    """A family of attacks, from its tests; a pass under a limit looser than the default is inconclusive."""
+    """A family of attacks, from its tests."""
     whole, details = ([test for test in tests if test.is_detail is detail] for detail in (False, True))
     risks = ({test.score.name: test.risk for test in side} for side in (whole, details))
     own = {test.score.name: test.limit for test in tests if test.limit}
     verdict = judge(next(risks), limit, next(risks), own)
-    family = Family(name, verdict, limit, *(tuple(test.score for test in side) for side in (whole, details)), own)
-    if verdict.word == "pass" and family.is_loose:
-        return replace(family, verdict=Verdict("inconclusive"))
-    return family
+    return Family(name, verdict, limit, *(tuple(test.score for test in side) for side in (whole, details)), own)
 
 
 def rate_test(name: str, rates: RateRisk, meaning: str, risk: Risk | None = None, is_detail: bool = False) -> Test:
