@@ -29,7 +29,7 @@ from hf_hybrid.models.alphagan import AlphaGAN, resized
 from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
 from hf_hybrid.models.options import CodecArguments
 from hf_hybrid.models.public_images import HELD_OUT, UNKNOWN, PublicImages
-from hf_hybrid.models.radiograph_network import RadiographNetwork
+from hf_hybrid.models.radiograph_network import read_radiograph_network
 from hf_hybrid.models.radiograph_trainer import RadiographArguments, RadiographTrainer, label_scores
 from hf_hybrid.models.refiner import Refiner
 from hf_hybrid.models.refiner_losses import flow_loss
@@ -90,10 +90,8 @@ def score(args: argparse.Namespace) -> None:
     held_out = images.part(images.tenths == HELD_OUT)
     held_out.pixels = _shrunk(held_out.pixels, 128)
     folder = args.output_dir / f"judge-{args.seed}"
-    weights = _load(folder / "weights.safetensors")
-    network = RadiographNetwork(*(len(weights[f"{head}.bias"]) for head in ("binary", "kind")))
-    network.load_state_dict(weights)
-    scores = {name: round(value, 3) for name, value in label_scores(network.eval(), held_out).items()}
+    network = read_radiograph_network(folder / "weights.safetensors")
+    scores = {name: round(value, 3) for name, value in label_scores(network, held_out).items()}
     (folder / "scores.json").write_text(json.dumps({"num_images": len(held_out), **scores}, indent=2))
 
 

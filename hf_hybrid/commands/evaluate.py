@@ -30,8 +30,9 @@ class Options(EvaluationOptions):
             network); 3 by default.
         image_model: "linear" (principal components of 32 px images; the default) or "cnn" (a small convolutional
             network).
-        extractor: extractor of the image features for fidelity: "random" (a random convolutional network, no download;
-            the default), or a model of the Hub that `transformers` loads, such as an encoder of radiographs.
+        extractor: extractor of the image features for fidelity: "random" (a random convolutional network; the
+            default), "radiograph" (a small network of this package that knows chest radiographs; neither downloads),
+            or a model of the Hub that `transformers` loads.
         parts: what to measure, all by default; a release without privacy cannot be pushed.
 
     The publisher's own page and the cache for a second run are written to `<release>-private/`.

@@ -17,6 +17,7 @@ class Options:
         release: folder of a release.
         real: `DATASET[:split]` of real images to mix in; split "test" if not said.
         num_images: number of images on the page, half of them real, each of a different patient.
+        pairs: shows a real and a synthetic image side by side (which one is synthetic?) instead of single images.
         seed: seed of the choice of images and of their order.
         score: CSV files that readers downloaded from the page; scores them instead.
     """
@@ -24,6 +25,7 @@ class Options:
     release: str
     real: str | None = None
     num_images: int = 60
+    pairs: bool = False
     seed: int = 0
     score: list[Path] | None = None
 
@@ -38,7 +40,7 @@ def main(options: Options) -> int:
     if (options.real is None) == (options.score is None):
         raise InputError("expected either `--real DATASET`, to write the page, or `--score FILES`, found both or none")
     if options.real:
-        page = write_study(options.release, options.real, private_dir, options.num_images, options.seed)
+        page = write_study(options.release, options.real, private_dir, options.num_images, options.seed, options.pairs)
         sys.stdout.write(f"open in a browser inside the hospital only: {page}\n")
         sys.stdout.write(f"then: hf-hybrid reader-study {Path(options.release)} --score FILES\n")
         return 0
@@ -50,7 +52,7 @@ def main(options: Options) -> int:
             str(one.num_images),
             "{:.2f} ({:.2f} to {:.2f})".format(one.accuracy, *one.accuracy_interval),
             "{:.2f} ({:.2f} to {:.2f})".format(one.auc, *one.auc_interval),
-            f"{one.synthetic_called_real:.0%}",
+            "-" if one.synthetic_called_real is None else f"{one.synthetic_called_real:.0%}",
             f"{one.median_seconds:.1f}",
         )
         for one in found.readers

@@ -55,8 +55,9 @@ class EvaluationOptions:
         seeds: number of repetitions, of which every score is the mean (choice of synthetic records, network).
         bootstraps: patient bootstrap replicates of every interval.
         image_model: "linear" (principal components of 32 px images) or "cnn" (a small convolutional network).
-        extractor: extractor of the image features for fidelity: "random" (a random convolutional network, no
-            download), or a model of the Hub that `transformers` loads, such as a chest radiograph encoder.
+        extractor: extractor of the image features for fidelity: "random" (a random convolutional network),
+            "radiograph" (a small network of this package that knows chest radiographs; neither downloads), or a model
+            of the Hub that `transformers` loads.
         parts: what to measure; a release without privacy cannot be pushed.
         privacy: limits of the risks.
     """

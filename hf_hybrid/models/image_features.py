@@ -2,7 +2,8 @@
 
 `random` needs no download: a convolutional network whose weights are drawn from a fixed seed. Distances in random
 features tell coarse differences of structure and grey values (Naeem et al. 2020, arXiv 2002.09797, section 5.2), not
-anatomy; a chest radiograph encoder tells more. Any other name is a model of the Hub that `transformers` loads.
+anatomy. `radiograph` is a network of this package that knows chest radiographs (`weights/README.md`). Any other name
+is a model of the Hub that `transformers` loads.
 """
 
 import functools
@@ -17,8 +18,9 @@ from torch import nn
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.randomness import seed_for
+from hf_hybrid.models.radiograph_network import features_of, load_radiograph_network
 
-RANDOM = "random"
+RANDOM, RADIOGRAPH = "random", "radiograph"
 _CHANNELS = (16, 32, 64)  # then as many as the last
 _LAST_SIDE = 4  # of the maps that are averaged: every feature sees a quarter of the image or more, whatever its size
 
@@ -29,7 +31,7 @@ def image_features(batches: Iterable[np.ndarray], extractor: str = RANDOM) -> np
 
     Args:
         batches: uint8 `(batch, side, side)` each.
-        extractor: `random`, or the name of a model on the Hub or of its folder.
+        extractor: `random`, `radiograph`, or the name of a model on the Hub or of its folder.
 
     Raises:
         InputError: the model cannot be loaded.
@@ -37,6 +39,9 @@ def image_features(batches: Iterable[np.ndarray], extractor: str = RANDOM) -> np
     if extractor == RANDOM:
         images = (torch.from_numpy(np.array(batch))[:, None] / 127.5 - 1 for batch in batches)
         return torch.cat([_random_network(one.shape[-1])(one) for one in images]).double().numpy()
+    if extractor == RADIOGRAPH:
+        network = load_radiograph_network(RADIOGRAPH)
+        return np.concatenate([features_of(network, batch) for batch in batches]).astype(np.float64)
     model, processor = _load(extractor)
     found = []
     for batch in batches:
@@ -51,6 +56,8 @@ def extractor_name(extractor: str) -> str:
     """How a report names an extractor: a folder of this machine by its last part only."""
     if extractor == RANDOM:
         return "random convolutional network (seed 0)"
+    if extractor == RADIOGRAPH:
+        return "radiograph network of hf_hybrid"
     return Path(extractor).resolve().name if Path(extractor).exists() else extractor
 
 

@@ -5,11 +5,18 @@ averages of its last maps are the features. It takes any resolution from 64 to 5
 training.
 """
 
+import functools
+from pathlib import Path
+
+import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
 WIDTHS = (24, 48, 96, 160, 224)
+WEIGHTS = Path(__file__).parent / "weights"
+_EMBEDDED = 128  # images at a time
 _SMALLEST = 96  # below it, images are enlarged: the last maps need a few places to average over
 
 
@@ -57,3 +64,27 @@ class RadiographNetwork(nn.Module):
     def heads(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Features -> logits of the binary labels, standardised age, logits of the kind of pneumonia."""
         return self.binary(features), self.age(features).squeeze(1), self.kind(features)
+
+
+@functools.cache
+def load_radiograph_network(name: str) -> RadiographNetwork:
+    """A network of the package: `radiograph` (its scores are reported) or `radiograph-training` (it may choose)."""
+    return read_radiograph_network(WEIGHTS / f"{name}.safetensors")
+
+
+def read_radiograph_network(path: Path) -> RadiographNetwork:
+    """A trained network from its weights."""
+    weights = load_file(path)
+    network = RadiographNetwork(*(len(weights[f"{head}.bias"]) for head in ("binary", "kind")))
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+@torch.inference_mode()
+def features_of(network: RadiographNetwork, pixels: np.ndarray) -> np.ndarray:
+    """Features of 8-bit grey images `(n, side, side)`, float32 `(n, d)`."""
+    device = next(network.parameters()).device
+    parts = (
+        torch.from_numpy(np.ascontiguousarray(pixels[i : i + _EMBEDDED])) for i in range(0, len(pixels), _EMBEDDED)
+    )
+    return np.concatenate([network(one[:, None].to(device).float() / 127.5 - 1).cpu().numpy() for one in parts])

@@ -10,12 +10,12 @@ from torch.nn import functional
 from hf_hybrid.core.randomness import seed_for
 from hf_hybrid.models.augmentation import augmented, on_device
 from hf_hybrid.models.public_images import UNKNOWN, PublicImages
-from hf_hybrid.models.radiograph_network import RadiographNetwork
+from hf_hybrid.models.radiograph_network import RadiographNetwork, features_of
 from hf_hybrid.training.arguments import TrainingArguments
 from hf_hybrid.training.run import TrainingRun, make_accelerator
 from hf_hybrid.training.weights import MovingAverage
 
-_SMOOTHING, _EMBEDDED, _FEWEST = 0.05, 128, 5
+_SMOOTHING, _FEWEST = 0.05, 5
 _AGE_MEAN, _AGE_SD = 47.0, 17.0
 
 
@@ -108,16 +108,6 @@ class RadiographTrainer:
 def binary_names(images: PublicImages) -> list[str]:
     """The labels that are yes or no, in order."""
     return sorted(name for name in images.labels if name not in ("age", "kind"))
-
-
-@torch.inference_mode()
-def features_of(network: RadiographNetwork, pixels: np.ndarray) -> np.ndarray:
-    """Features of 8-bit grey images `(n, side, side)`, float32 `(n, d)`."""
-    device = next(network.parameters()).device
-    parts = (
-        torch.from_numpy(np.ascontiguousarray(pixels[i : i + _EMBEDDED])) for i in range(0, len(pixels), _EMBEDDED)
-    )
-    return np.concatenate([network(one[:, None].to(device).float() / 127.5 - 1).cpu().numpy() for one in parts])
 
 
 def label_scores(network: RadiographNetwork, images: PublicImages) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """A reader study: whether people inside the hospital can distinguish synthetic images from real ones.
 
-The page shows real and synthetic images in one shuffled order and does not contain which is which; the key is a file
-of its own. Both stay in the private folder: half of the images are patients'.
+The page shows real and synthetic images one by one in a shuffled order (yes or no), or in pairs of one of each (two
+alternatives, forced choice). It does not contain which is which; the key is a file of its own. Both stay in the
+private folder: half of the images are patients'.
 """
 
 import csv
@@ -26,6 +27,8 @@ from hf_hybrid.reports import cards
 
 PAGE, KEY = "reader-study.html", "reader-study-key.json"
 COLUMNS = ("study", "reader", "image", "answer", "confidence", "seconds")
+# What a reader may answer; the first means that the image, or of a pair the left one, is synthetic.
+SINGLE_ANSWERS, PAIR_ANSWERS = ("synthetic", "real"), ("left", "right")
 _BOOTSTRAPS = 2000
 
 
@@ -35,10 +38,11 @@ class ReaderScore:
 
     Args:
         reader: the name given on the page.
-        num_images: answered.
-        accuracy: share of right answers, 0 to 1; 0.5 is guessing.
+        num_images: answered, or pairs.
+        accuracy: share of right answers, 0 to 1; 0.5 is guessing. Of pairs it is the area under the curve of a reader
+            without a preferred side (Green and Swets 1966).
         accuracy_interval: exact binomial (Clopper and Pearson 1934).
-        synthetic_called_real: share of the synthetic images, 0 to 1.
+        synthetic_called_real: share of the synthetic images, 0 to 1; None for pairs.
         auc: of answers graded by confidence, 0 to 1; 0.5 is guessing.
         auc_interval: from resampling images.
         median_seconds: for an image.
@@ -48,7 +52,7 @@ class ReaderScore:
     num_images: int
     accuracy: float
     accuracy_interval: tuple[float, float]
-    synthetic_called_real: float
+    synthetic_called_real: float | None
     auc: float
     auc_interval: tuple[float, float]
     median_seconds: float
@@ -68,7 +72,9 @@ class StudyScore:
     agreement: float | None
 
 
-def write_study(release: str | Path, real: str, output_dir: str | Path, num_images: int = 60, seed: int = 0) -> Path:
+def write_study(
+    release: str | Path, real: str, output_dir: str | Path, num_images: int = 60, seed: int = 0, pairs: bool = False
+) -> Path:
     """Writes the page and its key into a private folder.
 
     Args:
@@ -77,6 +83,7 @@ def write_study(release: str | Path, real: str, output_dir: str | Path, num_imag
         output_dir: made with mode 0700.
         num_images: half of them real, each of another patient.
         seed: seed of the choice of images and of their order.
+        pairs: whether to show a real and a synthetic image side by side instead of single images.
 
     Returns:
         The page.
@@ -92,15 +99,13 @@ def write_study(release: str | Path, real: str, output_dir: str | Path, num_imag
             f"{PAGE} and {KEY} away"
         )
     pixels = _draw_images(release, real, num_images // 2, seed)
-    # The order depends on these images, so that the key of one study does not fit another.
-    digest = hashlib.sha256(pixels.tobytes() + str(seed).encode())
-    order = np.random.default_rng(list(digest.digest())).permutation(num_images)
-    study = hashlib.sha256(digest.digest() + order.tobytes()).hexdigest()[:8]
-    images = [cards.data_uri(encode_png(pixels[place])) for place in order]
+    shown, left, study = _arranged(pixels, seed, pairs)
+    images = [[cards.data_uri(encode_png(pixels[place])) for place in one] for one in shown]
     folder = private_folder(output_dir)
-    key = {"study": study, "synthetic": [bool(place < num_images // 2) for place in order]}
+    key = {"study": study, "pairs": pairs, "synthetic": left.tolist()}
     write_atomically(folder / KEY, json.dumps(key) + "\n")
-    write_atomically(folder / PAGE, cards.render("reader_study.html.jinja", study=study, images=images))
+    page = cards.render("reader_study.html.jinja", study=study, images=images, pairs=pairs)
+    write_atomically(folder / PAGE, page)
     return folder / PAGE
 
 
@@ -116,10 +121,10 @@ def score_study(key: str | Path, answers: list[str | Path]) -> StudyScore:
             one reader.
     """
     known = _read_key(key)
-    is_synthetic = np.array(known["synthetic"])
+    is_synthetic, pairs = np.array(known["synthetic"]), known["pairs"]
     tables = {}
     for path in answers:
-        table = _read_answers(path, known["study"], len(is_synthetic))
+        table = _read_answers(path, known["study"], len(is_synthetic), PAIR_ANSWERS if pairs else SINGLE_ANSWERS)
         reader = table["reader"].iloc[0]
         if reader in tables:
             raise InputError(f"expected one file per reader, found two of {reader!r}: leave one out")
@@ -129,9 +134,28 @@ def score_study(key: str | Path, answers: list[str | Path]) -> StudyScore:
         for other in list(tables.values())[number + 1 :]:
             both = one.index.intersection(other.index)
             kappas.append(_kappa(one.loc[both, "answer"].to_numpy(), other.loc[both, "answer"].to_numpy()))
-    readers = [_score(name, one, is_synthetic[one.index]) for name, one in tables.items()]
+    readers = [_score(name, one, is_synthetic[one.index], pairs) for name, one in tables.items()]
     kappas = [one for one in kappas if np.isfinite(one)]  # undefined where both readers gave one answer throughout
     return StudyScore(readers, float(np.mean(kappas)) if kappas else None)
+
+
+def _arranged(pixels: np.ndarray, seed: int, pairs: bool) -> tuple[np.ndarray, np.ndarray, str]:
+    """The order of the images, of which the first half is synthetic.
+
+    Returns:
+        Which images are shown together, `(n, 1)` or `(n, 2)`, whether the first of them is synthetic, and the study's
+        name, which depends on the images: the key of one study does not fit another.
+    """
+    digest = hashlib.sha256(pixels.tobytes() + str(seed).encode() + (b"pairs" if pairs else b""))
+    rng, half = np.random.default_rng(list(digest.digest())), len(pixels) // 2
+    if pairs:
+        left = rng.random(half) < 0.5
+        both = np.stack([rng.permutation(half), half + rng.permutation(half)], axis=1)
+        shown = np.where(left[:, None], both, both[:, ::-1])
+    else:
+        shown = rng.permutation(len(pixels))[:, None]
+        left = shown[:, 0] < half
+    return shown, left, hashlib.sha256(digest.digest() + shown.tobytes()).hexdigest()[:8]
 
 
 def _draw_images(release: str | Path, real: str, count: int, seed: int) -> np.ndarray:
@@ -159,12 +183,13 @@ def _chosen(records: Records, count: int, rng: np.random.Generator) -> Records:
 def _read_key(path: str | Path) -> dict:
     try:
         key = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {"study": key["study"], "synthetic": key["synthetic"]}
+        return {"study": key["study"], "pairs": key["pairs"], "synthetic": key["synthetic"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"expected the {KEY} beside the page as `key`, found none: {type(error).__name__}") from None
 
 
-def _read_answers(path: str | Path, study: str, num_images: int) -> pd.DataFrame:
+def _read_answers(path: str | Path, study: str, num_images: int, offered: tuple[str, str]) -> pd.DataFrame:
+    """Answers of a file; whether each says that the image, or the left one, is synthetic."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             table = pd.DataFrame(list(csv.DictReader(file)))
@@ -174,17 +199,18 @@ def _read_answers(path: str | Path, study: str, num_images: int) -> pd.DataFrame
         raise InputError(f"expected the file that the page downloads, found another at {path}: {found}") from None
     if set(table["study"]) != {study}:
         raise InputError(f"expected answers to the study {study}, found another in {path}: name its own key")
-    is_good = table["answer"].isin(["real", "synthetic"]) & table["confidence"].between(1, 5)
+    is_good = table["answer"].isin(offered) & table["confidence"].between(1, 5)
     is_good &= table["image"].between(0, num_images - 1) & ~table["image"].duplicated()
     if not is_good.all() or table["reader"].nunique() != 1:
-        raise InputError(f"expected each image once, real or synthetic, confidence 1 to 5, found others in {path}")
-    return table
+        words = " or ".join(sorted(offered))
+        raise InputError(f"expected each image once, {words}, confidence 1 to 5, found others in {path}")
+    return table.assign(answer=table["answer"] == offered[0])
 
 
-def _score(reader: str, table: pd.DataFrame, is_synthetic: np.ndarray) -> ReaderScore:
+def _score(reader: str, table: pd.DataFrame, is_synthetic: np.ndarray, pairs: bool) -> ReaderScore:
     from scipy.stats import binomtest
 
-    said = (table["answer"] == "synthetic").to_numpy()
+    said = table["answer"].to_numpy()
     right = said == is_synthetic
     interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="exact")
     graded = np.where(said, 1, -1) * table["confidence"].to_numpy()
@@ -196,7 +222,7 @@ def _score(reader: str, table: pd.DataFrame, is_synthetic: np.ndarray) -> Reader
         num_images=len(table),
         accuracy=float(right.mean()),
         accuracy_interval=(float(interval.low), float(interval.high)),
-        synthetic_called_real=float((~said[is_synthetic]).mean()) if is_synthetic.any() else float("nan"),
+        synthetic_called_real=None if pairs or not is_synthetic.any() else float((~said[is_synthetic]).mean()),
         auc=float(area),
         auc_interval=tuple(np.nanpercentile(areas, [2.5, 97.5]).tolist()),
         median_seconds=float(table["seconds"].median()),
@@ -206,4 +232,4 @@ def _score(reader: str, table: pd.DataFrame, is_synthetic: np.ndarray) -> Reader
 def _kappa(one: np.ndarray, other: np.ndarray) -> float:
     from sklearn.metrics import cohen_kappa_score
 
-    return float(cohen_kappa_score(one, other, labels=["real", "synthetic"]))
+    return float(cohen_kappa_score(one, other, labels=[False, True]))

@@ -238,7 +238,7 @@ def test_the_help_of_evaluate_tells_the_defaults_of_a_release():
     for told in (
         "network); 3 by default",
         "32 px images; the default)",
-        "no download; the default)",
+        "convolutional network; the default)",
         "all by default",
     ):
         assert told in text

@@ -1,12 +1,18 @@
 """The network that image scores are measured in, and the public images that it and the codec are trained on."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from hf_hybrid.metrics.image_fidelity import frechet_distance
+from hf_hybrid.models.image_features import image_features
 from hf_hybrid.models.public_images import HELD_OUT, UNKNOWN, PublicImages, tenth
-from hf_hybrid.models.radiograph_network import RadiographNetwork
-from hf_hybrid.models.radiograph_trainer import RadiographArguments, RadiographTrainer, features_of, label_scores
+from hf_hybrid.models.radiograph_network import WEIGHTS, RadiographNetwork, features_of, load_radiograph_network
+from hf_hybrid.models.radiograph_trainer import RadiographArguments, RadiographTrainer, label_scores
+from hf_hybrid.phantom.cohort import write_phantom
 
 
 def public(count=24, side=64):
@@ -81,3 +87,28 @@ def test_the_network_learns_labels_that_some_images_lack(tmp_path):
     assert (kind.argmax(1).numpy()[~adult] == viral).all()
     scores = label_scores(network, images)
     assert scores["male"] == scores["kind 0"] == scores["kind 1"] == 1
+
+
+@pytest.mark.parametrize("name", ["radiograph", "radiograph-training"])
+def test_the_networks_of_the_package_are_small_scored_and_load_strictly(name):
+    assert (WEIGHTS / f"{name}.safetensors").stat().st_size <= 4e6
+    scores = json.loads((WEIGHTS / f"{name}.json").read_text())
+    assert scores["frontal_pa"] > 0.9
+    assert f"{scores['frontal_pa']:.3f}".lstrip("0") in (WEIGHTS / "README.md").read_text()
+    network = load_radiograph_network(name)
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32} and not network.training
+
+
+def test_both_networks_learned_from_other_patients():
+    one, two = (load_radiograph_network(name).state_dict() for name in ("radiograph", "radiograph-training"))
+    assert not any(torch.equal(one[name], two[name]) for name in one if name.endswith("weight"))
+
+
+def test_radiograph_is_an_extractor_that_tells_kinds_of_images(tmp_path):
+    write_phantom(tmp_path, 60, resolution=64, images_only=True)
+    drawn = np.stack([np.asarray(Image.open(path)) for path in sorted(tmp_path.rglob("*.png"))])
+    noise = np.random.default_rng(0).integers(0, 256, drawn[:30].shape, dtype=np.uint8)
+    one, other, random = (image_features([part], "radiograph") for part in (drawn[:30], drawn[30:], noise))
+
+    assert one.shape == (30, 448) and one.dtype == np.float64
+    assert frechet_distance(one, random) > 3 * frechet_distance(one, other)

@@ -75,6 +75,30 @@ def test_scores_are_those_of_scipy_and_scikit_learn(made, tmp_path):
     assert found.agreement == pytest.approx(cohen_kappa_score(*((synthetic == side) for side in right)))
 
 
+def test_pairs_hold_one_of_each_and_are_scored_by_side(made, tmp_path, capsys):
+    from datasets import load_dataset
+
+    release, real, _ = made
+    synthetic = {np.asarray(one).tobytes() for one in load_dataset(str(release), split="train")["image"]}
+    write_study(release, f"{real}:train", tmp_path / "pairs", NUM_IMAGES, pairs=True)
+    page = (tmp_path / "pairs" / "reader-study.html").read_text("utf-8")
+    key = json.loads((tmp_path / "pairs" / "reader-study-key.json").read_text("utf-8"))
+    images = images_of(page)
+    is_synthetic = np.array([image.tobytes() in synthetic for image in images]).reshape(-1, 2)
+    assert is_synthetic.sum(1).tolist() == [1] * (NUM_IMAGES // 2) and is_synthetic[:, 0].tolist() == key["synthetic"]
+    assert 0 < sum(key["synthetic"]) < NUM_IMAGES // 2
+    assert len({image.tobytes() for image in images}) == NUM_IMAGES
+
+    right = np.arange(NUM_IMAGES // 2) % 4 > 0
+    file = answers(tmp_path / "pairs", tmp_path / "a.csv", "a", right)
+    (found,) = score_study(tmp_path / "pairs" / "reader-study-key.json", [file]).readers
+    assert (found.num_images, found.accuracy, found.synthetic_called_real) == (NUM_IMAGES // 2, right.mean(), None)
+    bad = tmp_path / "bad.csv"
+    bad.write_text(file.read_text("utf-8").replace(",left,", ",real,"), encoding="utf-8")
+    with pytest.raises(InputError, match="each image once, left or right, confidence"):
+        score_study(tmp_path / "pairs" / "reader-study-key.json", [bad])
+
+
 def test_who_recognises_all_and_who_none(made, tmp_path):
     _, _, private = made
     all_right = answers(private, tmp_path / "a.csv", "a", np.ones(NUM_IMAGES, bool))
