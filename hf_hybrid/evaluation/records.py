@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hf_hybrid.core.artifacts import SCHEMA
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.provenance import read_provenance
 from hf_hybrid.data.cells import is_missing, to_category
@@ -142,7 +143,7 @@ def check_encoded_from(train: Records, codec: dict) -> None:
 
 def _read_schema(release: str | Path, changes: str | Path | None) -> RecordSchema:
     """The schema of the release, with changes to columns that are not released."""
-    released = RecordSchema.load(Path(release) / "schema.json")
+    released = RecordSchema.load(Path(release) / SCHEMA)
     description = released.to_dict()
     for name, entry in (load_description(changes).get("columns") or {} if changes else {}).items():
         check_entry(name, entry)

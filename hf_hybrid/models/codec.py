@@ -151,7 +151,7 @@ class Codec(ModelMixin, ConfigMixin):
             codec = super().from_pretrained(pretrained_model_name_or_path, use_safetensors=True, **kwargs)
         except (OSError, json.JSONDecodeError) as error:
             raise InputError(
-                f"expected an {cls.__name__} codec (config.json and safetensors), found none that loads at "
+                f"expected an {cls.__name__} codec ({CONFIG} and safetensors), found none that loads at "
                 f"`{pretrained_model_name_or_path}`: {type(error).__name__}; check the folder or Hub id and the token"
             ) from None
         # diffusers would save this machine's path with the next copy.

@@ -66,7 +66,7 @@ def draw_charts(report: Report, directory: str | Path) -> list[Path]:
         old.unlink()
     paths = []
     for target, metric, scores in _drawn_scores(report.utility):
-        stem = "utility_" + (re.sub(r"[^0-9A-Za-z-]+", "_", target).strip("_") or "target")
+        stem = Path(CHARTS).stem.replace("*", re.sub(r"[^0-9A-Za-z-]+", "_", target).strip("_") or "target")
         if stem in [path.stem for path in paths]:
             stem = f"{stem}_{len(paths) + 1}"
         paths.append(directory / f"{stem}.png")
