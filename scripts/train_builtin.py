@@ -1,7 +1,7 @@
 """Trains the networks that are shipped with the package, on public radiographs.
 
 python scripts/train_builtin.py --pack public.npz --sources public_cxr,kids_cxr pack
-python scripts/train_builtin.py --pack public.npz --output_dir built judge-0=5 core=10 refiner-128-flow=60
+python scripts/train_builtin.py --pack public.npz --output_dir built features-0=5 core=10 refiner-128-flow=60
 python scripts/train_builtin.py --pack public.npz --output_dir built collect
 
 Each task is a training and its minutes (`--steps` limits all of them). A training goes on where it was broken off and
@@ -71,25 +71,25 @@ def pack(args: argparse.Namespace) -> None:
     ).save(args.pack, QUALITIES)
 
 
-def judge(args: argparse.Namespace) -> None:
-    """Trains the judge of a seed: on the even or on the odd tenths of the patients."""
+def features(args: argparse.Namespace) -> None:
+    """Trains the feature network of a seed: on the even or on the odd tenths of the patients."""
     images = _images(args.pack)
     images = images.part((images.tenths > 0) & (images.tenths % 2 == args.seed % 2))
     arguments = RadiographArguments(
         **_budget(args), train_batch_size=args.batch_size or 64, ema_decay=0.998, lr_warmup_steps=50
     )
-    folder = args.output_dir / f"judge-{args.seed}"
+    folder = args.output_dir / f"features-{args.seed}"
     network = RadiographTrainer(images, arguments, folder / "logs").fit()
     _save(network, folder / "weights.safetensors")
     score(args)
 
 
 def score(args: argparse.Namespace) -> None:
-    """Scores a judge at 128 pixels on the patients that nothing sees."""
+    """Scores a feature network at 128 pixels on the patients that nothing sees."""
     images = _images(args.pack)
     held_out = images.part(images.tenths == HELD_OUT)
     held_out.pixels = _shrunk(held_out.pixels, 128)
-    folder = args.output_dir / f"judge-{args.seed}"
+    folder = args.output_dir / f"features-{args.seed}"
     network = read_radiograph_network(folder / "weights.safetensors")
     scores = {name: round(value, 3) for name, value in label_scores(network, held_out).items()}
     (folder / "scores.json").write_text(json.dumps({"num_images": len(held_out), **scores}, indent=2))
@@ -317,11 +317,11 @@ def main() -> None:
         name, _, minutes = task.partition("=")
         args.minutes = float(minutes) if minutes else None
         kind, *rest = name.split("-")
-        if kind in ("judge", "score"):
+        if kind in ("features", "score"):
             args.seed = int(rest[0])
         if kind == "refiner":
             args.resolution, args.stage = int(rest[0]), rest[1]
-        tasks = {"judge": judge, "score": score, "core": core, "refiner": refine}
+        tasks = {"features": features, "score": score, "core": core, "refiner": refine}
         (tasks | {"pack": pack, "collect": collect, "speed": speed})[kind](args)
 
 

@@ -71,8 +71,8 @@ class Codec(ModelMixin, ConfigMixin):
 
         Args:
             latents: of the images.
-            seeds: of detail that latents do not say, one a record: an image depends on its latents and its seed alone.
-                0, 1, ... if None. A codec that draws no detail takes them and does not use them.
+            seeds: of detail that the latents do not determine, one a record: an image depends on its latents and its
+                seed alone. 0, 1, ... if None. A codec that draws no detail takes them and does not use them.
             detail: whether to draw such detail; the mean image if not.
         """
         raise NotImplementedError

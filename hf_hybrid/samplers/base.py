@@ -105,7 +105,7 @@ class Sampler(ABC):
             seed: at least 0.
             conditions: column -> category, True or False, a number, a range `(low, high)`, or None for missing; all
                 hold exactly in every record.
-            purpose: of `core.randomness.PURPOSES`; a control has its own, so that it is never the release itself.
+            purpose: of `core.randomness.PURPOSES`; a baseline has its own, so that it is never the release itself.
 
         Raises:
             InputError: a condition names an unknown column or value, or is too rare to be met.
@@ -147,8 +147,8 @@ class Sampler(ABC):
             name: conditions_met(self.schema_, any_rows, {name: wanted}).mean() for name, wanted in conditions.items()
         }
         raise InputError(
-            f"expected conditions that the sampler meets now and then, found {dict(conditions)} too rare, "
-            f"`{min(shares, key=shares.get)}` above all: widen a range or drop a condition"
+            f"expected conditions that some drawn records meet, found {dict(conditions)} too rare, "
+            f"`{min(shares, key=shares.get)}` most of all: widen a range or drop a condition"
         )
 
     def save_pretrained(self, save_directory: str | Path) -> None:
