@@ -1,4 +1,4 @@
-"""Speed of the networks of `train_builtin.py`: bare training steps of the refiners, and drawing by the collected codec.
+"""Speed of the networks of `train_builtin.py`: training steps of the refiners, and drawing by the collected codec.
 
 python scripts/speed_builtin.py --output_dir built
 """

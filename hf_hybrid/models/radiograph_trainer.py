@@ -111,7 +111,7 @@ def binary_names(images: PublicImages) -> list[str]:
 
 
 def label_scores(network: RadiographNetwork, images: PublicImages) -> dict[str, float]:
-    """How well the labels of images are told: AUC of each that five images have and five lack, R2 of age."""
+    """How well the labels of images are predicted: AUC of each that five images have and five lack, R2 of age."""
     from sklearn.metrics import r2_score, roc_auc_score
 
     with torch.inference_mode():
