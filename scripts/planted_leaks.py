@@ -15,6 +15,7 @@ from jsonargparse import auto_cli
 
 from hf_hybrid.commands.cli import guarded
 from hf_hybrid.core import provenance
+from hf_hybrid.core.report import Privacy
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.splits import split_by_patient
@@ -50,8 +51,8 @@ def main(
     for seed in range(seeds):
         setting = Setting(seed, num_records, multiple)
         for name, families in found.items():
-            for family in setting.score(name)["families"]:
-                families.setdefault(family["name"], []).append(family["verdict"])
+            for family in setting.score(name).families:
+                families.setdefault(family.name, []).append(family.verdict.word)
             sys.stderr.write(f"seed {seed}, {name}: {[verdicts[-1] for verdicts in families.values()]}\n")
         result = {
             "versions": provenance.versions(),
@@ -95,11 +96,11 @@ class Setting:
         pixels = np.clip(pixels, 0, 255).astype(np.uint8)
         return EvaluationSet(pixels, frame.reset_index(drop=True), np.arange(len(frame))).restricted(self.schema)
 
-    def score(self, plant: str) -> dict:
+    def score(self, plant: str) -> Privacy:
         """The part `privacy` of a report on a release with a planted leak."""
         options = EvaluationOptions(bootstraps=200)
         section, _ = measure_privacy(Comparison(PLANTS[plant](self), self.train, self.unseen, self.schema, options))
-        return section.to_dict()
+        return section
 
 
 def draw(num_records: int, seed: int) -> tuple[np.ndarray, pd.DataFrame]:

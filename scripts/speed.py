@@ -189,7 +189,7 @@ def quality(
         for one in ("train", "test")
     ]
     model, _ = load_codec(str(codec_dir or cohort / "codec"))
-    judge = benchmark.Judge(latents, *records, model, 500)
+    scorer = benchmark.SampleScorer(latents, *records, model, 500)
     found = {arm: [] for arm in ARMS}
     for seed in range(seeds):
         for name in ARMS:
@@ -198,10 +198,10 @@ def quality(
             sampler = Stock(updates) if name == "ctgan" else ours(updates, seed)
             sampler.prepare(learned, latents.schema)
             sampler.fit()
-            scores = judge.score(sampler.sample(5 * len(learned)), seed)
+            scores = scorer.score(sampler.sample(5 * len(learned)), seed)
             found[name].append(scores)
             sys.stderr.write(f"{name} {seed} {scores.numbers}\n")
-    real = judge.score(None, 0)
+    real = scorer.score(None, 0)
     summary = {name: benchmark.over_seeds(real, scores) for name, scores in found.items()}
     shown = ("column_shapes", "pair_trends", "pairing")
     targets = [row["target"] for row in summary["ctgan"]["utility"] if row["inputs"] == "image"]

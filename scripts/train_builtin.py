@@ -1,7 +1,7 @@
 """Trains the networks that are shipped with the package, on public radiographs.
 
 python scripts/train_builtin.py --pack public.npz --sources public_cxr,kids_cxr pack
-python scripts/train_builtin.py --pack public.npz --output_dir built judge-0=5 core=10 refiner-128-flow=60
+python scripts/train_builtin.py --pack public.npz --output_dir built features-0=5 core=10 refiner-128-flow=60
 python scripts/train_builtin.py --pack public.npz --output_dir built collect
 
 Each task is a training and its minutes (`--steps` limits all of them). A training goes on where it was broken off and
@@ -13,8 +13,6 @@ scores in the logs.
 import argparse
 import functools
 import json
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +30,6 @@ from hf_hybrid.models.public_images import HELD_OUT, UNKNOWN, PublicImages
 from hf_hybrid.models.radiograph_network import read_radiograph_network
 from hf_hybrid.models.radiograph_trainer import RadiographArguments, RadiographTrainer, label_scores
 from hf_hybrid.models.refiner import Refiner
-from hf_hybrid.models.refiner_losses import flow_loss
 from hf_hybrid.models.refiner_trainer import RefinerArguments, RefinerTrainer, seeded
 
 CORE = {"resolution": 64, "latent_dim": 64, "base_channels": 32, "max_channels": 256}
@@ -71,25 +68,25 @@ def pack(args: argparse.Namespace) -> None:
     ).save(args.pack, QUALITIES)
 
 
-def judge(args: argparse.Namespace) -> None:
-    """Trains the judge of a seed: on the even or on the odd tenths of the patients."""
+def features(args: argparse.Namespace) -> None:
+    """Trains the feature network of a seed: on the even or on the odd tenths of the patients."""
     images = _images(args.pack)
     images = images.part((images.tenths > 0) & (images.tenths % 2 == args.seed % 2))
     arguments = RadiographArguments(
         **_budget(args), train_batch_size=args.batch_size or 64, ema_decay=0.998, lr_warmup_steps=50
     )
-    folder = args.output_dir / f"judge-{args.seed}"
+    folder = args.output_dir / f"features-{args.seed}"
     network = RadiographTrainer(images, arguments, folder / "logs").fit()
     _save(network, folder / "weights.safetensors")
     score(args)
 
 
 def score(args: argparse.Namespace) -> None:
-    """Scores a judge at 128 pixels on the patients that nothing sees."""
+    """Scores a feature network at 128 pixels on the patients that nothing sees."""
     images = _images(args.pack)
     held_out = images.part(images.tenths == HELD_OUT)
     held_out.pixels = _shrunk(held_out.pixels, 128)
-    folder = args.output_dir / f"judge-{args.seed}"
+    folder = args.output_dir / f"features-{args.seed}"
     network = read_radiograph_network(folder / "weights.safetensors")
     scores = {name: round(value, 3) for name, value in label_scores(network, held_out).items()}
     (folder / "scores.json").write_text(json.dumps({"num_images": len(held_out), **scores}, indent=2))
@@ -183,57 +180,6 @@ def _images(path: Path) -> PublicImages:
     return PublicImages.load(path)
 
 
-def speed(args: argparse.Namespace) -> None:
-    """Images a second of the bare flow loss (forward, backward, update on data in place), and of drawing; one JSON."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = {"device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu"}
-    settings = [("float32", False), ("bf16", False), ("bf16", True)] if device.type == "cuda" else [("float32", False)]
-    for side in WIDTHS:
-        for precision, compiled in settings[: 3 if side == 128 else 2]:
-            name = f"{side} {precision}{' compiled' if compiled else ''}"
-            found[name] = round(
-                _bare_speed(side, args.batch_size or BATCH[side], device, precision == "bf16", compiled)
-            )
-            (args.output_dir / "speed.json").write_text(json.dumps(found, indent=2))
-    codec = AlphaGAN.from_pretrained(args.output_dir / "codec", torch_dtype=torch.float32).to(device).eval()
-    latents = torch.randn(256 if device.type == "cuda" else 16, 64, device=device)
-    with torch.inference_mode():
-        found["drawn a second"] = round(_repeated(lambda: codec.decode(latents), device) * len(latents), 1)
-    (args.output_dir / "speed.json").write_text(json.dumps(found, indent=2))
-
-
-def _bare_speed(side: int, batch: int, device: torch.device, half: bool, compiled: bool) -> float:
-    refiner = Refiner(1, WIDTHS[side], TIMES[side]).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(refiner.parameters(), 1e-3, fused=device.type == "cuda")
-    coarse, detail, noise = (torch.randn(batch, 1, side, side, device=device) for _ in range(3))
-    normal, loss_of = torch.randn(batch, device=device), torch.compile(flow_loss) if compiled else flow_loss
-
-    def step() -> None:
-        optimizer.zero_grad()
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            loss = loss_of(refiner, detail, coarse, noise, normal)
-        loss.backward()
-        optimizer.step()
-
-    return _repeated(step, device) * batch
-
-
-def _repeated(step: Callable[[], object], device: torch.device, seconds: float = 2.0) -> float:
-    """How often a second a step can be made: the median of three, after two to warm up."""
-    times, wait = [], torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    for _ in range(2):
-        step()
-    for _ in range(3):
-        wait()
-        start, count = time.monotonic(), 0
-        while time.monotonic() - start < seconds / 3 or not count:
-            step()
-            count += 1
-        wait()
-        times.append((time.monotonic() - start) / count)
-    return 1 / float(np.median(times))
-
-
 def _training(images: PublicImages) -> PublicImages:
     return images.part(images.tenths > 1)
 
@@ -317,12 +263,12 @@ def main() -> None:
         name, _, minutes = task.partition("=")
         args.minutes = float(minutes) if minutes else None
         kind, *rest = name.split("-")
-        if kind in ("judge", "score"):
+        if kind in ("features", "score"):
             args.seed = int(rest[0])
         if kind == "refiner":
             args.resolution, args.stage = int(rest[0]), rest[1]
-        tasks = {"judge": judge, "score": score, "core": core, "refiner": refine}
-        (tasks | {"pack": pack, "collect": collect, "speed": speed})[kind](args)
+        tasks = {"features": features, "score": score, "core": core, "refiner": refine}
+        (tasks | {"pack": pack, "collect": collect})[kind](args)
 
 
 if __name__ == "__main__":

@@ -78,8 +78,8 @@ def scored(size: int, seed: int, releases: list[str], multiple: int) -> list[dic
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                section = setting.score(name)
-            families = {one["name"]: [one["verdict"], one["failed"]] for one in section["families"]}
+                found = setting.score(name).families
+            families = {one.name: [one.verdict.word, list(one.verdict.failed)] for one in found}
             rows.append(_row(size, seed, name, families=families))
         except (InputError, ValueError) as error:
             rows.append(_row(size, seed, name, error=type(error).__name__))

@@ -147,7 +147,7 @@ class SamplerContract:
         monkeypatch.setattr("hf_hybrid.samplers.base.MAX_DRAWS_A_BLOCK", 2)
 
         rare = {"crp": (10.1, 10.2), "age": (33, 34), "sex": "F", "icu": True}
-        with pytest.raises(InputError, match="found {'crp': \\(10.1, 10.2\\), .*} too rare, `crp` above all"):
+        with pytest.raises(InputError, match="found {'crp': \\(10.1, 10.2\\), .*} too rare, `crp` most of all"):
             fitted.sample(100, seed=0, conditions=rare)
 
     def test_numbers_out_of_range_are_refused(self, fitted):

@@ -43,13 +43,6 @@ def blocks(page):
     return re.findall(r"^```(bash|python|yaml)\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE)
 
 
-def parse(name, argv):
-    """Reads the options of a command and runs nothing."""
-    if hasattr(cli, "parse"):
-        return cli.parse(name, argv)
-    return cli._parse(name, importlib.import_module(f"hf_hybrid.commands.{name.replace('-', '_')}"), list(argv))
-
-
 def run_line(line):
     """Runs one command in this process, large ones with tiny budgets; of costly ones it reads the options."""
     words = shlex.split(line, comments=True)
@@ -65,7 +58,7 @@ def run_line(line):
     assert words[0] == "hf-hybrid", line
     name, argv = words[1], words[2:]
     if name == "benchmark" or (name == "run" and argv[0] != RUN_BY_THE_README):
-        parse(name, argv)
+        cli.parse(name, argv)
         return
     assert cli.main([name, *with_tiny_options(name, argv)]) == 0, line
 
@@ -99,7 +92,7 @@ def read_yaml(block, folder):
         return  # read by a test of its own
     path = folder / "options.yaml"
     path.write_text(block, encoding="utf-8")
-    parse("run", [str(path)])
+    cli.parse("run", [str(path)])
 
 
 def run_page(page, folder):

@@ -58,7 +58,7 @@ def test_every_task_runs_and_the_codec_draws(tmp_path, monkeypatch, tiny):
 
     trainings = ["core", "refiner-64-flow", "refiner-64-distillation", "refiner-64-adversary", "refiner-128-flow"]
     options = ["--pack", pack, "--output_dir", built, "--steps", 1, "--every", 1, "--batch_size", 2]
-    run(monkeypatch, "judge-0", "judge-1", *trainings, "refiner-128-distillation", "collect", *options)
+    run(monkeypatch, "features-0", "features-1", *trainings, "refiner-128-distillation", "collect", *options)
 
     codec = AlphaGAN.from_pretrained(built / "codec", torch_dtype=torch.float32).eval()
     assert codec.config.resolution == 128 and codec.config.core_resolution == 32
@@ -67,4 +67,4 @@ def test_every_task_runs_and_the_codec_draws(tmp_path, monkeypatch, tiny):
     saved = train_builtin._load(built / "refiner-64" / "adversary.safetensors")
     assert tensors == {f"refiners.0.{name}" for name in saved}
     assert all(torch.equal(codec.state_dict()[f"refiners.0.{name}"], tensor) for name, tensor in saved.items())
-    assert (built / "judge-1" / "scores.json").exists() and (built / "trainings.json").exists()
+    assert (built / "features-1" / "scores.json").exists() and (built / "trainings.json").exists()

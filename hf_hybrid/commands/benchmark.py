@@ -26,7 +26,7 @@ from hf_hybrid.samplers.registry import SAMPLERS
 if TYPE_CHECKING:
     from hf_hybrid.data.records import Records
     from hf_hybrid.samplers.base import Sampler
-    from hf_hybrid.studies.benchmark import Judge, Scores
+    from hf_hybrid.studies.benchmark import SampleScorer, Scores
     from hf_hybrid.synthesis.latent_table import LatentTable
 
 POSITIONAL = ("config",)
@@ -41,7 +41,7 @@ class Options(DataOptions):
         sampler: their options.
         seeds: number of fits and samples of each.
         multiple: synthetic records per real training record.
-        tested_on: the real patients that scores are tested on; choose on validation, report on test.
+        tested_on: the split that scores are tested on: `validation` to choose a sampler, `test` to report its scores.
         bootstraps: patient bootstrap replicates of every interval.
     """
 
@@ -86,14 +86,14 @@ class _Study:
         latents: folder of the table that they learn.
         table: that table.
         records: training records, and records for testing.
-        judge: scores their draws.
+        scorer: scores their draws.
         num_records: number of records that they draw.
     """
 
     latents: Path
     table: "LatentTable"
     records: "tuple[Records, Records]"
-    judge: "Judge"
+    scorer: "SampleScorer"
     num_records: int
 
 
@@ -101,7 +101,7 @@ def _prepare(options: Options, stages: Stages) -> _Study:
     """Records, codec and latent table, new or from an earlier run."""
     from hf_hybrid.data.records import load_records
     from hf_hybrid.data.sources import split_names
-    from hf_hybrid.studies.benchmark import Judge
+    from hf_hybrid.studies.benchmark import SampleScorer
     from hf_hybrid.synthesis.latent_table import LatentTable, expressible_records
     from hf_hybrid.synthesis.pipeline import load_codec
 
@@ -119,8 +119,8 @@ def _prepare(options: Options, stages: Stages) -> _Study:
         expressible_records(load_records(f"{dataset}:{split}", schema=table.schema), table.schema)
         for split in ("train", options.tested_on)
     )
-    judge = Judge(table, *records, codec, options.bootstraps)
-    return _Study(latents, table, records, judge, round(options.multiple * len(table.dataset)))
+    scorer = SampleScorer(table, *records, codec, options.bootstraps)
+    return _Study(latents, table, records, scorer, round(options.multiple * len(table.dataset)))
 
 
 def _score(options: Options, stages: Stages, study: _Study, name: str, sampler: "Sampler", seed: int) -> "Scores":
@@ -144,7 +144,7 @@ def _score(options: Options, stages: Stages, study: _Study, name: str, sampler: 
         f"score-{name}-{seed}",
         score,
         {"tested_on": options.tested_on, "bootstraps": options.bootstraps},
-        lambda _: study.judge.score(rows, seed).save(score),
+        lambda _: study.scorer.score(rows, seed).save(score),
     )
     scores = Scores.load(score)
     scores.numbers |= json.loads((sample / "costs.json").read_text(encoding="utf-8"))
@@ -169,7 +169,7 @@ def _result(
             for name, one in zip(("learned from", "tested on"), study.records, strict=True)
         },
         "synthetic_records": study.num_records,
-        **summarise(study.judge.score(None, 0), found, samplers),
+        **summarise(study.scorer.score(None, 0), found, samplers),
     }
 
 

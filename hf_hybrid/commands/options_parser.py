@@ -42,6 +42,9 @@ class OptionsParser(ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(exit_on_error=False, allow_abbrev=False, print_config=None, **kwargs)
 
+    # Three private parts of argparse are used; there are no public ones. `_option_string_actions` takes the spelling
+    # with dashes, so that the help shows each flag once; `_parse_known_args` sees the words of the command line; with
+    # them `_match_argument` decides whether the word after a bare flag is its value or a positional argument.
     # jsonargparse gives the same method to its groups.
     def add_argument(self, *names: str, **kwargs: Any) -> Action:
         """Adds an argument; see `argparse.ArgumentParser.add_argument`."""

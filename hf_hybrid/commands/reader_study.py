@@ -15,7 +15,7 @@ class Options:
 
     Args:
         release: folder of a release.
-        real: `DATASET[:split]` of real images to mix in; split "test" if not said.
+        real: `DATASET[:split]` of real images to mix in; split "test" by default.
         num_images: number of images on the page, half of them real, each of a different patient.
         pairs: shows a real and a synthetic image side by side (which one is synthetic?) instead of single images.
         seed: seed of the choice of images and of their order.

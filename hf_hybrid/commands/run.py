@@ -15,6 +15,7 @@ from hf_hybrid.commands.stages import (
     make_codec,
     private_records,
 )
+from hf_hybrid.core.artifacts import REPORT, private_folder_of
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import read_json, write_atomically
 from hf_hybrid.core.provenance import hash_files
@@ -113,14 +114,13 @@ def _release(options: Options, stages: Stages, pipeline: Path) -> Path:
         loaded = HybridPipeline.from_pretrained(pipeline)
         num_records = round(wanted.multiple * loaded.facts["sampler"]["training"]["num_records"])
         write_release(loaded, output, num_records, wanted.seed, info=info)
-        (stages.logs / "report.json").unlink(missing_ok=True)  # of an earlier release
+        (stages.logs / REPORT).unlink(missing_ok=True)  # of an earlier release
 
     return stages.run("release", output, asdict(wanted), generate)
 
 
 def _attack_model(options: Options, stages: Stages, dataset: str, pipeline: Path) -> Report:
     """The report on the pipeline's files."""
-    from hf_hybrid.core.artifacts import REPORT
     from hf_hybrid.evaluation.model_evaluation import evaluate_model
 
     def evaluate(_: Path) -> None:
@@ -134,7 +134,6 @@ def _attack_model(options: Options, stages: Stages, dataset: str, pipeline: Path
 
 
 def _evaluate(options: Options, stages: Stages, dataset: str, codec: Path | str, release: Path) -> Report:
-    from hf_hybrid.core.artifacts import private_folder_of
     from hf_hybrid.evaluation.options import EvaluationInputs
     from hf_hybrid.evaluation.publication import evaluate_and_complete
 
@@ -152,7 +151,7 @@ def _evaluate(options: Options, stages: Stages, dataset: str, codec: Path | str,
         write_atomically(evaluated, json.dumps(report.to_dict()))
 
     # A copy of the report, written last: the release itself is completed file by file.
-    evaluated = stages.logs / "report.json"
+    evaluated = stages.logs / REPORT
     path = options.measurements and Path(options.measurements)
     inputs = {**asdict(options.evaluation), "measurements": path and hash_files(path.parent, [path.name])}
     stages.run("evaluation", evaluated, inputs, evaluate)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hf_hybrid import __version__
 from hf_hybrid.commands.train_codec import train
+from hf_hybrid.core.artifacts import CARD
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import private_folder, write_atomically
 from hf_hybrid.models.options import CodecOptions
@@ -203,7 +204,7 @@ def make_codec(options: DataOptions, stages: Stages) -> Path | str:
     inputs = {"dataset": fingerprint(public), **asdict(codec)}
     # The private cohort does not affect the codec.
     before, stages.done = stages.done, {name: stages.done[name] for name in ("public",) if name in stages.done}
-    stages.run("codec", output, inputs, lambda logs: train(codec, public, output, logs), last="README.md")
+    stages.run("codec", output, inputs, lambda logs: train(codec, public, output, logs), last=CARD)
     stages.done |= before
     return output
 

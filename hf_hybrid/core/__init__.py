@@ -1,5 +1,6 @@
-"""Shared foundations: errors, files, memory, provenance, randomness, artifacts and the typed report.
+"""Shared foundations: errors, files, memory, cores, provenance, randomness, artifacts and the typed report.
 
-Floor 0: imports nothing of this package. Offers `errors`, `files`, `memory`, `provenance`, `randomness`, `artifacts`
-(the files of a codec, a pipeline and a release) and `report`, `families`, `scores` (results of an evaluation).
+Floor 0: imports nothing of this package. Offers `errors`, `files`, `memory`, `cores` (how many may be used),
+`provenance`, `randomness`, `artifacts` (the files of a codec, a pipeline and a release) and `report`, `families`,
+`scores` (results of an evaluation).
 """

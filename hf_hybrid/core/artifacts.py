@@ -14,20 +14,21 @@ CONFIG = "config.json"
 PROVENANCE = "provenance.json"
 REPORT = "report.json"  # once evaluated
 REPORT_PAGE = "report.html"
-SAMPLES = "assets/samples.png"
+DATA, ASSETS = "data", "assets"  # folders of a release; the grid of samples of a model is in `assets` too
+SAMPLES = f"{ASSETS}/samples.png"
 SCHEMA = "schema.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"  # of a codec, as diffusers names them
 CODEC_FOLDER, SAMPLER_FOLDER = "codec", "sampler"  # of a pipeline
 SAMPLER_WEIGHTS = "model.safetensors"
-SHARDS = "data/train-*.parquet"
+SHARDS = f"{DATA}/train-*.parquet"
 SHARD = re.compile(r"data/train-(\d{5})-of-(\d{5})\.parquet")
-CHARTS = "assets/utility_*.png"
+CHARTS = f"{ASSETS}/utility_*.png"
 HUB_FILE = ".gitattributes"  # in every repository of the Hub from its first commit on
 
 
-def shard_name(index: int, count: int) -> str:
-    """Name of a shard within `data/`."""
-    return f"train-{index:05d}-of-{count:05d}.parquet"
+def shard_name(index: int, count: int, split: str = "train") -> str:
+    """Name of a shard within `data/`; a release has the split `train` alone."""
+    return f"{split}-{index:05d}-of-{count:05d}.parquet"
 
 
 @dataclass(frozen=True)
@@ -109,14 +110,14 @@ def kind_of(folder: str | Path) -> Kind:
         InputError: it is none of these, or contains a symbolic link.
     """
     found = list(iter_files(folder))
-    if any(name.startswith("data/") for name in found):
+    if any(name.startswith(f"{DATA}/") for name in found):
         return RELEASE
     if any(name.startswith(f"{SAMPLER_FOLDER}/") for name in found):
         return PIPELINE
     if WEIGHTS in found:
         return CODEC
     raise InputError(
-        f"expected a codec, pipeline or release in {folder}, found no data/, {SAMPLER_FOLDER}/ or {WEIGHTS}"
+        f"expected a codec, pipeline or release in {folder}, found no {DATA}/, {SAMPLER_FOLDER}/ or {WEIGHTS}"
     )
 
 

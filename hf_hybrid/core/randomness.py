@@ -37,7 +37,7 @@ PURPOSES = (
     "sampler: steps",
     "sampler: validation patients",
     "sampler: draws that are scored",
-    "sampler: control of the score",
+    "sampler: baseline of the score",
     # evaluation
     "bootstrap",
     "training sets",
@@ -61,7 +61,7 @@ PURPOSES = (
     "attack: classifier",
     "attack: halves of a row",
     "attack: predicates",
-    "attack: control of the release",
+    "attack: baseline of the release",
     "attack: noise",
     "attack: patients",
     "publisher page",
@@ -75,8 +75,8 @@ PURPOSES = (
     "codec: warps",
     "refiner: weights",
     "refiner: images",
-    "judge: weights",
-    "judge: images",
+    "feature network: weights",
+    "feature network: images",
 )
 
 

@@ -11,9 +11,7 @@ CHANCE = {"auc": 0.5, "r2": 0.0}  # chance level of each metric; a recovered sha
 
 # Terms of a report: training sets of models, and the patients that a number refers to.
 REAL, REPEATED, SHUFFLED = "real", "real repeated", "images shuffled"
-
-
-MEMBERS, HELD_OUT = "training patients", "held-out patients"
+TRAINING, HELD_OUT = "training patients", "held-out patients"
 COLUMNS_SHUFFLED = "training patients, every column shuffled"
 
 

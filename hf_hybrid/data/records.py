@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_hybrid.core.artifacts import SCHEMA
+from hf_hybrid.core.artifacts import DATA, SCHEMA, shard_name
 from hf_hybrid.core.errors import InputError, listed
 from hf_hybrid.core.files import new_folder
 from hf_hybrid.data import cells
@@ -261,9 +261,9 @@ def write_records(
     schema = Features({records.schema.image_column: Image(), **types}).arrow_schema
     with new_folder(output_dir, mode=0o700) as folder:
         records.schema.save(folder / SCHEMA)
-        (folder / "data").mkdir()
+        (folder / DATA).mkdir()
         for split, indices in (splits or {"train": range(len(records))}).items():
-            with pq.ParquetWriter(folder / "data" / f"{split}-00000-of-00001.parquet", schema) as writer:
+            with pq.ParquetWriter(folder / DATA / shard_name(0, 1, split), schema) as writer:
                 for rows, images in _row_groups(records, indices):
                     images = pa.array(images, type=schema.field(records.schema.image_column).type)
                     writer.write_table(

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_hybrid.core.artifacts import SCHEMA
+from hf_hybrid.core.artifacts import DATA, SCHEMA
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import looks_local, private_folder
 from hf_hybrid.data.image_folder import read_image_folder, split_folders
@@ -91,7 +91,7 @@ def stored_schema(dataset: str) -> dict | None:
         InputError: there is no such dataset, or the file is not readable.
     """
     _, _, path = _locate(dataset)
-    if path is None or not (path / "data").is_dir() or not (path / SCHEMA).is_file():
+    if path is None or not (path / DATA).is_dir() or not (path / SCHEMA).is_file():
         return None
     return load_description(path / SCHEMA)
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.schema import RecordSchema
-from hf_hybrid.evaluation.members import Members
 from hf_hybrid.evaluation.options import EvaluationOptions
+from hf_hybrid.evaluation.training_patients import TrainingPatients
 
 _BATCH = 256  # images
 
@@ -68,7 +68,7 @@ class Comparison:
         test: records of held-out patients.
         schema: schema of the release.
         options: options of the scores.
-        members: who of the training patients the sampler learned from; None: all.
+        training_patients: which records of `train` the sampler learned from; None: all.
         tell: receives progress messages.
     """
 
@@ -77,5 +77,5 @@ class Comparison:
     test: EvaluationSet
     schema: RecordSchema
     options: EvaluationOptions
-    members: Members | None = None
+    training_patients: TrainingPatients | None = None
     tell: Callable[[str], None] = lambda _: None

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hf_hybrid.core.randomness import numpy_generator, seed_for
 from hf_hybrid.core.report import Fidelity
-from hf_hybrid.core.scores import COLUMNS_SHUFFLED, MEMBERS, Score
+from hf_hybrid.core.scores import COLUMNS_SHUFFLED, TRAINING, Score
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
@@ -24,16 +24,18 @@ from hf_hybrid.metrics.predictions import auc
 from hf_hybrid.metrics.registry import IMAGE_METRICS, TABLE_METRICS
 from hf_hybrid.models.image_features import extractor_name, image_features
 
-_TOLD_APART = "Lopez-Paz and Oquab 2017, arXiv:1610.06545"
+_ROWS_AUC, _IMAGES_AUC = "rows: classifier AUC (C2ST)", "images: classifier AUC (C2ST)"
+_SIMILARITY = "similarity of two images (MS-SSIM)"
+_C2ST = "Lopez-Paz and Oquab 2017, arXiv:1610.06545"
 _FACTS = {name: facts for metric in (*TABLE_METRICS, *IMAGE_METRICS) for name, facts in metric.facts.items()} | {
-    "rows told apart": MetricFacts(
-        LOWER, (0.0, 1.0), "AUC of a random forest that tells synthetic rows from real ones", _TOLD_APART
+    _ROWS_AUC: MetricFacts(
+        LOWER, (0.0, 1.0), "AUC of a random forest that distinguishes synthetic rows from real ones", _C2ST
     ),
-    "images told apart": MetricFacts(
-        LOWER, (0.0, 1.0), "AUC of a random forest that tells synthetic from real images", _TOLD_APART
+    _IMAGES_AUC: MetricFacts(
+        LOWER, (0.0, 1.0), "AUC of a random forest that distinguishes synthetic from real images", _C2ST
     ),
-    "likeness of two images": MetricFacts(
-        *(LOWER, (0.0, 1.0), "MS-SSIM of pairs of images: the more alike, the less various"),
+    _SIMILARITY: MetricFacts(
+        *(LOWER, (0.0, 1.0), "MS-SSIM of pairs of images: higher means less varied images"),
         "Wang et al. 2003, doi:10.1109/ACSSC.2003.1292216",
     ),
 }
@@ -48,26 +50,26 @@ _SHARE_DRAWS = 40  # of held-out patients, for the spread of a share: each takes
 
 def measure_fidelity(comparison: Comparison) -> Fidelity:
     """The part `fidelity` of a report."""
-    synthetic, train, unseen = comparison.synthetic, comparison.train, comparison.test
+    synthetic, train, held_out = comparison.synthetic, comparison.train, comparison.test
     options = comparison.options
     schema = privacy_rule.protected(comparison.schema, train.frame, train.groups)
-    synthetic, train, unseen = (one.restricted(schema) for one in (synthetic, train, unseen))
+    synthetic, train, held_out = (one.restricted(schema) for one in (synthetic, train, held_out))
     rng = numpy_generator(0, "fidelity: records")
     size = min(len(synthetic), len(train), MAX_RECORDS)
-    sides = [*(one.take(rng.permutation(len(one))[:size]) for one in (synthetic, train)), unseen]
-    against = _Unseen(unseen, max(options.bootstraps // 5, 2))  # each takes the scores once more
+    sides = [*(one.take(rng.permutation(len(one))[:size]) for one in (synthetic, train)), held_out]
+    against = _HeldOut(held_out, max(options.bootstraps // 5, 2))  # each takes the scores once more
     frames = [one.frame for one in sides]
     rows = [_row_features(schema, frame) for frame in frames]
     images = [image_features(one.iter_images(), options.extractor) for one in sides]
-    side = next(unseen.take(np.arange(1)).iter_images()).shape[1]
+    side = next(held_out.take(np.arange(1)).iter_images()).shape[1]
     centre, scale = images[2].mean(axis=0), images[2].std(axis=0).clip(1e-9)
     images = [(one - centre) / scale for one in images]
     table = against.beside_shuffled(against.scores(TABLE_METRICS, frames), frames)
-    table.append(against.told_apart("rows told apart", rows, sides))
+    table.append(against.classifier_auc(_ROWS_AUC, rows, sides))
     pictures = [
         *against.scores(IMAGE_METRICS, images),
-        against.told_apart("images told apart", images, sides),
-        against.likeness(*sides[:2]),
+        against.classifier_auc(_IMAGES_AUC, images, sides),
+        against.similarity(*sides[:2]),
     ]
     whole = [one.frame for one in (synthetic, train)]
     return Fidelity(
@@ -80,12 +82,12 @@ def measure_fidelity(comparison: Comparison) -> Fidelity:
     )
 
 
-class _Unseen:
+class _HeldOut:
     """The held-out patients and bootstrap draws of them, the same for every score."""
 
-    def __init__(self, unseen: EvaluationSet, num_draws: int) -> None:
-        self.unseen = unseen
-        patients, of_record = np.unique(unseen.groups, return_inverse=True)
+    def __init__(self, held_out: EvaluationSet, num_draws: int) -> None:
+        self.held_out = held_out
+        patients, of_record = np.unique(held_out.groups, return_inverse=True)
         rows = [np.flatnonzero(of_record == patient) for patient in range(len(patients))]
         rng = numpy_generator(0, "fidelity: held-out patients")
         drawn = (rng.integers(len(patients), size=len(patients)) for _ in range(num_draws))
@@ -102,18 +104,18 @@ class _Unseen:
         def score(one: np.ndarray | pd.DataFrame, real: np.ndarray | pd.DataFrame) -> dict[str, float]:
             return {name: value for metric in metrics for name, value in metric().scores(one, real).items()}
 
-        synthetic, train, unseen = sides
-        values, references = score(synthetic, unseen), score(train, unseen)
-        replicates = pd.DataFrame([score(synthetic, _take(unseen, rows)) for rows in self.draws])
+        synthetic, train, held_out = sides
+        values, references = score(synthetic, held_out), score(train, held_out)
+        replicates = pd.DataFrame([score(synthetic, _take(held_out, rows)) for rows in self.draws])
         return [
             self._score(name, value, 1.96 * replicates[name].std(ddof=0), references[name])
             for name, value in values.items()
         ]
 
     def beside_shuffled(self, scores: list[Score], sides: list[pd.DataFrame]) -> list[Score]:
-        """Adds to scores of dependence what training patients with every column shuffled have, and a share of the way.
+        """Adds to scores of dependence those of training patients with all columns shuffled, and a share of the range.
 
-        Columns that do not go together at all can be near the score of real ones, if most pairs hardly go together.
+        Columns without any association can be near the score of real ones, if most pairs are hardly associated.
         """
         found = []
         for score in scores:
@@ -130,45 +132,46 @@ class _Unseen:
         self, metric: type[FidelityMetric], name: str, sides: list[pd.DataFrame]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Scores `(3,)` of the release, of shuffled columns and of training patients, and in each draw `(n, 3)`."""
-        synthetic, train, unseen = sides
+        synthetic, train, held_out = sides
         compared = synthetic, fidelity.shuffled_columns(train), train
 
         def score(real: pd.DataFrame) -> list[float]:
             return [metric().scores(one, real)[name] for one in compared]
 
-        return np.array(score(unseen)), np.array([score(_take(unseen, rows)) for rows in self.draws[:_SHARE_DRAWS]])
+        drawn = [score(_take(held_out, rows)) for rows in self.draws[:_SHARE_DRAWS]]
+        return np.array(score(held_out)), np.array(drawn)
 
     def _share(self, name: str, values: np.ndarray, replicates: np.ndarray) -> Score:
-        """How much of the way from shuffled columns to training patients a release comes."""
-        title, meaning = f"{name}, share of the way", "from shuffled columns (0) to training patients (1)"
-        n, limits = self.unseen.num_patients, (None, None)
+        """Where a release is in the range from shuffled columns (0) to training patients (1)."""
+        title, meaning = f"{name}, share of the range", "from shuffled columns (0) to training patients (1)"
+        n, limits = self.held_out.num_patients, (None, None)
         ways = replicates[:, 2] - replicates[:, 1]
         if not abs(values[2] - values[1]) > 1.96 * ways.std():
-            reason = "columns of training patients do not surely go together better than shuffled ones"
+            reason = "the columns of training patients are not significantly more associated than shuffled ones"
             return Score(title, None, None, "1 is best", limits, n, meaning=meaning, reason=reason)
         shares = [fidelity.share_of_range(*one) for one in replicates]
         value, spread = fidelity.share_of_range(*values), 1.96 * float(np.nanstd(shares))
-        reference = {MEMBERS: 1.0, COLUMNS_SHUFFLED: 0.0}
+        reference = {TRAINING: 1.0, COLUMNS_SHUFFLED: 0.0}
         return Score(title, value, (value - spread, value + spread), "1 is best", limits, n, reference, meaning)
 
-    def told_apart(self, name: str, features: list[np.ndarray], sides: list[EvaluationSet]) -> Score:
+    def classifier_auc(self, name: str, features: list[np.ndarray], sides: list[EvaluationSet]) -> Score:
         """Classifier two-sample test (Lopez-Paz and Oquab 2017, arXiv 1610.06545), folds by patient."""
         found, reference = (self._auc(features[place], sides[place].groups, features[2]) for place in (0, 1))
         return self._score(name, found.value, 1.96 * float(np.nanstd(found.replicates)), reference.value)
 
-    def likeness(self, synthetic: EvaluationSet, train: EvaluationSet) -> Score:
+    def similarity(self, synthetic: EvaluationSet, train: EvaluationSet) -> Score:
         """MS-SSIM of pairs of images of different patients."""
-        found, reference = (_likeness(one) for one in (synthetic, train))
+        found, reference = (_similarity(one) for one in (synthetic, train))
         spread = 1.96 * float(found.std() / np.sqrt(len(found)))
-        return self._score("likeness of two images", float(found.mean()), spread, float(reference.mean()))
+        return self._score(_SIMILARITY, float(found.mean()), spread, float(reference.mean()))
 
-    def _auc(self, one: np.ndarray, of_one: np.ndarray, unseen: np.ndarray) -> Estimate:
+    def _auc(self, one: np.ndarray, of_one: np.ndarray, held_out: np.ndarray) -> Estimate:
         from sklearn.model_selection import GroupKFold
 
-        taken = numpy_generator(0, "fidelity: classifier", 0).permutation(len(one))[: len(unseen)]
+        taken = numpy_generator(0, "fidelity: classifier", 0).permutation(len(one))[: len(held_out)]
         one, of_one = one[taken], of_one[taken]
-        features, labels = np.concatenate([one, unseen]), np.repeat([1, 0], [len(one), len(unseen)])
-        groups = np.concatenate([self.unseen.groups.max() + 1 + of_one, self.unseen.groups])
+        features, labels = np.concatenate([one, held_out]), np.repeat([1, 0], [len(one), len(held_out)])
+        groups = np.concatenate([self.held_out.groups.max() + 1 + of_one, self.held_out.groups])
         scores = np.zeros(len(features))
         for learned, tested in GroupKFold(_FOLDS).split(features, labels, groups):
             settings = {
@@ -185,8 +188,8 @@ class _Unseen:
         low, high = (
             end if end is not None else open_ for end, open_ in zip(facts.range, (-np.inf, np.inf), strict=True)
         )
-        interval, n = (max(value - spread, low), min(value + spread, high)), self.unseen.num_patients
-        return Score(name, value, interval, facts.direction, facts.range, n, {MEMBERS: reference}, facts.meaning)
+        interval, n = (max(value - spread, low), min(value + spread, high)), self.held_out.num_patients
+        return Score(name, value, interval, facts.direction, facts.range, n, {TRAINING: reference}, facts.meaning)
 
 
 def _take(records: np.ndarray | pd.DataFrame, rows: np.ndarray) -> np.ndarray | pd.DataFrame:
@@ -213,7 +216,7 @@ def _marginal(
     counts = [held[0].sum(axis=0), np.where(told, held[1].sum(axis=0), 0)]
     shares = [(one / max(one.sum(), 1)).round(3).tolist() for one in counts]
     missing = [round(float(1 - known.mean()), 3) for _, known in sides]
-    return {"name": name, **bins, "synthetic": shares[0], MEMBERS: shares[1], "without a value": missing}
+    return {"name": name, **bins, "synthetic": shares[0], TRAINING: shares[1], "without a value": missing}
 
 
 def _correlations(schema: RecordSchema, synthetic: pd.DataFrame, train: pd.DataFrame, groups: np.ndarray) -> dict:
@@ -222,7 +225,7 @@ def _correlations(schema: RecordSchema, synthetic: pd.DataFrame, train: pd.DataF
     features = [np.stack(list(side.values()), axis=1) for side in sides]
     told = privacy_rule.enough_for_correlations(features[1], predictors.are_answers(schema, sides[0]), groups)
     found = [(fidelity.rank_correlations(one) * told).round(2).tolist() for one in features]
-    return {"names": list(sides[0]), "synthetic": found[0], MEMBERS: found[1]}
+    return {"names": list(sides[0]), "synthetic": found[0], TRAINING: found[1]}
 
 
 def _row_features(schema: RecordSchema, frame: pd.DataFrame) -> np.ndarray:
@@ -231,7 +234,7 @@ def _row_features(schema: RecordSchema, frame: pd.DataFrame) -> np.ndarray:
     return np.nan_to_num(features, nan=-1e6, posinf=1e6, neginf=-1e6)
 
 
-def _likeness(one: EvaluationSet) -> np.ndarray:
+def _similarity(one: EvaluationSet) -> np.ndarray:
     first, second = numpy_generator(0, "fidelity: pairs of images").integers(len(one), size=(2, _PAIRS))
     pairs = np.stack([first, second])[:, one.groups[first] != one.groups[second]]
     rows, places = np.unique(pairs, return_inverse=True)

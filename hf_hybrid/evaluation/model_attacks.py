@@ -13,9 +13,9 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.data.records import Records
 from hf_hybrid.evaluation.attacks.base import AttackResult
 from hf_hybrid.evaluation.attacks.membership import chance_test
-from hf_hybrid.evaluation.members import Members
 from hf_hybrid.evaluation.options import EvaluationOptions
 from hf_hybrid.evaluation.reconstruction import reconstruct
+from hf_hybrid.evaluation.training_patients import TrainingPatients
 from hf_hybrid.metrics.curves import roc_curves
 from hf_hybrid.metrics.membership import attack_auc
 from hf_hybrid.metrics.reidentification import mean_by_patient
@@ -26,7 +26,7 @@ from hf_hybrid.synthesis.latent_table import encode_rows
 from hf_hybrid.synthesis.pipeline import HybridPipeline
 
 _SAME_MEAN = 0.01  # of latents, in their standard deviations: rounding on another machine
-_CONTROL = "AUC by the likelihood of a Gaussian copula"
+_BASELINE = "AUC by the likelihood of a Gaussian copula"
 _MEANING = "how much better than chance who holds the files tells training patients from others (AUC)"
 
 
@@ -35,7 +35,7 @@ def attack_model(
     codec: Codec,
     sides: list[Records],
     options: EvaluationOptions,
-    members: Members | None = None,
+    training_patients: TrainingPatients | None = None,
 ) -> AttackResult:
     """Attacks a model with training and held-out patients, by every score that it offers.
 
@@ -44,7 +44,7 @@ def attack_model(
         codec: attacked too if its images were private.
         sides: records of training patients and of held-out patients.
         options: patient bootstrap replicates, and the limit against chance.
-        members: who of the training patients the sampler learned from; None: all.
+        training_patients: which records of `train` the sampler learned from; None: all.
 
     Raises:
         InputError: the records are not the training records of the pipeline.
@@ -53,17 +53,20 @@ def attack_model(
     if codec.config.private_images:
         asked |= {"codec: reconstruction": [_closeness(codec, one) for one in sides]}
     groups, tests, curves = [one.groups for one in sides], [], []
-    control = _by_patient(asked.pop(_CONTROL), groups) if pipeline else None
-    is_apart = np.zeros(len(groups[0]), dtype=bool)
-    is_apart[members.apart if members else []] = True
+    baseline = _by_patient(asked.pop(_BASELINE), groups) if pipeline else None
+    is_validation = np.zeros(len(groups[0]), dtype=bool)
+    is_validation[training_patients.validation if training_patients else []] = True
     for name, scores in asked.items():
-        known, more = _by_patient(scores, groups), {_CONTROL: attack_auc(*control, 1).value} if control else {}
-        if is_apart.any() and name.startswith("sampler"):  # a codec of private images learned from all of them
-            apart, known[0] = (mean_by_patient(scores[0][side], groups[0][side]) for side in (is_apart, ~is_apart))
-            more[f"AUC of {len(apart)} validation patients, left out"] = attack_auc(apart, known[1], 0).value
+        known = _by_patient(scores, groups)
+        more = {_BASELINE: attack_auc(*baseline, 1).value} if baseline else {}
+        if is_validation.any() and name.startswith("sampler"):  # a codec of private images learned from all of them
+            validation, known[0] = (
+                mean_by_patient(scores[0][side], groups[0][side]) for side in (is_validation, ~is_validation)
+            )
+            more[f"AUC of {len(validation)} validation patients, left out"] = attack_auc(validation, known[1], 0).value
         test = chance_test(name, known, options, more)
         tests.append(replace(test, score=replace(test.score, meaning=_MEANING)))
-        curves.append(roc_curves(name, {"model": known} | ({"Gaussian copula": control} if control else {})))
+        curves.append(roc_curves(name, {"model": known} | ({"Gaussian copula": baseline} if baseline else {})))
     return AttackResult(tests, tuple(curves))
 
 
@@ -74,12 +77,13 @@ def _of_sampler(pipeline: HybridPipeline, sides: list[Records]) -> dict[str, lis
     mean = np.average(rows[0].latents, axis=0, weights=patient_weights(sides[0].groups))
     if np.abs((mean - learned.latents_mean_) / learned.latents_std_).max() > _SAME_MEAN:
         raise InputError(
-            "expected in `train` the records that the pipeline was learned from, found others: name those"
+            "expected in `train` the records that the pipeline was learned from, found others: give the original "
+            "training split"
         )
     found = [pipeline.sampler.familiarity(one) for one in rows]
     copula = GaussianCopulaSampler().fit(rows[0].to_dataset(pipeline.schema), pipeline.schema, sides[0].groups)
-    control = [copula.familiarity(one)["likelihood"] for one in rows]
-    return {f"sampler: {name}": [one[name] for one in found] for name in found[0]} | {_CONTROL: control}
+    baseline = [copula.familiarity(one)["likelihood"] for one in rows]
+    return {f"sampler: {name}": [one[name] for one in found] for name in found[0]} | {_BASELINE: baseline}
 
 
 def _closeness(codec: Codec, records: Records) -> np.ndarray:

@@ -15,11 +15,11 @@ from hf_hybrid.core.provenance import hash_files, read_provenance, versions, wri
 from hf_hybrid.core.report import Privacy, Report
 from hf_hybrid.data.records import Records, load_records
 from hf_hybrid.evaluation.attacks.base import AttackResult, judged
-from hf_hybrid.evaluation.members import members_of
 from hf_hybrid.evaluation.model_attacks import attack_model
 from hf_hybrid.evaluation.options import EvaluationOptions
 from hf_hybrid.evaluation.privacy import files_family
 from hf_hybrid.evaluation.records import check_apart, check_encoded_from, check_learned_from, private_strings
+from hf_hybrid.evaluation.training_patients import training_patients_of
 from hf_hybrid.hub.audit import find_leaks
 from hf_hybrid.metrics.predictors import RESOLUTION
 from hf_hybrid.models.codec import Codec
@@ -65,8 +65,10 @@ def evaluate_model(
     """
     options = options or EvaluationOptions()
     loaded = _load(Path(folder), train, test, schema)
-    members = members_of(loaded.sides[0].groups, read_provenance(loaded.folder)) if loaded.pipeline else None
-    found = attack_model(loaded.pipeline, loaded.codec, loaded.sides, options, members)
+    training_patients = (
+        training_patients_of(loaded.sides[0].groups, read_provenance(loaded.folder)) if loaded.pipeline else None
+    )
+    found = attack_model(loaded.pipeline, loaded.codec, loaded.sides, options, training_patients)
     report = _judge(loaded, found, options)
     _write(loaded.folder, report)
     return report

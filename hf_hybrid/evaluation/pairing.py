@@ -93,29 +93,29 @@ def _similarity_gap(comparison: Comparison) -> Score:
     learned from the other folds. Encoders that learned from the training records would know the pairs of a release
     that repeats them, and score it above real pairs of other people.
     """
-    synthetic, unseen = comparison.synthetic, comparison.test
-    name, limits, n = "embedding similarity gap", (None, None), unseen.num_patients
+    synthetic, held_out = comparison.synthetic, comparison.test
+    name, limits, n = "embedding similarity gap", (None, None), held_out.num_patients
     meaning = "how much nearer an image lies to its own row than to others', as a share of that of real pairs"
     if n < NUM_FOLDS * MIN_PATIENTS:
         reason = f"fewer than {NUM_FOLDS * MIN_PATIENTS} held-out patients: too few to learn from"
         return Score(name, None, None, _HIGHER, limits, n, meaning=meaning, reason=reason)
-    patients = np.unique(unseen.groups)
+    patients = np.unique(held_out.groups)
     folds = np.array_split(numpy_generator(0, "pair encoder: folds of patients").permutation(patients), NUM_FOLDS)
     turned = numpy_generator(0, "shuffled images").permutation(len(synthetic))
-    own, shuffled, real = 0.0, 0.0, np.zeros(len(unseen))
+    own, shuffled, real = 0.0, 0.0, np.zeros(len(held_out))
     for fold in folds:
-        is_left_out = np.isin(unseen.groups, fold)
-        learned, left_out = (unseen.take(np.flatnonzero(one)) for one in (~is_left_out, is_left_out))
+        is_left_out = np.isin(held_out.groups, fold)
+        learned, left_out = (held_out.take(np.flatnonzero(one)) for one in (~is_left_out, is_left_out))
         sides = _pair_features(comparison, learned, (synthetic, left_out))
         encoder = PairEncoder().fit(*sides[0])
         real[is_left_out] = encoder.gaps(*sides[2], groups=left_out.groups)
         share = is_left_out.mean()
         own += share * float(encoder.gaps(*sides[1]).mean())
         shuffled += share * float(encoder.gaps(sides[1][0][turned], sides[1][1]).mean())
-    weights = bootstrap_weights(unseen.groups, comparison.options.bootstraps, seed=0)
+    weights = bootstrap_weights(held_out.groups, comparison.options.bootstraps, seed=0)
     replicates = weights @ real / weights.sum(axis=1)
     if not np.percentile(replicates, 2.5) > 0:
-        reason = "on held-out patients the encoders do not surely tell real pairs apart"
+        reason = "on held-out patients the encoders do not distinguish real pairs from shuffled ones significantly"
         return Score(name, None, None, _HIGHER, limits, n, meaning=meaning, reason=reason)
     ends = np.percentile(own / replicates, [2.5, 97.5]).tolist()
     reference = {f"real, {HELD_OUT}": 1.0, SHUFFLED: shuffled / real.mean()}

@@ -22,7 +22,7 @@ def measure_privacy(comparison: Comparison) -> tuple[Privacy, list[ClosestPair]]
         found = attack().run(spaces)
         tests[attack.family] += found.tests
         curves += found.curves
-        pairs += [replace(one, train=int(spaces.members.learned[one.train])) for one in found.closest_pairs]
+        pairs += [replace(one, train=int(spaces.training_patients.learned[one.train])) for one in found.closest_pairs]
     families = tuple(judged(name, tests[name], limit) for name, limit in limits.items())
     return Privacy(families, screen(spaces), tuple(curves)), pairs
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from hf_hybrid.core import artifacts, provenance
-from hf_hybrid.core.artifacts import CARD, REPORT
+from hf_hybrid.core.artifacts import ASSETS, CARD, REPORT
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.report import Report
 from hf_hybrid.evaluation.options import EvaluationInputs, EvaluationOptions
@@ -35,7 +35,7 @@ def write_evidence(evaluation: Evaluation) -> Report:
         The report as it was written; files written after the evaluation were searched too.
     """
     folder = Path(evaluation.loaded.inputs.release)
-    draw_charts(evaluation.report, folder / "assets")
+    draw_charts(evaluation.report, folder / ASSETS)
     charts = report_charts(evaluation.report)
     release.complete(folder, evaluation.report, charts)
     again = judge(evaluation)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_hybrid.core.artifacts import private_folder_of
+from hf_hybrid.core.artifacts import REPORT_PAGE, private_folder_of
 from hf_hybrid.core.files import private_folder
 from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.data.pixels import encode_png, image_grid
@@ -29,7 +29,7 @@ def write_publisher_page(folder: str | Path, evaluation: Evaluation, charts: dic
     for name, content in pictures.items():
         (private / f"{name}.png").write_bytes(content)
     page = cards.report_html(folder, charts, cards.PrivateFacts(pictures, _rows(evaluation)))
-    (private / "report.html").write_text(page, encoding="utf-8")
+    (private / REPORT_PAGE).write_text(page, encoding="utf-8")
 
 
 def _pictures(evaluation: Evaluation) -> dict[str, np.ndarray]:

@@ -48,7 +48,7 @@ def measure_reconstruction(train: Records, test: Records, codec: Codec, num_boot
     learned = learned.pixel_values(config.resolution, config.in_channels, config.resize_mode)
     flat, flat_test = (side.reshape(len(side), -1).astype(np.float32) for side in (learned, pixels))
     size = min(config.latent_dim, *flat.shape)
-    control = f"PCA of {size} numbers, learned from the training patients"
+    baseline = f"PCA of {size} numbers, learned from the training patients"
     pca = PCA(size, svd_solver="randomized", random_state=seed_for(0, "reconstruction: PCA", bits=32)).fit(flat)
     linear = (
         pca.inverse_transform(pca.transform(flat_test)).reshape(pixels.shape).clip(0, 255).round().astype(np.uint8)
@@ -59,7 +59,7 @@ def measure_reconstruction(train: Records, test: Records, codec: Codec, num_boot
     for place, (name, (direction, limits, meaning)) in enumerate(_SCORES.items()):
         values, reference = (side[:, place] for side in scored)
         ends = np.percentile(weights @ values / weights.sum(axis=1), [2.5, 97.5]).tolist()
-        references = {control: reference.mean()}
+        references = {baseline: reference.mean()}
         found.append(Score(name, values.mean(), tuple(ends), direction, limits, patients, references, meaning))
     return found
 

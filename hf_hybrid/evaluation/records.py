@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hf_hybrid.core.artifacts import SCHEMA
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.provenance import read_provenance
 from hf_hybrid.data.cells import is_missing, to_category
@@ -15,8 +16,8 @@ from hf_hybrid.data.records import Records, load_records
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.schema_description import check_entry, load_description
 from hf_hybrid.evaluation.comparison import EvaluationSet
-from hf_hybrid.evaluation.members import Members, members_of
 from hf_hybrid.evaluation.options import EvaluationInputs
+from hf_hybrid.evaluation.training_patients import TrainingPatients, training_patients_of
 from hf_hybrid.metrics import predictors
 from hf_hybrid.synthesis.latent_table import expressible_records
 
@@ -33,7 +34,7 @@ class ComparedRecords:
         sets: the same in the form that scores need.
         schema: the schema that all were read with.
         codec: facts of the release about its codec.
-        members: who of the training patients the sampler learned from.
+        training_patients: which records of `train` the sampler learned from.
         private_strings: names of files, ids, patients, and texts that few patients have, of all real records.
     """
 
@@ -42,7 +43,7 @@ class ComparedRecords:
     schema: RecordSchema
     codec: dict
     private_strings: set[str]
-    members: Members | None = None
+    training_patients: TrainingPatients | None = None
 
 
 def load_compared(inputs: EvaluationInputs) -> ComparedRecords:
@@ -65,8 +66,8 @@ def load_compared(inputs: EvaluationInputs) -> ComparedRecords:
     check_apart(every[1:], [one.pixels for one in sets[1:]])
     check_learned_from(every[1], provenance["sampler"]["training"])
     is_private = provenance["codec"]["config"].get("private_images")  # a codec that learned from all of them
-    members = None if is_private else members_of(every[1].groups, provenance)
-    return ComparedRecords(every, sets, schema, provenance["codec"], private, members)
+    training_patients = None if is_private else training_patients_of(every[1].groups, provenance)
+    return ComparedRecords(every, sets, schema, provenance["codec"], private, training_patients)
 
 
 def _evaluation_set(records: Records, codec: dict) -> EvaluationSet:
@@ -124,7 +125,8 @@ def check_learned_from(train: Records, training: dict) -> None:
     expected = {name: training[name] for name in found}
     if found != expected:
         raise InputError(
-            f"expected in `train` the records that the release was learned from, {expected}, found {found}: name those"
+            f"expected in `train` the records that the release was learned from, {expected}, found {found}: "
+            "give the original training split"
         )
 
 
@@ -137,12 +139,14 @@ def check_encoded_from(train: Records, codec: dict) -> None:
     learned = codec["training"].get("num_images") if codec["config"].get("private_images") else None
     if learned not in (None, len(train)):
         found = f"{learned:,}, found {len(train):,}"
-        raise InputError(f"expected in `train` the images that the codec learned from, {found}: name those")
+        raise InputError(
+            f"expected in `train` the images that the codec learned from, {found}: give the original training split"
+        )
 
 
 def _read_schema(release: str | Path, changes: str | Path | None) -> RecordSchema:
     """The schema of the release, with changes to columns that are not released."""
-    released = RecordSchema.load(Path(release) / "schema.json")
+    released = RecordSchema.load(Path(release) / SCHEMA)
     description = released.to_dict()
     for name, entry in (load_description(changes).get("columns") or {} if changes else {}).items():
         check_entry(name, entry)

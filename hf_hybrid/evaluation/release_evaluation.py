@@ -21,12 +21,12 @@ from hf_hybrid.evaluation.cache import PartCache
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
 from hf_hybrid.evaluation.fidelity import measure_fidelity
 from hf_hybrid.evaluation.measurements import measure_measurements, read_measurements
-from hf_hybrid.evaluation.members import Members
 from hf_hybrid.evaluation.options import EvaluationInputs, EvaluationOptions
 from hf_hybrid.evaluation.pairing import measure_pairing
 from hf_hybrid.evaluation.privacy import files_family, measure_privacy
 from hf_hybrid.evaluation.reconstruction import measure_reconstruction
 from hf_hybrid.evaluation.records import ComparedRecords, load_compared
+from hf_hybrid.evaluation.training_patients import TrainingPatients
 from hf_hybrid.evaluation.utility import measure_utility
 from hf_hybrid.hub.audit import find_leaks
 from hf_hybrid.models.codec import Codec
@@ -121,14 +121,14 @@ def load(inputs: EvaluationInputs) -> Loaded:
     cache = PartCache(Path(inputs.private_dir) / "cache" if inputs.private_dir else None, compared)
     model, facts = load_codec(inputs.codec) if inputs.codec else (None, None)
     if inputs.codec and facts != compared.codec:
-        raise InputError("expected the `codec` that the release was made with, found another: name that one")
+        raise InputError("expected the `codec` that the release was made with, found another: give that codec")
     return Loaded(inputs, compared, cache, model, facts)
 
 
 def measure(loaded: Loaded, options: EvaluationOptions) -> Evaluation:
     """Measures every part that is asked for."""
     compared = loaded.compared
-    found = measure_sets(*compared.sets, compared.schema, options, loaded.cache, compared.members)
+    found = measure_sets(*compared.sets, compared.schema, options, loaded.cache, compared.training_patients)
     parts = {
         name: replace(part, **_beside(name, loaded, options))
         for name, part in found.report.measured().items()
@@ -158,7 +158,7 @@ def measure_sets(
     schema: RecordSchema,
     options: EvaluationOptions | None = None,
     cache: PartCache | None = None,
-    members: Members | None = None,
+    training_patients: TrainingPatients | None = None,
 ) -> Evaluation:
     """Scores synthetic records against real ones that are already in memory.
 
@@ -169,7 +169,7 @@ def measure_sets(
         schema: of the release; each of its targets is predicted from the image and from all other columns.
         options: how to score.
         cache: cache of measured parts.
-        members: who of the training patients the sampler learned from; None: all.
+        training_patients: which records of `train` the sampler learned from; None: all.
     """
     options, cache = options or EvaluationOptions(), cache or PartCache()
     parts, pairs = dict.fromkeys(PARTS, NotMeasured()), []
@@ -177,7 +177,7 @@ def measure_sets(
         for name in bar:
             bar.set_description(name)
             tell = _telling(bar, name)
-            comparison = Comparison(synthetic, train, test, schema, options, members, tell)
+            comparison = Comparison(synthetic, train, test, schema, options, training_patients, tell)
             found = cache.part(name, _decides(name, comparison), _MEASURE[name](comparison))
             if name == "privacy":
                 found, pairs = found
@@ -192,14 +192,14 @@ def _telling(bar: tqdm, name: str) -> Callable[[str], None]:
 
 
 def _decides(name: str, comparison: Comparison) -> dict:
-    options, members = comparison.options, comparison.members
+    options, training_patients = comparison.options, comparison.training_patients
     decides = {key: asdict(options)[key] for key in _DECIDES[name]}
     if name == "fidelity" and Path(options.extractor).exists():
         decides["extractor"] = fingerprint(options.extractor)
     if name == "utility":
         decides["targets"] = comparison.schema.targets
-    if name == "privacy" and members:
-        decides["members"] = [members.apart.tolist(), members.reason]
+    if name == "privacy" and training_patients:
+        decides["training_patients"] = [training_patients.validation.tolist(), training_patients.reason]
     return decides
 
 

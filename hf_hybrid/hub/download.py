@@ -1,16 +1,12 @@
 """A folder, or the snapshot of a Hub repository."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import looks_local
-
-if TYPE_CHECKING:
-    pass
 
 
 def local_folder(name: str | Path, **kwargs) -> Path:

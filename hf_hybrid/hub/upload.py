@@ -21,14 +21,13 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id
 
 from hf_hybrid.core import artifacts
-from hf_hybrid.core.artifacts import PROVENANCE
+from hf_hybrid.core.artifacts import CARD, HUB_FILE, PROVENANCE
 from hf_hybrid.core.errors import InputError, PushFailed
 from hf_hybrid.hub import gate
 from hf_hybrid.hub.calls import one_line_errors, retried, status_of
 
 BATCH_RECORDS = 64
 _TWIN = "-twin"
-_OF_THE_HUB = ".gitattributes"  # in every repository from its first commit on
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ class _Upload:
         except RepositoryNotFoundError:
             retried(self.api.create_repo, **self.repo, private=True, exist_ok=True)
             info = retried(self.api.repo_info, **self.repo)
-        names = {sibling.rfilename for sibling in info.siblings} - {_OF_THE_HUB}
+        names = {sibling.rfilename for sibling in info.siblings} - {HUB_FILE}
         if info.private is not True and not public:
             raise InputError(
                 f"expected `{repo_id}` to be private or not there yet, found it public: add `--public` to update it, "
@@ -189,7 +188,7 @@ class _Upload:
     def is_there(self) -> bool:
         """Whether the Hub holds the files of the folder and no others, byte for byte."""
         found = retried(self.api.verify_repo_checksums, **self.repo, local_dir=self.parcel.folder)
-        names = set(retried(self.api.list_repo_files, **self.repo)) - {_OF_THE_HUB}
+        names = set(retried(self.api.list_repo_files, **self.repo)) - {HUB_FILE}
         return names == set(self.parcel.files) and not found.mismatches
 
     def update(self, seen: str, gated: bool) -> None:
@@ -209,7 +208,7 @@ class _Upload:
         first = [n for n in self.parcel.files if n.endswith((".parquet", ".safetensors")) or n == PROVENANCE]
         then = [name for name in self.parcel.files if name not in first]
         retried(self._commit, message="Add data", names=first)
-        retried(self._commit, message="Add card", names=sorted(then, key=lambda name: name == "README.md"))
+        retried(self._commit, message="Add card", names=sorted(then, key=lambda name: name == CARD))
 
     def _commit(self, message: str, names: list[str], parent: str | None = None) -> None:
         # The client writes into the operations: an attempt after a failed one needs new ones.
@@ -225,7 +224,7 @@ class _Upload:
         found = retried(self.api.verify_repo_checksums, **self.repo, revision=revision, local_dir=self.parcel.folder)
         wrong = {mismatch["path"] for mismatch in found.mismatches}
         wrong |= set(found.extra_paths) & set(self.parcel.files)
-        wrong |= set(found.missing_paths) - {_OF_THE_HUB}
+        wrong |= set(found.missing_paths) - {HUB_FILE}
         if wrong:
             self._fail(f"does not hold the files of {self.parcel.folder}: {', '.join(sorted(wrong))} differ")
         if self.parcel.kind is artifacts.RELEASE:
@@ -282,7 +281,7 @@ class _Upload:
 
     def _files_at(self, revision: str) -> set[tuple[str, str]]:
         tree = retried(lambda: list(self.api.list_repo_tree(**self.repo, revision=revision, recursive=True)))
-        return {(file.path, file.blob_id) for file in tree if isinstance(file, RepoFile) and file.path != _OF_THE_HUB}
+        return {(file.path, file.blob_id) for file in tree if isinstance(file, RepoFile) and file.path != HUB_FILE}
 
     def _fail(self, what: str) -> None:
         raise PushFailed(f"`{self.repo['repo_id']}` {what}: this push did not make it public; push again")

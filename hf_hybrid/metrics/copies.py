@@ -81,19 +81,19 @@ def nearest(
     )
 
 
-def near_threshold(unseen: np.ndarray, multiple: float) -> float:
+def near_threshold(held_out: np.ndarray, multiple: float) -> float:
     """The distance threshold of a near copy.
 
     Args:
-        unseen: distances of held-out records to the nearest training records.
+        held_out: distances of held-out records to the nearest training records.
         multiple: synthetic records per training record; the more there are, the nearer is the nearest.
     """
-    return float(np.quantile(unseen, min(NEAR_SHARE / multiple, NEAR_SHARE)))
+    return float(np.quantile(held_out, min(NEAR_SHARE / multiple, NEAR_SHARE)))
 
 
-def near_thresholds(unseen: Nearest, multiple: float) -> tuple[float, float]:
+def near_thresholds(held_out: Nearest, multiple: float) -> tuple[float, float]:
     """The thresholds of images and of rows, above rounding errors."""
-    image, row = (near_threshold(distances, multiple) for distances in (unseen.image, unseen.row))
+    image, row = (near_threshold(distances, multiple) for distances in (held_out.image, held_out.row))
     return max(image, EXACT_IMAGE), max(row, EXACT_ROW)
 
 

@@ -4,20 +4,20 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from hf_hybrid.core.scores import HELD_OUT, MEMBERS
+from hf_hybrid.core.scores import HELD_OUT, TRAINING
 from hf_hybrid.metrics.membership import by_patient
 
 _NUM_BINS = 20
 
 
 def histograms(
-    name: str, members: np.ndarray, unseen: np.ndarray, groups: Iterable[np.ndarray], min_patients: int
+    name: str, training: np.ndarray, held_out: np.ndarray, groups: Iterable[np.ndarray], min_patients: int
 ) -> dict:
     """Shares of patients in bins of their smallest distance, from the 1 % to the 99 % quantile of both sides.
 
     A bin holds no patients of a side or at least `min_patients`.
     """
-    sides = [-by_patient(-side, one) for side, one in zip((members, unseen), groups, strict=True)]
+    sides = [-by_patient(-side, one) for side, one in zip((training, held_out), groups, strict=True)]
     low, high = np.quantile(np.concatenate(sides), [0.01, 0.99])
     edges = np.linspace(low, max(high, low + 0.01), _NUM_BINS + 1)
     counts = np.stack([np.histogram(side.clip(edges[0], edges[-1]), edges)[0] for side in sides])
@@ -29,7 +29,7 @@ def histograms(
         "edges": [round(float(edge), 4) for edge in edges],
         "shares": {
             side: [round(float(one), 3) for one in share]
-            for side, share in zip((MEMBERS, HELD_OUT), shares, strict=True)
+            for side, share in zip((TRAINING, HELD_OUT), shares, strict=True)
         },
     }
 
@@ -56,7 +56,7 @@ def roc_curves(name: str, attacks: dict[str, tuple[np.ndarray, np.ndarray]]) -> 
     """True-positive rates of attacks at false-positive rates from 0 to 1 in steps of a twentieth."""
     grid = np.linspace(0, 1, _NUM_BINS + 1)
     curves = {}
-    for attack, (members, unseen) in attacks.items():
-        thresholds = np.quantile(unseen, 1 - grid[1:-1])
-        curves[attack] = [0.0, *((members >= limit).mean().round(3).item() for limit in thresholds), 1.0]
+    for attack, (training, held_out) in attacks.items():
+        thresholds = np.quantile(held_out, 1 - grid[1:-1])
+        curves[attack] = [0.0, *((training >= limit).mean().round(3).item() for limit in thresholds), 1.0]
     return {"kind": "roc", "name": name, "false_positives": grid.round(2).tolist(), "curves": curves}

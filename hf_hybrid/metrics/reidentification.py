@@ -74,9 +74,9 @@ def mean_by_patient(success: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 def singling_out(
     synthetic: pd.DataFrame,
-    control: pd.DataFrame,
-    members: tuple[pd.DataFrame, np.ndarray],
-    unseen: tuple[pd.DataFrame, np.ndarray],
+    baseline: pd.DataFrame,
+    training: tuple[pd.DataFrame, np.ndarray],
+    held_out: tuple[pd.DataFrame, np.ndarray],
     schema: RecordSchema,
     num_bootstraps: int = 500,
     seed: int = 0,
@@ -84,32 +84,34 @@ def singling_out(
     """Predicates that are true of one synthetic record only: how many are true of exactly one training patient?
 
     A predicate joins `COLUMNS_A_PREDICATE` columns of a synthetic record: at least or at most its number (whichever is
-    rarer), its category, that it is missing. The chance level depends on the number of patients, so members and
-    held-out patients can be compared only if they are equally many; a control release always can: its predicates are
-    tested on the same members.
+    rarer), its category, that it is missing. The chance level depends on the number of patients, so training
+    and held-out patients can be compared only if they are equally many; a baseline release always can: its predicates
+    are tested on the same training patients.
 
     Args:
         synthetic: typed cells of the release.
-        control: typed cells of a release that remembers no single patient.
-        members: typed cells of the training records, and the patient of each.
-        unseen: the same of held-out patients.
+        baseline: typed cells of a release that remembers no single patient.
+        training: typed cells of the training records, and the patient of each.
+        held_out: the same of held-out patients.
         schema: of the release.
         num_bootstraps: replicates, drawn over patients and over predicates.
         seed: seed of the predicates.
 
     Returns:
-        The risk, (release - control) / (1 - control), and the success rates of the release, of the control, and of the
-        release among held-out patients.
+        The risk, (release - baseline) / (1 - baseline), and the success rates of the release, of the baseline, and of
+        the release among held-out patients.
     """
     rng = numpy_generator(seed, "attack: predicates")
-    release, by_chance, *sides = _coded([synthetic, control, members[0], unseen[0]], schema)
-    asked = [_predicates(one, rng) for one in (release, by_chance)]
-    own, floor = (
-        _alone(sides[0], members[1], predicates, num_bootstraps, draw) for draw, predicates in enumerate(asked)
+    release, other_release, *sides = _coded([synthetic, baseline, training[0], held_out[0]], schema)
+    asked = [_predicates(one, rng) for one in (release, other_release)]
+    own, by_baseline = (
+        _alone(sides[0], training[1], predicates, num_bootstraps, draw) for draw, predicates in enumerate(asked)
     )
-    others, _ = _alone(sides[1], unseen[1], asked[0], num_bootstraps)
-    value, replicates = ((one - other) / np.maximum(1 - other, 1e-9) for one, other in zip(own, floor, strict=True))
-    return Estimate(float(value), replicates), (own[0], floor[0], others)
+    others, _ = _alone(sides[1], held_out[1], asked[0], num_bootstraps)
+    value, replicates = (
+        (one - other) / np.maximum(1 - other, 1e-9) for one, other in zip(own, by_baseline, strict=True)
+    )
+    return Estimate(float(value), replicates), (own[0], by_baseline[0], others)
 
 
 def _alone(

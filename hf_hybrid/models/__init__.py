@@ -1,5 +1,8 @@
-"""Networks and their training: the codec, its discriminators, and the small networks that scores are measured with.
+"""Networks and their training: the codec and its refiners, the networks that measure images, and what trains them.
 
-Floor 3: imports the floors below. Offers `codec.Codec`, `registry.load_codec_model`, `alphagan.AlphaGAN`,
-`train_codec.train_codec`, and `image_features`, `image_encoder`, `image_predictor`, `pair_encoder`.
+Floor 3: imports the floors below. Offers `codec.Codec` and `registry.load_codec_model` (codecs by name),
+`alphagan.AlphaGAN` with `refiner.Refiner` (detail above its resolution), `train_codec.train_codec`, the trainers of
+codec, refiner and feature network (`alphagan_trainer`, `refiner_trainer`, `radiograph_trainer`, with losses,
+discriminators, augmentation and `public_images`), and the networks of scores and attacks: `image_features` (the
+extractors, among them `radiograph_network` with its `weights/`), `image_encoder`, `image_predictor`, `pair_encoder`.
 """

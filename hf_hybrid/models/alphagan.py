@@ -20,8 +20,8 @@ RESOLUTIONS = (32, 64, 128, 256, 512)
 class AlphaGAN(Codec):
     """Encoder and generator of an auto-encoding GAN.
 
-    Both work at `core_resolution`. What a latent does not say is drawn on top by refiners, each of which doubles the
-    resolution; without them an image is its blurred mean.
+    Both work at `core_resolution`. Refiners draw the detail that the latents do not determine; each of them doubles
+    the resolution. Without them an image is its blurred mean.
 
     In parallel to the convolutions, a linear path works at `linear_resolution`. It is initialised with a PCA of the
     training images (`initialise_linear_path`): with few images or a short training, the codec then starts from the

@@ -126,11 +126,11 @@ class AlphaGANTrainer:
         self.discriminators.requires_grad_(True)
         for batch, codes, fakes in drawn:
             with self.accelerator.autocast():
-                judged = self.discriminators_loss(batch, codes, fakes)
-            self.accelerator.backward(sum(judged.values()) / len(batches))
+                of_discriminators = self.discriminators_loss(batch, codes, fakes)
+            self.accelerator.backward(sum(of_discriminators.values()) / len(batches))
         average_gradients(self.accelerator, self.discriminators)
         self.discriminators_optimizer.step()
-        return {name: loss.detach() for name, loss in (losses | judged).items()}
+        return {name: loss.detach() for name, loss in (losses | of_discriminators).items()}
 
     def codec_loss(self, batch: Batch, codes: torch.Tensor, fakes: torch.Tensor) -> dict[str, torch.Tensor]:
         """Losses of encoder and generator, weighted.
@@ -151,10 +151,10 @@ class AlphaGANTrainer:
 
     def discriminators_loss(self, batch: Batch, codes: torch.Tensor, fakes: torch.Tensor) -> dict[str, torch.Tensor]:
         """Losses of the image and the code discriminator; arguments as of `codec_loss`, detached."""
-        judge, judge_code = self.discriminators["image"], self.discriminators["code"]
+        of_images, of_codes = self.discriminators["image"], self.discriminators["code"]
         return {
-            "image_discriminator": _bce(judge(batch.pixel_values), True) + _bce(judge(fakes), False),
-            "code_discriminator": _bce(judge_code(batch.noise), True) + _bce(judge_code(codes), False),
+            "image_discriminator": _bce(of_images(batch.pixel_values), True) + _bce(of_images(fakes), False),
+            "code_discriminator": _bce(of_codes(batch.noise), True) + _bce(of_codes(codes), False),
         }
 
     def _optimizer(self, module: nn.Module, learning_rate: float) -> tuple:

@@ -1,4 +1,4 @@
-"""Random changes of training images that leave a radiograph a radiograph, made where the images lie."""
+"""Random rotation, shift, zoom and contrast of training images, computed on their device; they stay realistic."""
 
 import math
 

@@ -71,8 +71,8 @@ class Codec(ModelMixin, ConfigMixin):
 
         Args:
             latents: of the images.
-            seeds: of detail that latents do not say, one a record: an image depends on its latents and its seed alone.
-                0, 1, ... if None. A codec that draws no detail takes them and does not use them.
+            seeds: of detail that the latents do not determine, one a record: an image depends on its latents and its
+                seed alone. 0, 1, ... if None. A codec that draws no detail takes them and does not use them.
             detail: whether to draw such detail; the mean image if not.
         """
         raise NotImplementedError
@@ -151,7 +151,7 @@ class Codec(ModelMixin, ConfigMixin):
             codec = super().from_pretrained(pretrained_model_name_or_path, use_safetensors=True, **kwargs)
         except (OSError, json.JSONDecodeError) as error:
             raise InputError(
-                f"expected an {cls.__name__} codec (config.json and safetensors), found none that loads at "
+                f"expected an {cls.__name__} codec ({CONFIG} and safetensors), found none that loads at "
                 f"`{pretrained_model_name_or_path}`: {type(error).__name__}; check the folder or Hub id and the token"
             ) from None
         # diffusers would save this machine's path with the next copy.

@@ -1,4 +1,4 @@
-"""What a codec is judged by, and its weights are chosen by."""
+"""Scores of a codec, by which its weights are chosen."""
 
 from collections.abc import Callable
 

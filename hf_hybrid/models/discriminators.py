@@ -33,7 +33,7 @@ class ImageDiscriminator(nn.Module):
 
 
 class CodeDiscriminator(nn.Module):
-    """Prior codes against encoded ones. No batch norm here: it hides the very statistics to be told apart."""
+    """Prior codes against encoded ones. No batch norm here: it removes the statistics that distinguish them."""
 
     def __init__(self, latent_dim: int, hidden_dim: int = 256) -> None:
         super().__init__()

@@ -47,7 +47,7 @@ class RadiographTrainer:
         self.accelerator = make_accelerator(arguments, logging_dir)
         self.device = self.accelerator.device
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_for(arguments.seed, "judge: weights"))
+            torch.manual_seed(seed_for(arguments.seed, "feature network: weights"))
             network = RadiographNetwork(len(binary_names(images)), int(images.labels["kind"].max()) + 1)
         self.network = self.accelerator.prepare_model(
             network.to(self.device, memory_format=torch.channels_last), evaluation_mode=True
@@ -68,8 +68,8 @@ class RadiographTrainer:
     def fit(self) -> RadiographNetwork:
         """Trains to the end of the budget; returns the network with its averaged weights."""
         self.run.resume()
-        for step in self.run.steps("judge"):
-            rng = on_device(self.device, self.arguments.seed, "judge: images", step)
+        for step in self.run.steps("feature network"):
+            rng = on_device(self.device, self.arguments.seed, "feature network: images", step)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.run.learning_rate()
             chosen = torch.multinomial(self.weights, self.arguments.train_batch_size, replacement=True, generator=rng)
@@ -111,7 +111,7 @@ def binary_names(images: PublicImages) -> list[str]:
 
 
 def label_scores(network: RadiographNetwork, images: PublicImages) -> dict[str, float]:
-    """How well the labels of images are told: AUC of each that five images have and five lack, R2 of age."""
+    """How well the labels of images are predicted: AUC of each that five images have and five lack, R2 of age."""
     from sklearn.metrics import r2_score, roc_auc_score
 
     with torch.inference_mode():

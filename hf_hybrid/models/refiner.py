@@ -1,4 +1,4 @@
-"""A refiner draws the detail that a coarse image does not say: conditional flow matching on patches of pixels.
+"""A refiner draws the detail that a coarse image does not determine: conditional flow matching on patches of pixels.
 
 With r = (fine - coarse) / scale the detail, n ~ N(0, I) and x_t = (1 - t) r + t n, a network learns the velocity n - r
 (Lipman et al. 2023, arXiv 2210.02747; rectified flow, Liu et al. 2023, arXiv 2209.03003). Drawing runs x from noise
@@ -17,7 +17,7 @@ _TIME_SCALE = 1000  # the network's time embedding was made for 1,000 steps
 
 
 class Refiner(nn.Module):
-    """Adds drawn detail to images that say less than their resolution.
+    """Adds drawn detail to images that are blurred for their resolution.
 
     Args:
         in_channels: 1 (grey) or 3 (RGB).

@@ -35,7 +35,7 @@ def teacher_of(refiner: Refiner) -> Refiner:
 
 
 @torch.no_grad()
-def taught(
+def teacher_state(
     teacher: Refiner, state: torch.Tensor, start: torch.Tensor, end: torch.Tensor, coarse: torch.Tensor
 ) -> torch.Tensor:
     """Where the teacher's flow takes states from times `start` to `end`, both `(batch,)`, in Heun steps."""
@@ -87,10 +87,10 @@ class DetailDiscriminator(nn.Module):
 
 
 def discriminator_loss(
-    judge: DetailDiscriminator, fine: torch.Tensor, drawn: torch.Tensor, coarse: torch.Tensor
+    discriminator: DetailDiscriminator, fine: torch.Tensor, drawn: torch.Tensor, coarse: torch.Tensor
 ) -> torch.Tensor:
     """Hinge loss over real and drawn images in one pass."""
-    logits = judge(torch.cat([fine, drawn]), torch.cat([coarse, coarse])).float()
+    logits = discriminator(torch.cat([fine, drawn]), torch.cat([coarse, coarse])).float()
     real, fake = logits.chunk(2)
     return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
 

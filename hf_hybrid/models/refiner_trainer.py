@@ -19,8 +19,8 @@ from hf_hybrid.models.refiner_losses import (
     discriminator_loss,
     distillation_loss,
     flow_loss,
-    taught,
     teacher_of,
+    teacher_state,
 )
 from hf_hybrid.training.arguments import TrainingArguments
 from hf_hybrid.training.run import TrainingRun, make_accelerator
@@ -99,11 +99,13 @@ class RefinerTrainer:
         )
         self.optimizer = self._optimizer(self.refiner, arguments.learning_rate, (0.9, 0.99))
         if arguments.stage == "adversary":
-            judge = seeded(arguments.seed, lambda: DetailDiscriminator(1))
-            self.judge = self.accelerator.prepare_model(
-                judge.to(self.device, memory_format=torch.channels_last), evaluation_mode=True
+            discriminator = seeded(arguments.seed, lambda: DetailDiscriminator(1))
+            self.discriminator = self.accelerator.prepare_model(
+                discriminator.to(self.device, memory_format=torch.channels_last), evaluation_mode=True
             )
-            self.judge_optimizer = self._optimizer(self.judge, arguments.discriminator_learning_rate, (0.0, 0.99))
+            self.discriminator_optimizer = self._optimizer(
+                self.discriminator, arguments.discriminator_learning_rate, (0.0, 0.99)
+            )
         self.average = MovingAverage(self.accelerator, self.refiner, arguments.ema_decay)
         self._compile()
         self.run = TrainingRun(self.accelerator, arguments, logging_dir, {"num_images": len(pixels)})
@@ -128,10 +130,10 @@ class RefinerTrainer:
 
     def _compile(self) -> None:
         """Fuses the functions that each step calls, if asked for: it takes a minute or more a function."""
-        functions = (flow_loss, taught, distillation_loss)
+        functions = (flow_loss, teacher_state, distillation_loss)
         if self.arguments.compile:
             functions = (torch.compile(one) for one in functions)
-        self.flow, self.taught, self.distil = functions
+        self.flow, self.teacher_state, self.distil = functions
 
     def _optimizer(self, module: torch.nn.Module, learning_rate: float, betas: tuple) -> torch.optim.Optimizer:
         fused = self.device.type == "cuda"
@@ -171,25 +173,29 @@ class RefinerTrainer:
         weight = start[:, None, None, None]
         state = (1 - weight) * self.refiner.detail(fine, coarse) + weight * self._noise(fine, rng)
         with self.accelerator.autocast():
-            goal = self.taught(self.teacher, state, start, end, coarse)
+            goal = self.teacher_state(self.teacher, state, start, end, coarse)
             return self.distil(self.refiner, state, goal.float(), start, end, coarse)
 
     def _adversary_step(self, fine: torch.Tensor, coarse: torch.Tensor, rng: torch.Generator) -> dict:
         with self.accelerator.autocast():
             drawn = self.refiner.draw_last(coarse, self._noise(fine, rng)).float()
-            self.judge_optimizer.zero_grad()
-            judged = discriminator_loss(self.judge, fine, drawn.detach(), coarse)
-        self.accelerator.backward(judged)
-        self.judge_optimizer.step()
-        self.judge.requires_grad_(False)
+            self.discriminator_optimizer.zero_grad()
+            discriminated = discriminator_loss(self.discriminator, fine, drawn.detach(), coarse)
+        self.accelerator.backward(discriminated)
+        self.discriminator_optimizer.step()
+        self.discriminator.requires_grad_(False)
         self.optimizer.zero_grad()
         loss = self._distillation_loss(fine, coarse, rng)
         with self.accelerator.autocast():
-            adversarial = -self.judge(drawn, coarse).float().mean()
+            adversarial = -self.discriminator(drawn, coarse).float().mean()
         ratio = self.arguments.adversarial_ratio * min(1.0, 10 * self.run.progress)
         self._descend(balanced(loss, adversarial, self.refiner.network.conv_out.weight, ratio))
-        self.judge.requires_grad_(True)
-        return {"distillation": loss.detach(), "adversarial": adversarial.detach(), "discriminator": judged.detach()}
+        self.discriminator.requires_grad_(True)
+        return {
+            "distillation": loss.detach(),
+            "adversarial": adversarial.detach(),
+            "discriminator": discriminated.detach(),
+        }
 
     def _descend(self, loss: torch.Tensor) -> None:
         self.accelerator.backward(loss)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
+from hf_hybrid.core.artifacts import CARD
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import private_folder
 from hf_hybrid.core.provenance import refuse_paths
@@ -43,7 +44,7 @@ def train_codec(
     """
     output_dir = Path(output_dir)
     refuse_paths({"image_source": image_source})
-    if (output_dir / "README.md").exists():  # written last
+    if (output_dir / CARD).exists():  # written last
         raise InputError(f"expected a new `output_dir`, found a codec in {output_dir}: name another folder")
     logging_dir = private_folder(logging_dir or output_dir / "logs")
     with torch.random.fork_rng(devices=[]):

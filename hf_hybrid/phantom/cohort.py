@@ -15,6 +15,7 @@ from hf_hybrid.core.cores import num_cores
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import new_folder
 from hf_hybrid.core.randomness import numpy_generator
+from hf_hybrid.data.image_folder import TABLE_NAMES
 from hf_hybrid.phantom.drawing import check_resolution, draw_phantom
 from hf_hybrid.phantom.parameters import ImageParameters
 from hf_hybrid.phantom.patients import Cohort, sample_patients, sample_records
@@ -78,7 +79,7 @@ def write_phantom(
         paths = [folder / "train" / file_name for file_name in file_names]
         _write_images(paths, cohort.truth.to_dict("records"), resolution, seed)
         if not images_only:
-            for table, path in ((cohort.table, "train/metadata.csv"), (cohort.truth, "truth.csv")):
+            for table, path in ((cohort.table, f"train/{TABLE_NAMES[0]}"), (cohort.truth, "truth.csv")):
                 table.assign(file_name=file_names)[["file_name", *table.columns]].to_csv(
                     folder / path, index=False, lineterminator="\n"
                 )

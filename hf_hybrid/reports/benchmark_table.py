@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+_SIDES = {"learned from": "Training", "tested on": "test"}  # the keys of `benchmark.json`
 _INPUTS = {"image": "image", "table": "table", "both": "image and table"}
 
 
@@ -18,14 +19,15 @@ def benchmark_facts(result: dict) -> BenchmarkFacts:
     """The texts of the content of `benchmark.json`."""
     configuration, samplers = result["configuration"], result["samplers"]
     sides = [
-        f"{side} {one['records']:,} records of {one['patients']:,} patients" for side, one in result["records"].items()
+        f"{_SIDES[side]}: {one['records']:,} records of {one['patients']:,} patients"
+        for side, one in result["records"].items()
     ]
     notes = [
-        f"{', '.join(sides).capitalize()} ({configuration['tested_on']}); {result['synthetic_records']:,} synthetic "
+        f"{'; '.join(sides)} ({configuration['tested_on']}); {result['synthetic_records']:,} synthetic "
         f"records of each sampler and seed, {configuration['seeds']} seeds.",
         "Column shapes and pair trends: similarity of the columns of synthetic and tested records; 1 is best. "
-        "Share of the way: how much of the way from real records with every column shuffled (0) to real ones (1) pair "
-        "trends and three-way distributions come. "
+        "Share of the range: where pair trends and three-way distributions are, from real records with every column "
+        "shuffled (0) to real ones (1). "
         "Pairing: share of the cells' variance that latents explain, learned on synthetic and tested on real records "
         f"(learned on real ones: {result['real']['pairing']:.3f}). Recovered: share of what a model trained on real "
         "records has above chance. Membership: AUC of recognising training patients by the distance to the "
@@ -36,7 +38,7 @@ def benchmark_facts(result: dict) -> BenchmarkFacts:
     tasks = scored_tasks(result)
     if not tasks:
         notes.append("Recovered shares: none; no model trained on real records is significantly better than chance.")
-    columns = ["Sampler", "Column shapes", "Pair trends", "share of the way", "three-way", "Pairing"]
+    columns = ["Sampler", "Column shapes", "Pair trends", "share of the range", "three-way", "Pairing"]
     columns += [f"Recovered: {task['target']} from {_INPUTS[task['inputs']]}" for task in tasks.values()]
     columns += ["Membership AUC", "above the copula's", "Fit, s", "Records a second", "Peak memory, MB"]
     rows = []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from hf_hybrid.core.artifacts import REPORT, SAMPLES, SCHEMA, SHARDS
+from hf_hybrid.core.artifacts import CHARTS, PROVENANCE, REPORT, SAMPLES, SCHEMA, SHARDS
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import read_json
 from hf_hybrid.core.provenance import NO_LICENSE, read_provenance
@@ -92,7 +92,7 @@ def release_facts(folder: str | Path) -> ReleaseFacts:
     not_measured = {name: (getattr(report, name) or _NOT_EVALUATED).reason for name in PARTS if name not in measured}
     shards = sorted(folder.glob(SHARDS))
     if not shards:
-        raise InputError(f"expected data/train-*.parquet in {folder}, found none: generate the release first")
+        raise InputError(f"expected {SHARDS} in {folder}, found none: generate the release first")
     return ReleaseFacts(
         release=known_fact(provenance, "release"),
         codec=known_fact(provenance, "codec"),
@@ -103,7 +103,7 @@ def release_facts(folder: str | Path) -> ReleaseFacts:
         num_records=sum(pq.read_metadata(shard).num_rows for shard in shards),
         columns=release_columns(shards, schema),
         samples=_samples(folder),
-        charts=sorted(f"assets/{path.name}" for path in folder.glob("assets/utility_*.png")),
+        charts=sorted(path.relative_to(folder).as_posix() for path in folder.glob(CHARTS)),
         **{name: _TABLES[name](measured[name]) if name in measured else None for name in PARTS},
         not_measured=not_measured,
     )
@@ -186,7 +186,7 @@ def _samples(folder: Path) -> str:
     return SAMPLES
 
 
-def known_fact(facts: Mapping, key: str, where: str = "provenance.json") -> object:
+def known_fact(facts: Mapping, key: str, where: str = PROVENANCE) -> object:
     """A required fact."""
     if facts.get(key) is None:
         raise InputError(f"expected the fact `{key}` in {where}, found none: a card needs every fact")

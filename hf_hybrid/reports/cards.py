@@ -14,6 +14,7 @@ import jinja2
 import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
 
+from hf_hybrid.core.artifacts import SHARDS
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.reports.benchmark_table import benchmark_facts
 from hf_hybrid.reports.card_facts import ModelFacts, ReleaseFacts, codec_facts, pipeline_facts, release_facts
@@ -142,7 +143,7 @@ def _dataset_card_data(facts: ReleaseFacts) -> DatasetCardData:
         pretty_name=facts.release.get("pretty_name"),
         tags=["synthetic", "medical", "image", "tabular", "hf_hybrid"],
     )
-    files = {"data_files": [{"split": "train", "path": "data/train-*"}]}
+    files = {"data_files": [{"split": "train", "path": SHARDS.removesuffix(".parquet")}]}
     MetadataConfigs({"default": files}).to_dataset_card_data(data)
     DatasetInfosDict({"default": info}).to_dataset_card_data(data)
     return data

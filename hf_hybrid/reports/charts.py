@@ -10,7 +10,7 @@ import numpy as np
 from hf_hybrid.core.artifacts import CHARTS
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.report import Fidelity, NotMeasured, Pairing, Privacy, Report, Utility
-from hf_hybrid.core.scores import CHANCE, HELD_OUT, MEMBERS, REAL, SHUFFLED, UtilityScore
+from hf_hybrid.core.scores import CHANCE, HELD_OUT, REAL, SHUFFLED, TRAINING, UtilityScore
 from hf_hybrid.reports.drawing import (
     TITLES,
     VARIABLES,
@@ -66,7 +66,7 @@ def draw_charts(report: Report, directory: str | Path) -> list[Path]:
         old.unlink()
     paths = []
     for target, metric, scores in _drawn_scores(report.utility):
-        stem = "utility_" + (re.sub(r"[^0-9A-Za-z-]+", "_", target).strip("_") or "target")
+        stem = Path(CHARTS).stem.replace("*", re.sub(r"[^0-9A-Za-z-]+", "_", target).strip("_") or "target")
         if stem in [path.stem for path in paths]:
             stem = f"{stem}_{len(paths) + 1}"
         paths.append(directory / f"{stem}.png")
@@ -111,15 +111,15 @@ def _bars(target: str, metric: str, scores: list[UtilityScore], colours: Colours
         axis.set_title(TITLES[name], fontsize=10, color=colours.ink)
         axis.set_yticks(range(len(names)), names)
     figure.suptitle(plain(target), color=colours.ink)
-    figure.supxlabel(f"{_AXES[metric]}, tested on real patients, 95 % intervals", fontsize=9, color=colours.ink)
+    figure.supxlabel(f"{_AXES[metric]}, tested on held-out patients, 95 % intervals", fontsize=9, color=colours.ink)
     return figure
 
 
 def _fidelity(part: Fidelity, colours: Colours) -> Iterator[tuple["Figure", str]]:
-    yield _marginals(part.marginals, colours), f"Distribution of each column among synthetic records and {MEMBERS}"
+    yield _marginals(part.marginals, colours), f"Distribution of each column among synthetic records and {TRAINING}"
     found = part.correlations
-    difference = np.abs(np.subtract(found["synthetic"], found[MEMBERS])).max()
-    alt = f"Two heat maps of rank correlations, synthetic and {MEMBERS}; they differ by at most {difference:.2f}"
+    difference = np.abs(np.subtract(found["synthetic"], found[TRAINING])).max()
+    alt = f"Two heat maps of rank correlations, synthetic and {TRAINING}; they differ by at most {difference:.2f}"
     yield _correlations(found, colours), alt
 
 
@@ -132,18 +132,18 @@ def _marginals(marginals: Sequence[dict], colours: Colours) -> "Figure":
         if "edges" in column:
             edges = column["edges"]
             axis.stairs(column["synthetic"], edges, fill=True, color=colours.synthetic, alpha=0.55)
-            axis.stairs(column[MEMBERS], edges, color=colours.ink, linewidth=1.2)
+            axis.stairs(column[TRAINING], edges, color=colours.ink, linewidth=1.2)
             axis.set_xticks([edges[0], edges[-1]])
         else:
             places = np.arange(len(column["names"]))
             axis.bar(places - 0.2, column["synthetic"], 0.4, color=colours.synthetic, alpha=0.55)
-            axis.bar(places + 0.2, column[MEMBERS], 0.4, fill=False, edgecolor=colours.ink, linewidth=1.2)
+            axis.bar(places + 0.2, column[TRAINING], 0.4, fill=False, edgecolor=colours.ink, linewidth=1.2)
             names = [plain(name if len(name) < 11 else f"{name[:9]}…") for name in column["names"]]
             shown = places if len(places) <= 8 else places[:: -(-len(places) // 8)]
             axis.set_xticks(shown, [names[place] for place in shown], rotation=30 if len(names) > 2 else 0)
     for axis in panels[len(marginals) :]:
         axis.remove()
-    caption = f"filled: synthetic; outline: {MEMBERS}, without bins of too few of them"
+    caption = f"filled: synthetic; outline: {TRAINING}, without bins of too few of them"
     figure.supxlabel(caption, fontsize=9, color=colours.ink)
     return figure
 
@@ -152,7 +152,7 @@ def _correlations(found: dict, colours: Colours) -> "Figure":
     names = found["names"]
     side = 1.2 + 0.16 * len(names)
     figure, panels = new_figure(1, 2, 2 * side + 1.2, side + 0.5, colours, shared=True)
-    for axis, key in zip(panels, ("synthetic", MEMBERS), strict=True):
+    for axis, key in zip(panels, ("synthetic", TRAINING), strict=True):
         image = axis.pcolormesh(np.array(found[key]), cmap="RdBu_r", vmin=-1, vmax=1, edgecolors="none")
         axis.set_aspect("equal")
         axis.set_title(key, fontsize=10, color=colours.ink)
@@ -182,7 +182,7 @@ def _pairing(part: Pairing, colours: Colours) -> Iterator[tuple["Figure", str]]:
     axis.set_yticks(range(len(scored)), [plain(one.name) for one in scored])
     axis.set_xlim(max(min(one.interval[0] for one in scored) - 0.02, -1), 1)
     common_legends(figure, panels, colours)
-    label = "skill, or AUC or R2 of a column predicted from the image; tested on real patients"
+    label = "skill, or AUC or R2 of a column predicted from the image; tested on held-out patients"
     figure.supxlabel(label, fontsize=9, color=colours.ink)
     yield figure, "How well each column is predicted from the image, learned on synthetic, real and shuffled records"
 
@@ -190,7 +190,7 @@ def _pairing(part: Pairing, colours: Colours) -> Iterator[tuple["Figure", str]]:
 def _privacy(part: Privacy, colours: Colours) -> Iterator[tuple["Figure", str]]:
     alt = "The risk of every attack with its interval and its limit; the tables below have the numbers"
     yield _risks(part, colours), alt
-    words = f"Histograms of the distance to the nearest synthetic record, of {MEMBERS} and {HELD_OUT}"
+    words = f"Histograms of the distance to the nearest synthetic record, of {TRAINING} and {HELD_OUT}"
     alt = f"{words}; ROC curves of the membership attacks on the release and on a Gaussian copula"
     yield _curves(part.curves, colours), alt
 
@@ -211,7 +211,7 @@ def _risks(part: Privacy, colours: Colours) -> "Figure":
     axis.axvline(0, color=colours.ink, linestyle=":", linewidth=1)
     axis.set_yticks(range(len(risks)), [name for name, *_ in risks], fontsize=8)
     axis.set_xlim(-0.3, 1)
-    label = f"risk: what an attack does better on {MEMBERS} (bars: limits); 95 % intervals"
+    label = f"risk: what an attack does better on {TRAINING} (bars: limits); 95 % intervals"
     figure.supxlabel(label, fontsize=9, color=colours.ink)
     return figure
 

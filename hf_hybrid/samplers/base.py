@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 import torch
 
+from hf_hybrid.core.artifacts import CONFIG, SAMPLER_WEIGHTS
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import write_json
 from hf_hybrid.core.randomness import generator
@@ -104,7 +105,7 @@ class Sampler(ABC):
             seed: at least 0.
             conditions: column -> category, True or False, a number, a range `(low, high)`, or None for missing; all
                 hold exactly in every record.
-            purpose: of `core.randomness.PURPOSES`; a control has its own, so that it is never the release itself.
+            purpose: of `core.randomness.PURPOSES`; a baseline has its own, so that it is never the release itself.
 
         Raises:
             InputError: a condition names an unknown column or value, or is too rare to be met.
@@ -146,8 +147,8 @@ class Sampler(ABC):
             name: conditions_met(self.schema_, any_rows, {name: wanted}).mean() for name, wanted in conditions.items()
         }
         raise InputError(
-            f"expected conditions that the sampler meets now and then, found {dict(conditions)} too rare, "
-            f"`{min(shares, key=shares.get)}` above all: widen a range or drop a condition"
+            f"expected conditions that some drawn records meet, found {dict(conditions)} too rare, "
+            f"`{min(shares, key=shares.get)}` most of all: widen a range or drop a condition"
         )
 
     def save_pretrained(self, save_directory: str | Path) -> None:
@@ -163,8 +164,8 @@ class Sampler(ABC):
             **asdict(self),
             "learned": {"transform": self.transform_.to_dict(), **facts},
         }
-        write_json(folder / "config.json", config)
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
+        write_json(folder / CONFIG, config)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / SAMPLER_WEIGHTS)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, schema: RecordSchema) -> Self:
@@ -176,12 +177,12 @@ class Sampler(ABC):
         """
         from safetensors.torch import load_file
 
-        config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
         if config.pop("_class_name") != cls.__name__:
             raise InputError(f"expected a {cls.__name__} in {folder}, found another class: use `load_sampler`")
         config.pop("contains_training_records")
         facts = config.pop("learned")
         sampler = cls(**config)
         sampler.schema_, sampler.transform_ = schema, TableTransform.from_dict(schema, facts.pop("transform"))
-        sampler.load_learned(facts, load_file(Path(folder) / "model.safetensors"))
+        sampler.load_learned(facts, load_file(Path(folder) / SAMPLER_WEIGHTS))
         return sampler

@@ -1,4 +1,4 @@
-"""The critic of a table GAN, and the gradient of its judgement in closed form."""
+"""The critic of a table GAN, and the gradient of its scores in closed form."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,7 +15,7 @@ class Critic(nn.Module):
     Args:
         width: of a row.
         hidden_dims: widths of the layers.
-        pac: rows that are judged together (Lin et al. 2018, arXiv 1712.04086).
+        pac: rows that are scored together (Lin et al. 2018, arXiv 1712.04086).
     """
 
     def __init__(self, width: int, hidden_dims: Sequence[int], pac: int) -> None:
@@ -27,7 +27,7 @@ class Critic(nn.Module):
         self.register_buffer("kept_by_byte", 2.0 * bits, persistent=False)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Judges rows `(n, width)`: one number per pack, `(n / pac, 1)`, higher for what looks real."""
+        """Scores rows `(n, width)`: one number per pack, `(n / pac, 1)`, higher for what looks real."""
         hidden = rows.reshape(len(rows) // self.pac, -1)
         for layer in self.layers:
             hidden = nn.functional.leaky_relu(layer(hidden), _SLOPE)
@@ -35,7 +35,7 @@ class Critic(nn.Module):
         return self.last(hidden)
 
     def gradient(self, rows: torch.Tensor) -> torch.Tensor:
-        """Gradients of the judgements by packs of rows `(n, width)`: `(n / pac, pac * width)`.
+        """Gradients of the scores by packs of rows `(n, width)`: `(n / pac, pac * width)`.
 
         Between its kinks the critic is linear, so they are a product of its weights; no graph is differentiated twice.
         """

@@ -175,11 +175,11 @@ class CTGANSampler(CTGANOptions, TrainedSampler):
                 accelerator.backward(critic_loss)
                 critic_optimizer.step()
                 critic.requires_grad_(False)
-                judged, ignored = self._generator_losses(critic, blocks, batch)
+                scores, ignored = self._generator_losses(critic, blocks, batch)
                 generator_optimizer.zero_grad()
-                accelerator.backward(ignored - judged)
+                accelerator.backward(ignored - scores)
                 generator_optimizer.step()
-                losses = {"critic": critic_loss, "judged": judged, "condition": ignored}
+                losses = {"critic": critic_loss, "judged": scores, "condition": ignored}
                 run.log(step, {name: loss.detach() for name, loss in losses.items()})
         self.generator_ = accelerator.unwrap_model(network).cpu()
 
@@ -206,12 +206,12 @@ class CTGANSampler(CTGANOptions, TrainedSampler):
     def _generator_losses(
         self, critic: Critic, blocks: OneHotBlocks, batch: _Batch
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The critic's judgement of the fake rows, and how far they ignore their conditions."""
-        judged = critic(batch.fake).mean()
+        """The critic's mean score of the fake rows, and how far they ignore their conditions."""
+        scores = critic(batch.fake).mean()
         # Cross-entropy of the conditions: it makes the generator meet them.
         log_shares = blocks.log_softmax(batch.choices)
         has_choices = log_shares.shape[1] > 0
-        return judged, -log_shares.gather(1, batch.choice[:, None]).mean() if has_choices else 0 * judged
+        return scores, -log_shares.gather(1, batch.choice[:, None]).mean() if has_choices else 0 * scores
 
     def _asked(self, conditions: Conditions) -> int | None:
         """The rarest choice among the conditions that are one-hot choices, None when there is none."""

@@ -53,19 +53,19 @@ class Validation:
             if share:
                 logger.warning("the last weights are kept: too few patients to hold %d %% out", round(100 * share))
             return
-        # Enough to judge by: the distances within them grow with their square.
-        judges = np.sort(rng.permutation(np.flatnonzero(is_held))[:NUM_RECORDS])
-        learning, held_out = rows.take(self.learning), rows.take(judges)
+        # A limited number: the distances among them grow with its square.
+        scored = np.sort(rng.permutation(np.flatnonzero(is_held))[:NUM_RECORDS])
+        learning, held_out = rows.take(self.learning), rows.take(scored)
         self._transform = TableTransform(schema).fit(learning.latents, learning.frame, groups[self.learning])
-        self._members = self._features(learning), groups[self.learning]
-        self._others = self._features(held_out), groups[judges]
+        self._learned = self._features(learning), groups[self.learning]
+        self._held_out = self._features(held_out), groups[scored]
         copula = GaussianCopulaSampler().fit(learning.to_dataset(schema), schema, groups[self.learning])
-        control = self._draws(copula, "sampler: control of the score")
-        self._floor = self._membership(self._features(control))
+        baseline = self._draws(copula, "sampler: baseline of the score")
+        self._baseline = self._membership(self._features(baseline))
 
     def score(self, draws: LatentRows) -> dict[str, float]:
         """Scores `NUM_RECORDS` draws: `validation_score` and its parts `distance`, `pairing` and `membership`."""
-        features, real = self._features(draws), self._others[0]
+        features, real = self._features(draws), self._held_out[0]
         latent_dim = draws.latents.shape[1]
         parts = {
             "distance": energy_distance(features, real),
@@ -74,7 +74,7 @@ class Validation:
             ),
             "membership": self._membership(features),
         }
-        excess = max(0.0, parts["membership"] - self._floor)
+        excess = max(0.0, parts["membership"] - self._baseline)
         return {"validation_score": parts["distance"] - parts["pairing"] + excess, **parts}
 
     def keep_best(self, step: int, sampler: Sampler, run: TrainingRun, best: BestWeights) -> None:
@@ -91,7 +91,7 @@ class Validation:
         return LatentRows.concatenate([sampler.sample_block(self._seed, block, purpose=purpose) for block in blocks])
 
     def _membership(self, features: np.ndarray) -> float:
-        return membership(*self._members, *self._others, features, num_bootstraps=1).value
+        return membership(*self._learned, *self._held_out, features, num_bootstraps=1).value
 
     def _features(self, rows: LatentRows) -> np.ndarray:
         return joint_features(self._transform, rows)

@@ -125,8 +125,8 @@ class Scores:
         return cls(numbers, estimates)
 
 
-class Judge:
-    """Scores samples of one latent table against real patients who are not in it.
+class SampleScorer:
+    """Scores samples of one latent table against patients who are not in it.
 
     Args:
         table: the latent table that the samplers learned.
@@ -206,7 +206,7 @@ def summarise(real: Scores, samples: dict[str, list[Scores]], samplers: dict[str
         `real` and `samplers`. A number has its mean over seeds and its `range` over them; an estimate has a 95 %
         patient bootstrap interval of the mean over seeds.
     """
-    floor = _mean(samples[REFERENCE], "membership")
+    of_reference = _mean(samples[REFERENCE], "membership")
     summary = {}
     for name, scores in samples.items():
         attack = _mean(scores, "membership")
@@ -215,7 +215,7 @@ def summarise(real: Scores, samples: dict[str, list[Scores]], samplers: dict[str
             "config": asdict(samplers[name]),
             "contains_training_records": samplers[name].contains_training_records,
             **over_seeds(real, scores),
-            f"membership_above_{REFERENCE}": _estimate(attack.minus(floor)),
+            f"membership_above_{REFERENCE}": _estimate(attack.minus(of_reference)),
         }
     return {"real": {"pairing": round(real.numbers["pairing"], 4)}, "samplers": summary}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hf_hybrid.core.artifacts import SCHEMA
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import private_folder, write_atomically
 from hf_hybrid.core.provenance import read_provenance
@@ -161,7 +162,7 @@ def _arranged(pixels: np.ndarray, seed: int, pairs: bool) -> tuple[np.ndarray, n
 def _draw_images(release: str | Path, real: str, count: int, seed: int) -> np.ndarray:
     """Pixels of `count` synthetic and then as many real images, at the resolution of the codec."""
     config = read_provenance(release)["codec"]["config"]
-    schema = RecordSchema.load(Path(release) / "schema.json")  # which knows the patients
+    schema = RecordSchema.load(Path(release) / SCHEMA)  # which knows the patients
     rng = numpy_generator(seed, "reader study: images")
     sides = [
         _chosen(load_records(one, schema=schema, split=split), count, rng)

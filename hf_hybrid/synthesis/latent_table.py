@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import torch
 
+from hf_hybrid.core.artifacts import SCHEMA
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import private_folder
 from hf_hybrid.data import privacy_rule
@@ -75,7 +76,7 @@ class LatentTable:
         """Writes a private folder (mode 0700): a saved `datasets` folder, the schema and the patient numbers."""
         folder = private_folder(folder)
         self.dataset.save_to_disk(folder / "table")
-        self.schema.save(folder / "schema.json")
+        self.schema.save(folder / SCHEMA)
         np.save(folder / "groups.npy", self.groups)
 
     @classmethod
@@ -84,7 +85,7 @@ class LatentTable:
         from datasets import load_from_disk
 
         folder = Path(folder)
-        schema = RecordSchema.load(folder / "schema.json")
+        schema = RecordSchema.load(folder / SCHEMA)
         return cls(load_from_disk(folder / "table"), schema, np.load(folder / "groups.npy"))
 
 

@@ -251,4 +251,4 @@ def _read_config(folder: Path) -> dict:
     try:
         return read_json(folder / CONFIG)
     except (OSError, json.JSONDecodeError):
-        raise InputError(f"expected a config.json in {folder}, found none that reads: name another folder") from None
+        raise InputError(f"expected a {CONFIG} in {folder}, found none that reads: name another folder") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from hf_hybrid.core import artifacts
-from hf_hybrid.core.artifacts import CARD, PROVENANCE, REPORT, REPORT_PAGE
+from hf_hybrid.core.artifacts import CARD, DATA, PROVENANCE, REPORT, REPORT_PAGE, SAMPLES, SCHEMA, SHARDS, shard_name
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import check_new, read_json, write_atomically, write_json
 from hf_hybrid.core.provenance import hash_files, read_provenance, versions, write_provenance
@@ -60,7 +60,7 @@ def write_release(
     made_by = {name: pipeline.facts[name] for name in ("codec", "sampler")}
     facts = {"versions": versions(), "release": {**asdict(info or ReleaseInfo()), **request}, **made_by}
     _claim(partial, facts)
-    _write_shards(pipeline, partial / "data", num_records, seed, conditions, max_shard_bytes)
+    _write_shards(pipeline, partial / DATA, num_records, seed, conditions, max_shard_bytes)
     _write_schema_and_samples(pipeline.schema, partial)
     _finish(partial, facts)
     _give_final_name(partial, output_dir)
@@ -111,7 +111,7 @@ def _claim(partial: Path, facts: dict) -> None:
             )
         return
     shutil.rmtree(partial, ignore_errors=True)  # killed before the request was written: nothing to continue
-    (partial / "data").mkdir(parents=True)
+    (partial / DATA).mkdir(parents=True)
     write_atomically(request, json.dumps(facts))
 
 
@@ -119,7 +119,7 @@ def _write_shards(
     pipeline: HybridPipeline, folder: Path, num_records: int, seed: int, conditions: Conditions | None, limit: int
 ) -> None:
     """Whole shards are `shard-00000.parquet`, ...; their final names contain how many there are, known at the end."""
-    if any(folder.glob("train-*.parquet")):  # killed while renaming
+    if any(folder.glob(Path(SHARDS).name)):  # killed while renaming
         whole = sorted(folder.glob("*.parquet"), key=lambda path: path.name.split("-")[1][:5])
         return _name_shards(whole)
     whole = sorted(folder.glob("shard-*.parquet"))
@@ -147,7 +147,7 @@ def _write_shards(
 
 def _name_shards(whole: list[Path]) -> None:
     for index, shard in enumerate(whole):
-        shard.rename(shard.with_name(f"train-{index:05d}-of-{len(whole):05d}.parquet"))
+        shard.rename(shard.with_name(shard_name(index, len(whole))))
 
 
 def _give_final_name(partial: Path, output_dir: Path) -> None:
@@ -161,11 +161,11 @@ def _write_schema_and_samples(schema: RecordSchema, folder: Path) -> None:
     """Writes the schema, and a grid of the first records' images."""
     from datasets import Image
 
-    schema.save(folder / "schema.json")
-    first = pq.ParquetFile(sorted((folder / "data").iterdir())[0]).read_row_group(0, columns=[schema.image_column])
+    schema.save(folder / SCHEMA)
+    first = pq.ParquetFile(sorted((folder / DATA).iterdir())[0]).read_row_group(0, columns=[schema.image_column])
     cells = first[schema.image_column].to_pylist()[:_SAMPLE_IMAGES]
-    (folder / "assets").mkdir(exist_ok=True)
-    (folder / "assets" / "samples.png").write_bytes(grid_of([Image().decode_example(cell) for cell in cells]))
+    (folder / SAMPLES).parent.mkdir(exist_ok=True)
+    (folder / SAMPLES).write_bytes(grid_of([Image().decode_example(cell) for cell in cells]))
 
 
 def _jsonable(conditions: Conditions | None) -> dict | None:

@@ -49,7 +49,7 @@ def test_draws_that_choose_a_checkpoint_are_in_no_release():
     """The same seed serves both: the numbers behind them must differ all the same."""
     streams = [
         generator(0, purpose, block, 0).initial_seed()
-        for purpose in ("release", "sampler: draws that are scored", "sampler: control of the score")
+        for purpose in ("release", "sampler: draws that are scored", "sampler: baseline of the score")
         for block in range(10)
     ]
     assert len(set(streams)) == len(streams)

@@ -50,7 +50,7 @@ def scored(setting):
     """The part `privacy` of a report on each planted leak and seed, made once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image_encoder, "NUM_STEPS", 40)
-        made = functools.cache(lambda plant, seed: setting(seed, 240, 2).score(plant))
+        made = functools.cache(lambda plant, seed: setting(seed, 240, 2).score(plant).to_dict())
         yield lambda plant, seed=0: made(plant, seed)
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from hf_hybrid.core.families import Family, Limit, Verdict
+from hf_hybrid.core.report import Privacy
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
@@ -32,8 +35,8 @@ def test_a_broken_run_goes_on_and_the_table_counts(script, monkeypatch, tmp_path
             made.append((self.seed, name))
             if len(made) == 3:
                 raise KeyboardInterrupt
-            verdict = "fail" if name == "copula" else "pass"
-            return {"families": [{"name": "copies", "verdict": verdict, "failed": []}]}
+            verdict = Verdict("fail" if name == "copula" else "pass")
+            return Privacy((Family("copies", verdict, Limit(0, 0.05)),), (), ())
 
     monkeypatch.setattr(script.planted_leaks, "Setting", Setting)
     options = script.Options(sizes=[20, 60], seeds=2, releases=["fresh draws", "copula"])

@@ -15,7 +15,7 @@ from hf_hybrid.commands import cli, evaluate
 from hf_hybrid.core import provenance
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.report import PARTS, Report, Utility
-from hf_hybrid.core.scores import MEMBERS, Recovered, UtilityScore
+from hf_hybrid.core.scores import TRAINING, Recovered, UtilityScore
 from hf_hybrid.data.columns import ColumnSchema
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.tables import to_arrow
@@ -612,9 +612,13 @@ def test_images_are_compared_as_large_as_the_release_has_them(monkeypatch):
     found = release_evaluation.measure_sets(*sets, schema("died"), options).report.fidelity.to_dict()
     assert found["extractor"] == "random convolutional network (seed 0), images of 64 px"
     images = {one["name"]: one for one in found["images"]}
-    assert images["images told apart"]["value"] > 0.99 and images["coverage"]["value"] == 0
-    assert images["images told apart"]["reference"][MEMBERS] < 0.7 < images["coverage"]["reference"][MEMBERS]
-    assert images["likeness of two images"]["value"] == 1
+    assert images["images: classifier AUC (C2ST)"]["value"] > 0.99 and images["coverage"]["value"] == 0
+    assert (
+        images["images: classifier AUC (C2ST)"]["reference"][TRAINING]
+        < 0.7
+        < images["coverage"]["reference"][TRAINING]
+    )
+    assert images["similarity of two images (MS-SSIM)"]["value"] == 1
 
 
 def test_a_second_run_redoes_only_what_has_changed(folders, tmp_path, monkeypatch):

@@ -137,7 +137,7 @@ class TestJudge:
         few, many = rng.normal(0.2, 1, 70), rng.normal(0.2, 1, 7000)
         for members, is_settled in ((few, False), (many, True)):
             others = rng.normal(0, 1, 60)
-            found, of_members = (attack_auc(members, others, 400, draws_others=one) for one in (True, False))
+            found, of_members = (attack_auc(members, others, 400, draws_held_out=one) for one in (True, False))
             spread = float(np.std(of_members.replicates))
             risk = EstimatedRisk(Estimate(0.06, found.replicates - found.value + 0.06), 60, spread)
             verdict = decide([risk], Limit(0.1, 0.1))

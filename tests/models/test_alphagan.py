@@ -190,9 +190,9 @@ def test_the_code_discriminator_learns_that_prior_codes_are_the_real_ones(tmp_pa
         training.discriminators_optimizer.zero_grad()
         training.discriminators_loss(batch, codes, fakes)["code_discriminator"].backward()
         training.discriminators_optimizer.step()
-    judge = training.discriminators["code"]
+    discriminator = training.discriminators["code"]
 
-    assert judge(batch.noise).mean() > 1 > -1 > judge(codes).mean()
+    assert discriminator(batch.noise).mean() > 1 > -1 > discriminator(codes).mean()
 
 
 def test_the_linear_path_starts_as_a_pca(tmp_path):

@@ -10,7 +10,7 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.models.alphagan import AlphaGAN
 from hf_hybrid.models.augmentation import augmented
 from hf_hybrid.models.refiner import Refiner
-from hf_hybrid.models.refiner_losses import balanced, distillation_loss, flow_loss, taught, teacher_of
+from hf_hybrid.models.refiner_losses import balanced, distillation_loss, flow_loss, teacher_of, teacher_state
 from hf_hybrid.models.refiner_trainer import RefinerArguments, RefinerTrainer
 
 WIDTHS, TIMES = [8, 16], [1.0, 0.5]
@@ -75,7 +75,7 @@ def test_the_flow_loss_is_that_of_the_velocity_at_logit_normal_times():
 def test_a_student_that_goes_where_the_teacher_goes_has_nothing_to_learn():
     teacher, state, coarse = teacher_of(straight()), torch.randn(4, 1, 32, 32), images(4)
     start, end = torch.tensor([1.0, 1.0, 0.5, 0.5]), torch.tensor([0.5, 0.5, 0.1, 0.1])
-    goal = taught(teacher, state, start, end, coarse)
+    goal = teacher_state(teacher, state, start, end, coarse)
     exact = teacher.goal + (state - teacher.goal) * (end / start)[:, None, None, None]
 
     torch.testing.assert_close(goal, exact, atol=1e-5, rtol=0)  # the flow is linear: second order is exact

@@ -111,7 +111,9 @@ class TestGaussianCopulaSampler(SamplerContract):
     def test_conditions_that_never_meet_end_in_the_name_of_the_rarest(self, learned, monkeypatch):
         monkeypatch.setattr("hf_hybrid.samplers.base.MAX_DRAWS_A_BLOCK", 3)
         _, sampler = learned
-        with pytest.raises(InputError, match="too rare, `crp` above all: widen a range or drop a condition") as error:
+        with pytest.raises(
+            InputError, match="too rare, `crp` most of all: widen a range or drop a condition"
+        ) as error:
             sampler.sample(5, 0, {"died": True, "crp": 3.141})
         assert "patients" not in str(error.value)
 

@@ -1,4 +1,4 @@
-"""What samplers in training are judged by: the right order of draws that pair, copy, and do neither."""
+"""The score of samplers in training: the right order of draws that pair, copy, and do neither."""
 
 import logging
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from hf_hybrid.core.families import FAMILIES, Family, Limit
-from hf_hybrid.core.scores import HELD_OUT, MEMBERS, Score
+from hf_hybrid.core.scores import HELD_OUT, TRAINING, Score
 from hf_hybrid.evaluation.attacks.spaces import AttackSpaces
 from hf_hybrid.metrics.reidentification import mean_by_patient
 from hf_hybrid.metrics.risk import RateRisk, Risk, interval, judge
@@ -98,7 +98,7 @@ def judged(name: str, tests: list[Test], limit: Limit) -> Family:
 def rate_test(name: str, rates: RateRisk, meaning: str, risk: Risk | None = None, is_detail: bool = False) -> Test:
     """A test of a success rate, with the rate among held-out patients as reference."""
     risk, n = risk or rates, len(rates.members) + len(rates.unseen)
-    reference = dict(zip((MEMBERS, HELD_OUT), rates.rates, strict=True))
+    reference = dict(zip((TRAINING, HELD_OUT), rates.rates, strict=True))
     score = Score(name, risk.value, interval(risk), LOWER, (None, 1.0), n, reference, meaning)
     return Test(risk, score, is_detail)
 

@@ -1,11 +1,13 @@
 """Membership: does the release reveal who was in the training data?
 
-There are two controls, a Gaussian copula of the same patients and chance: a release may reveal little more than the
+There are two references, a Gaussian copula of the same patients and chance: a release may reveal little more than the
 copula, and little more than nothing, since a copula of few patients reveals them as well.
 
-The attacks (`distance`, `density_ratio`, `classifier`) differ in their score alone, see `metrics.membership`.
+The attacks (`distance`, `density_ratio`, `classifier`) differ in their score alone: a new one is a file with its class
+and a line in `registry.ATTACKS`.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -22,9 +24,9 @@ from hf_hybrid.metrics.curves import roc_curves
 from hf_hybrid.metrics.estimates import Estimate
 from hf_hybrid.metrics.membership import (
     attack_auc,
-    attack_scores,
     by_patient,
     random_label_auc,
+    scores_against_reference,
     true_positives,
 )
 from hf_hybrid.metrics.risk import FAIL_LEVEL, EstimatedRisk, interval
@@ -37,21 +39,36 @@ FALSE_POSITIVES = (0.1, 0.01)  # at which true positives are shown
 
 
 class MembershipAttack(Attack, is_abstract=True):
-    """An attack whose `name` is one of `metrics.membership.ATTACKS`.
+    """An attack that gives every record a score; a subclass says how, in `score`.
 
     Attributes:
         parts: the parts that are attacked: `record`, `image` or `row`.
+        needs_reference: whether the score needs a reference population; it is half of the held-out patients while the
+            other half is attacked, and the attack is left out if there are too few of them.
     """
 
     family = "membership"
     parts: ClassVar[tuple[str, ...]] = ("record",)
+    needs_reference: ClassVar[bool] = True
+
+    @staticmethod
+    @abstractmethod
+    def score(records: np.ndarray, synthetic: np.ndarray, reference: np.ndarray, seed: int) -> np.ndarray:
+        """A score of each record, `(n,)`, higher if it seems to be a training record.
+
+        Args:
+            records: features of the attacked records, `(n, d)`, on one scale.
+            synthetic: the same of the release.
+            reference: the same of a reference population that nothing learned from; empty if none is needed.
+            seed: seed of any randomness.
+        """
 
     def run(self, spaces: AttackSpaces) -> AttackResult:
         """Attacks training patients and held-out patients."""
         dim, tests, curves = spaces.images[0].shape[1], [], []
         places = {"record": slice(None), "image": slice(dim), "row": slice(dim, None)}
         for part in self.parts:
-            sides = _sides(spaces, self.name, [one[:, places[part]] for one in spaces.records])
+            sides = self._sides(spaces, [one[:, places[part]] for one in spaces.records])
             if sides is None:
                 continue
             title = f"{self.name} attack: {part}"
@@ -60,38 +77,42 @@ class MembershipAttack(Attack, is_abstract=True):
             tests += _tests(title, spaces, *sides)
         return AttackResult(tests, tuple(curves))
 
-
-def _sides(spaces: AttackSpaces, name: str, records: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """Scores by patient on the release and on the control; None if there are too few patients for the attack."""
-    synthetic, train, held_out, control = records
-    found = []
-    for one in (synthetic, control):
-        groups = spaces.train.groups, spaces.held_out.groups
-        scores = attack_scores(train, groups[0], held_out, groups[1], one, [name])
-        if name not in scores:
-            return None
-        found.append(tuple(map(by_patient, scores[name], groups)))
-    return found
+    def _sides(self, spaces: AttackSpaces, records: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]] | None:
+        """Scores by patient on the release and on the baseline; None if there are too few patients for the attack."""
+        synthetic, train, held_out, baseline = records
+        groups, found = (spaces.train.groups, spaces.held_out.groups), []
+        for one in (synthetic, baseline):
+            if self.needs_reference:
+                scores = scores_against_reference(self.score, train, groups[0], held_out, groups[1], one)
+            else:
+                scores = tuple(self.score(side, one, side[:0], 0) for side in (train, held_out))
+            if scores is None:
+                return None
+            found.append(tuple(map(by_patient, scores, groups)))
+        return found
 
 
 def _tests(
-    title: str, spaces: AttackSpaces, sides: tuple[np.ndarray, np.ndarray], floor_sides: tuple[np.ndarray, np.ndarray]
+    title: str,
+    spaces: AttackSpaces,
+    sides: tuple[np.ndarray, np.ndarray],
+    baseline_sides: tuple[np.ndarray, np.ndarray],
 ) -> list[Test]:
-    """AUC on the release minus that of the same attack on the control, and minus that of chance."""
-    bootstraps, num_unseen = spaces.options.bootstraps, spaces.held_out.num_patients
-    found, floor = (attack_auc(*both, bootstraps) for both in (sides, floor_sides))
-    _check_exchanged(found, floor, num_unseen)
-    reference = {"AUC on the release": found.value, "AUC on a Gaussian copula": floor.value}
-    own, of_floor = (attack_auc(*both, bootstraps, draws_others=False) for both in (sides, floor_sides))
-    spread = float(np.nanstd(own.minus(_above_chance(of_floor)).replicates))
-    risk = EstimatedRisk(found.minus(_above_chance(floor)), num_unseen, spread)
+    """AUC on the release minus that of the same attack on the baseline, and minus that of chance."""
+    bootstraps, num_held_out = spaces.options.bootstraps, spaces.held_out.num_patients
+    found, baseline = (attack_auc(*both, bootstraps) for both in (sides, baseline_sides))
+    _check_exchanged(found, baseline, num_held_out)
+    reference = {"AUC on the release": found.value, "AUC on a Gaussian copula": baseline.value}
+    own, of_baseline = (attack_auc(*both, bootstraps, draws_held_out=False) for both in (sides, baseline_sides))
+    spread = float(np.nanstd(own.minus(_above_chance(of_baseline)).replicates))
+    risk = EstimatedRisk(found.minus(_above_chance(baseline)), num_held_out, spread)
     score = Score(title, risk.value, interval(risk), LOWER, (None, 1.0), spaces.num_patients, reference, _MEANING)
     return [Test(risk, score), chance_test(f"{title}, against chance", sides, spaces.options)]
 
 
-def _above_chance(floor: Estimate) -> Estimate:
-    """The AUC on the control, at least 0.5: a control worse than chance would excuse a release."""
-    return Estimate(max(floor.value, 0.5), np.maximum(floor.replicates, 0.5))
+def _above_chance(baseline: Estimate) -> Estimate:
+    """The AUC on the baseline, at least 0.5: a baseline worse than chance would excuse a release."""
+    return Estimate(max(baseline.value, 0.5), np.maximum(baseline.replicates, 0.5))
 
 
 def chance_test(
@@ -106,7 +127,7 @@ def chance_test(
         more: further references.
     """
     found = attack_auc(*sides, options.bootstraps)
-    spread = float(np.nanstd(attack_auc(*sides, options.bootstraps, draws_others=False).replicates))
+    spread = float(np.nanstd(attack_auc(*sides, options.bootstraps, draws_held_out=False).replicates))
     chance = Estimate(0.5, np.full_like(found.replicates, 0.5))
     risk = EstimatedRisk(found.minus(chance), len(sides[1]), spread)
     labels = random_label_auc(sides[0], len(sides[1]), RANDOM_LABELS)
@@ -120,12 +141,12 @@ def chance_test(
     return Test(risk, score, limit=Limit(limit, limit))
 
 
-def _check_exchanged(auc: Estimate, floor: Estimate, num_patients: int) -> None:
-    """Refuses exchanged datasets: the release, unlike the control, is nearer to `test` than to `train`."""
+def _check_exchanged(auc: Estimate, baseline: Estimate, num_patients: int) -> None:
+    """Refuses exchanged datasets: the release, unlike the baseline, is nearer to `test` than to `train`."""
     chance = Estimate(0.5, np.full_like(auc.replicates, 0.5))
-    reverse = [EstimatedRisk(one.minus(auc), num_patients) for one in (chance, floor)]
+    reverse = [EstimatedRisk(one.minus(auc), num_patients) for one in (chance, baseline)]
     if all(one.bounds(float(norm.isf(FAIL_LEVEL)))[0] > 0 for one in reverse):
         raise InputError(
             "expected a release that lies nearer to `train`, which it was learned from, found it nearer to `test` "
-            f"(AUC {auc.value:.2f}): exchange them back"
+            f"(AUC {auc.value:.2f}): if `train` and `test` were given in the wrong order, exchange them"
         )

@@ -1,4 +1,4 @@
-"""What does not affect the verdict: widely reported distances, which miss leaks, and patients who are no members."""
+"""What does not affect the verdict: widely reported distances, which miss leaks, and validation patients."""
 
 from collections.abc import Iterator
 
@@ -24,28 +24,28 @@ def screen(spaces: AttackSpaces) -> tuple[Score, ...]:
     return (
         Score("DCR share", closer, None, LOWER, unit, 2 * count, {"no difference": 0.5}, meaning),
         Score("NNDR", ratios[0], None, "higher is better", unit, 2 * count, {HELD_OUT: ratios[1]}, meaning),
-        *_apart(spaces),
+        *_validation(spaces),
     )
 
 
-def _apart(spaces: AttackSpaces) -> Iterator[Score]:
+def _validation(spaces: AttackSpaces) -> Iterator[Score]:
     """The distance attack on the patients on whom the sampler chose its weights."""
     name, unit = "validation patients of the sampler", (0.0, 1.0)
-    if spaces.members.reason:
-        yield Score(name, None, None, LOWER, unit, None, reason=spaces.members.reason)
-    features, groups = spaces.apart
+    if spaces.training_patients.reason:
+        yield Score(name, None, None, LOWER, unit, None, reason=spaces.training_patients.reason)
+    features, groups = spaces.validation
     if not len(groups):
         return
     synthetic, train, held_out, _ = spaces.records
     known = (groups, spaces.train.groups, spaces.held_out.groups)
-    apart, learned, others = (
+    validation, learned, others = (
         by_patient(-nearest_distances(records, synthetic), of_records)
         for records, of_records in zip((features, train, held_out), known, strict=True)
     )
-    found = attack_auc(apart, others, spaces.options.bootstraps)
+    found = attack_auc(validation, others, spaces.options.bootstraps)
     reference = {"AUC of chance": 0.5, "AUC of those it learned from": attack_auc(learned, others, 0).value}
     meaning = (
-        f"AUC of the distance attack on the {len(apart)} training patients whom the sampler did not learn from but "
-        "chose its weights on; no attack above counts them (found again by its seed and the order of `train`)"
+        f"AUC of the distance attack on the {len(validation)} validation patients, on whom the sampler chose its "
+        "weights; no attack above counts them (the seed of the sampler and the order of `train` identify them)"
     )
-    yield Score(name, found.value, found.interval, LOWER, unit, len(apart) + len(others), reference, meaning)
+    yield Score(name, found.value, found.interval, LOWER, unit, len(validation) + len(others), reference, meaning)

@@ -18,7 +18,7 @@ class SinglingOutAttack(Attack):
         """Attacks training patients; the rate among held-out patients is shown beside it."""
         sides = [(one.frame.reset_index(drop=True), one.groups) for one in spaces.sets[1:]]
         estimate, rates = singling_out(
-            spaces.synthetic.frame, spaces.control.frame, *sides, spaces.schema, spaces.options.bootstraps
+            spaces.synthetic.frame, spaces.baseline.frame, *sides, spaces.schema, spaces.options.bootstraps
         )
         risk = EstimatedRisk(estimate, None)  # of training patients alone
         meaning = "a description that fits one synthetic record fits exactly one training patient"

@@ -8,7 +8,7 @@ import numpy as np
 
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.evaluation.comparison import Comparison
-from hf_hybrid.evaluation.members import Members
+from hf_hybrid.evaluation.training_patients import TrainingPatients
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.copies import RowSpace
 from hf_hybrid.samplers.copula import GaussianCopulaSampler
@@ -26,10 +26,10 @@ class AttackSpaces:
         sets: release, training patients, held-out patients.
         cells: `RowSpace.features` of each.
         images: principal components of the images of each, fitted to the release.
-        records: components and cells of each, and of the control, as `joint_features` scales them.
-        control: rows of a Gaussian copula that learned the same components and cells.
-        members: who of the training patients are attacked; the others are in `apart` alone.
-        apart: `records` of the patients on whom the sampler chose its weights, and the patient of each.
+        records: components and cells of each, and of the baseline, as `joint_features` scales them.
+        baseline: rows of a Gaussian copula that learned the same components and cells.
+        training_patients: which records of `train` are attacked; the others are in `validation` alone.
+        validation: `records` of the sampler's validation patients, and the patient of each.
     """
 
     def __init__(self, comparison: Comparison) -> None:
@@ -37,27 +37,29 @@ class AttackSpaces:
         self.schema = privacy_rule.protected(comparison.schema, train.frame, train.groups)
         self.options = comparison.options
         every = np.arange(len(train))
-        self.members = comparison.members or Members(every, every[:0])
-        learned, apart = (train.take(rows) for rows in (self.members.learned, self.members.apart))
-        every = (comparison.synthetic, learned, comparison.test, apart)
-        *self.sets, apart = [one.restricted(self.schema) for one in every]
+        self.training_patients = comparison.training_patients or TrainingPatients(every, every[:0])
+        learned, validation = (
+            train.take(rows) for rows in (self.training_patients.learned, self.training_patients.validation)
+        )
+        every = (comparison.synthetic, learned, comparison.test, validation)
+        *self.sets, validation = [one.restricted(self.schema) for one in every]
         self.synthetic, self.train, self.held_out = self.sets
         train = self.train
         space = RowSpace(self.schema, self.synthetic.frame)
         self.cells = [space.features(one.frame) for one in self.sets]
-        pixels = [one.pixels for one in (*self.sets, apart)]
+        pixels = [one.pixels for one in (*self.sets, validation)]
         components, real = predictors.image_components(pixels[0], np.concatenate(pixels[1:]))
-        *self.images, of_apart = [components, *np.split(real, np.cumsum([len(one) for one in self.sets[1:]]))]
-        *rows, rows_apart = [
+        *self.images, of_validation = [components, *np.split(real, np.cumsum([len(one) for one in self.sets[1:]]))]
+        *rows, rows_validation = [
             LatentRows(image.astype(np.float32), one.frame)
-            for image, one in zip((*self.images, of_apart), (*self.sets, apart), strict=True)
+            for image, one in zip((*self.images, of_validation), (*self.sets, validation), strict=True)
         ]
         copula = GaussianCopulaSampler().fit(rows[1].to_dataset(self.schema), self.schema, train.groups)
-        control = copula.sample(len(self.synthetic), seed=0, purpose="attack: control of the release")
-        self.control = LatentRows.from_dataset(control, self.schema)
+        baseline = copula.sample(len(self.synthetic), seed=0, purpose="attack: baseline of the release")
+        self.baseline = LatentRows.from_dataset(baseline, self.schema)
         transform = TableTransform(self.schema).fit(rows[0].latents, rows[0].frame, np.arange(len(self.synthetic)))
-        self.records = [joint_features(transform, one) for one in (*rows, self.control)]
-        self.apart = joint_features(transform, rows_apart), apart.groups
+        self.records = [joint_features(transform, one) for one in (*rows, self.baseline)]
+        self.validation = joint_features(transform, rows_validation), validation.groups
 
     @property
     def multiple(self) -> float:

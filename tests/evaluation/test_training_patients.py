@@ -1,4 +1,4 @@
-"""Training patients whom a sampler held out are no members: found again from its seed, left out, reported apart."""
+"""Validation patients of a sampler are found by its seed, left out of the attacks, and reported apart."""
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,8 @@ from hf_hybrid.evaluation.attacks.distance import DistanceAttack
 from hf_hybrid.evaluation.attacks.screening import screen
 from hf_hybrid.evaluation.attacks.spaces import AttackSpaces
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
-from hf_hybrid.evaluation.members import Members, members_of
 from hf_hybrid.evaluation.options import EvaluationOptions
+from hf_hybrid.evaluation.training_patients import TrainingPatients, training_patients_of
 from hf_hybrid.samplers.rows import LatentRows
 from hf_hybrid.samplers.validation import Validation
 
@@ -40,20 +40,20 @@ def test_they_are_those_whom_the_sampler_held_out(per_patient):
     groups = np.arange(300) // per_patient
     rows = LatentRows(np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32), train.frame)
     learning = Validation(rows, groups, SCHEMA, share=0.15, seed=3).learning
-    found = members_of(groups, facts())
+    found = training_patients_of(groups, facts())
     np.testing.assert_array_equal(found.learned, learning)
-    assert len(found.apart) == 45 and found.reason is None
-    assert not set(groups[found.learned]) & set(groups[found.apart])
+    assert len(found.validation) == 45 and found.reason is None
+    assert not set(groups[found.learned]) & set(groups[found.validation])
 
 
 def test_samplers_that_hold_nobody_out_learned_from_all():
     for sampler in ({"config": {}}, {"config": {"shrinkage": None}}, facts(share=0.0)["sampler"]):
-        assert len(members_of(np.arange(100), {"sampler": sampler}).apart) == 0
-    assert len(members_of(np.arange(40), facts()).apart) == 0  # too few to hold some out
+        assert len(training_patients_of(np.arange(100), {"sampler": sampler}).validation) == 0
+    assert len(training_patients_of(np.arange(40), facts()).validation) == 0  # too few to hold some out
 
 
 def test_what_cannot_be_found_again_is_said():
-    found = members_of(np.arange(300), facts(version="0.0.1"))
+    found = training_patients_of(np.arange(300), facts(version="0.0.1"))
     assert len(found.learned) == 300 and "made by version 0.0.1" in found.reason and "15%" in found.reason
     train, held_out = draw(300, 1), draw(100, 2)
     spaces = AttackSpaces(Comparison(draw(300, 3), train, held_out, SCHEMA, EvaluationOptions(), found))
@@ -61,30 +61,30 @@ def test_what_cannot_be_found_again_is_said():
     assert score.value is None and "dilute the attacks" in score.reason
 
 
-def test_an_attack_on_members_is_not_diluted_by_those_held_out():
+def test_an_attack_on_training_patients_is_not_diluted_by_those_held_out():
     """The release repeats 40 % of what it learned; nobody of the others is nearer to it than by chance."""
     train, held_out, fresh = draw(600, 1), draw(300, 2), draw(600, 3)
-    members = members_of(train.groups, facts(share=0.4))
-    copied = members.learned[: int(0.4 * len(members.learned))]
+    training_patients = training_patients_of(train.groups, facts(share=0.4))
+    copied = training_patients.learned[: int(0.4 * len(training_patients.learned))]
     for place, row in enumerate(copied):
         fresh.pixels[place], fresh.frame.iloc[place] = train.pixels[row], train.frame.iloc[row]
     options, found = EvaluationOptions(bootstraps=200), {}
-    for name, one in (("all", None), ("learned", members)):
+    for name, one in (("all", None), ("learned", training_patients)):
         spaces = AttackSpaces(Comparison(fresh, train, held_out, SCHEMA, options, one))
         found[name] = DistanceAttack().run(spaces).tests[1].score.reference["AUC"]
-    # A copied member is always found, any other is a coin: 0.5 + 0.4 / 2, and with 60 % of members 0.6 of that.
+    # A copied patient is always found, others by chance: 0.5 + 0.4 / 2, and with 60 % training patients 0.6 of that.
     error = 3 * np.sqrt((1 / 360 + 1 / 300) / 12)
     assert found["learned"] == pytest.approx(0.7, abs=error)
     assert found["all"] == pytest.approx(0.62, abs=error) and found["learned"] - found["all"] > 0.05
     (*_, apart) = screen(spaces)
     assert apart.name == "validation patients of the sampler" and apart.n == 240 + 300
-    assert apart.interval[0] < 0.5 < apart.interval[1] and "240 training patients" in apart.meaning
+    assert apart.interval[0] < 0.5 < apart.interval[1] and "240 validation patients" in apart.meaning
     assert apart.reference["AUC of those it learned from"] == pytest.approx(found["learned"])
 
 
 def test_nobody_apart_changes_nothing():
     train, held_out, fresh = draw(120, 1), draw(60, 2), draw(120, 3)
-    every = Members(np.arange(120), np.arange(0))
+    every = TrainingPatients(np.arange(120), np.arange(0))
     both = [
         AttackSpaces(Comparison(fresh, train, held_out, SCHEMA, EvaluationOptions(bootstraps=50), one))
         for one in (None, every)
