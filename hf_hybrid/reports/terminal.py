@@ -64,12 +64,11 @@ def _table(scores: list[UtilityScore]) -> list[str]:
 def _share_line(one: Recovered) -> str:
     if one.recovered_share is None:
         return f"{one.target}, {one.inputs}: no share ({one.reason})"
-    gap = "{:.3f} ({:.3f} to {:.3f})".format(one.gap, *one.gap_interval)
     ends = one.recovered_share_interval
     interval = f" ({ends[0]:.0%} to {ends[1]:.0%})" if ends else ""
     share = f"{one.recovered_share:.0%}{interval} of the {one.metric} above chance"
     control = "" if one.repeated_share is None else f" (real repeated: {one.repeated_share:.0%})"
-    return f"{one.target}, {one.inputs}: {one.trained_on} recovers {share}{control}, gap {gap}"
+    return f"{one.target}, {one.inputs}: {one.trained_on} recovers {share}{control}"
 
 
 def _with_interval(score: UtilityScore) -> str:
