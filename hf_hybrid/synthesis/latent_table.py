@@ -51,11 +51,7 @@ class LatentTable:
         Raises:
             InputError: no clinical column, or too few patients to learn from.
         """
-        patients = len(np.unique(records.groups))
-        if patients < 2 * records.schema.min_patients:
-            raise InputError(
-                f"expected at least {2 * records.schema.min_patients} patients, found {patients}: add records"
-            )
+        _check_patients(records, "add records")
         schema = privacy_rule.protect(records.schema, records.frame, records.groups)
         # What is published does not name columns that are left out; evaluation needs the group column.
         schema.columns = {
@@ -70,6 +66,7 @@ class LatentTable:
         if clash:
             raise InputError(f"expected no column named like a latent, found {clash}: rename it")
         records = expressible_records(records, schema)
+        _check_patients(records, "their other records hold rare answers; merge answers or leave columns out")
         return cls(encode_rows(records, schema, codec).to_dataset(schema), schema, records.groups)
 
     def save(self, folder: str | Path) -> None:
@@ -87,6 +84,12 @@ class LatentTable:
         folder = Path(folder)
         schema = RecordSchema.load(folder / SCHEMA)
         return cls(load_from_disk(folder / "table"), schema, np.load(folder / "groups.npy"))
+
+
+def _check_patients(records: Records, advice: str) -> None:
+    needed, found = 2 * records.schema.min_patients, len(np.unique(records.groups))
+    if found < needed:
+        raise InputError(f"expected at least {needed} patients, found {found}: {advice}")
 
 
 def expressible_records(records: Records, schema: RecordSchema) -> Records:

@@ -5,12 +5,23 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from example_folders import evaluate_model
 from PIL import Image as PillowImage
-from tiny import RESOLUTION, decode_png, tiny_codec, tiny_pipeline, tiny_records, tiny_sampler, tiny_samplers
+from tiny import (
+    RESOLUTION,
+    decode_png,
+    tiny_codec,
+    tiny_pipeline,
+    tiny_records,
+    tiny_sampler,
+    tiny_samplers,
+    write_image_folder,
+)
 
 from hf_hybrid.core.errors import InputError, PushRefused
+from hf_hybrid.data.records import load_records
 from hf_hybrid.hub import gate
 from hf_hybrid.samplers.registry import SAMPLERS, sampler_class
 from hf_hybrid.samplers.rows import LatentRows
@@ -205,6 +216,16 @@ def test_encoding_does_not_depend_on_the_other_records(tmp_path):
 def test_too_few_patients_are_refused(tmp_path):
     with pytest.raises(InputError, match="expected at least 10 patients, found"):
         LatentTable.encode(tiny_records(tmp_path / "records").select(range(8)), tiny_codec())
+
+
+def test_too_few_patients_left_by_the_rule_on_rare_answers_are_refused(tmp_path):
+    """Each of six columns has another four patients with a rare answer: 24 of 30 are left out."""
+    answers = {f"c{column}": ["y" if 4 * column <= place < 4 * column + 4 else "x" for place in range(30)]
+               for column in range(6)}  # fmt: skip
+    table = pd.DataFrame({"patient_id": range(30), "outcome": ["alive", "deceased"] * 15, **answers})
+    records = load_records(str(write_image_folder(tmp_path / "records", table)))
+    with pytest.raises(InputError, match="at least 10 patients, found 6: their other records hold rare answers"):
+        LatentTable.encode(records, tiny_codec())
 
 
 def test_records_without_a_table_are_refused(tmp_path):
