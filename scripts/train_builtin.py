@@ -5,9 +5,9 @@ python scripts/train_builtin.py --pack public.npz --output_dir built features-0=
 python scripts/train_builtin.py --pack public.npz --output_dir built collect
 
 Each task is a training and its minutes (`--steps` limits all of them). A training goes on where it was broken off and
-writes its weights below `--output_dir`. `train_builtin.sh` runs all of them within eight minutes on one data-centre
-GPU. Patients of the first tenth (by a hash of their number) are seen by none of them, those of the second only by the
-scores in the logs.
+writes its weights below `--output_dir`. `train_builtin.sh` runs all of them in some eight minutes on one data-centre
+GPU. Patients of the first tenth (by a hash of their number) are seen by none of them; core and refiners leave out the
+second too, whose images the scores in the refiners' logs are made on.
 """
 
 import argparse
@@ -157,7 +157,7 @@ def refine(args: argparse.Namespace) -> None:
 
 
 def collect(args: argparse.Namespace) -> None:
-    """Puts core and refiners together and writes the codec's folder, the logs and grids."""
+    """Puts core and refiners together and writes the codec's folder."""
     core_codec = AlphaGAN.from_pretrained(args.output_dir / "core")
     resolutions = [side for side in WIDTHS if (args.output_dir / f"refiner-{side}").exists()]
     codec = AlphaGAN(

@@ -83,9 +83,7 @@ class RadiographTrainer:
             self.optimizer.step()
             self.average.update()
             self.run.log(step, {name: loss.detach() for name, loss in losses.items()})
-        with self.average.applied():
-            state = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
-        self.network.load_state_dict(state)
+        self.average.keep()
         return self.network.eval()
 
     def _losses(self, features: torch.Tensor, chosen: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -123,9 +123,7 @@ class RefinerTrainer:
             if step % self.arguments.validation_steps == 0:
                 self._validate(step)
         self._validate(self.run.step)
-        with self.average.applied():
-            state = {name: tensor.detach().clone() for name, tensor in self.refiner.state_dict().items()}
-        self.refiner.load_state_dict(state)
+        self.average.keep()
         return self.refiner
 
     def _compile(self) -> None:

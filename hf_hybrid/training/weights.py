@@ -34,6 +34,11 @@ class MovingAverage:
         if self.average:
             self.average.step(self.module.parameters())
 
+    def keep(self) -> None:
+        """Gives the module the averaged weights for good."""
+        if self.average:
+            self.average.copy_to(self.module.parameters())
+
     @contextlib.contextmanager
     def applied(self) -> Iterator[torch.nn.Module]:
         """Within the context the module has the averaged weights."""
