@@ -90,11 +90,12 @@ def make_clone(folder):
             ("L", "COVID-19", "X-ray", True),
             ("Axial", "COVID-19", "CT", True),
             ("PA", "COVID-19", "X-ray", False),
+            ("PA", "COVID-19", "X-ray", True),  # the first image again, of another patient: taken once
         ]
     ):
         name = f"image-{index}.png"
         if there:
-            Image.fromarray(np.full((300, 400), 30 * index, dtype=np.uint8)).save(folder / "images" / name)
+            Image.fromarray(np.full((300, 400), 30 * (index % 8), dtype=np.uint8)).save(folder / "images" / name)
         rows.append({"patientid": index, "view": view, "finding": finding, "modality": modality, "filename": name})
     columns = "age sex survival intubated went_icu needed_supplemental_O2 offset temperature pO2_saturation"
     counts = "leukocyte_count neutrophil_count lymphocyte_count"
