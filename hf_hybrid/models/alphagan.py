@@ -1,5 +1,6 @@
 """AlphaGAN: the codec between images and standardised latents (Rosca et al. 2017, arXiv 1706.04987)."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,6 +43,7 @@ class AlphaGAN(Codec):
         core_resolution: resolution of encoder and generator; `resolution` if None.
         detail_widths: channels of each refiner, from `2 * core_resolution` upwards; none and no drawn detail if None.
         detail_times: where each refiner's steps begin, from 1 downwards: as many steps.
+        code_noise: sd at the start of a training of the normal noise on codes (see `log_code_noise`); 0 for none.
         private_images: whether it learns from images that are not public; it is pushed only with a report then.
     """
 
@@ -65,6 +67,7 @@ class AlphaGAN(Codec):
         core_resolution: int | None = None,
         detail_widths: list[list[int]] | None = None,
         detail_times: list[list[float]] | None = None,
+        code_noise: float = 0.0,
         private_images: bool = False,
     ) -> None:
         super().__init__()
@@ -87,6 +90,8 @@ class AlphaGAN(Codec):
             Refiner(in_channels, list(one), list(times))
             for one, times in zip(detail_widths, detail_times, strict=True)
         )
+        # Log of the sd of each number's noise: what a latent says beyond it is drawn, as all other detail is.
+        self.log_code_noise = nn.Parameter(torch.full((latent_dim,), math.log(code_noise))) if code_noise else None
         self.register_buffer("latents_mean", torch.zeros(latent_dim))
         self.register_buffer("latents_std", torch.ones(latent_dim))
 
@@ -140,16 +145,19 @@ class AlphaGAN(Codec):
 
     def decode(self, latents: torch.Tensor, seeds: Sequence[int] | None = None, detail: bool = True) -> DecoderOutput:
         """Latents `(batch, latent_dim)` -> images `(batch, channels, height, width)` in [-1, 1], see `Codec`."""
-        images = self.decode_raw(self.unstandardise(latents)).clamp(-1, 1)
-        if not detail or not len(self.refiners):
-            return DecoderOutput(sample=resized(images, self.config.resolution))
-        seeds = range(len(latents)) if seeds is None else seeds
-        streams = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        codes = self.unstandardise(latents)
+        if not detail:
+            return DecoderOutput(sample=resized(self.decode_raw(codes).clamp(-1, 1), self.config.resolution))
+        streams = [torch.Generator().manual_seed(int(one)) for one in (range(len(codes)) if seeds is None else seeds)]
+        if self.log_code_noise is not None:
+            noise = torch.stack([torch.randn(codes.shape[1], generator=stream) for stream in streams])
+            codes = codes + self.log_code_noise.exp() * noise.to(codes)
+        images = self.decode_raw(codes).clamp(-1, 1)
         for refiner in self.refiners:
             images = resized(images, 2 * images.shape[-1])
             noise = torch.stack([torch.randn(images.shape[1:], generator=stream) for stream in streams])
             images = refiner.draw(images, noise.to(images)).clamp(-1, 1)
-        return DecoderOutput(sample=images)
+        return DecoderOutput(sample=resized(images, self.config.resolution))
 
     def forward(self, pixel_values: torch.Tensor) -> DecoderOutput:
         """Reconstructs images."""

@@ -16,8 +16,10 @@ class CodecArguments(TrainingArguments):
         code_weight: weight of the code discriminator in the codec's loss.
         discriminator_learning_rate: of both discriminators.
         linear_learning_rate_scale: learning rate of the linear path relative to `learning_rate`.
-        latent_noise: sd of normal noise on codes before they are decoded, in units of the prior's sd; neighbouring
-            codes then mean similar images.
+        code_noise_weight: weight of the distance (Kullback-Leibler, nats) of the codes with their noise from the prior,
+            for a codec with `code_noise`: the noise grows where the images do not suffer much from it.
+        sample_adversary: whether the image discriminator tells samples from reconstructions instead of all decoded
+            images from real ones: samples then have to be as plausible, not as sharp.
         warp: largest random turns, shifts, scalings and gammas relative to those of `augmented`; 0 for none.
         augmentation: largest relative change of contrast and brightness, drawn a record; 0 for none.
         validation_share: share of the images held out to score and choose the weights (at most 128 images).
@@ -31,7 +33,8 @@ class CodecArguments(TrainingArguments):
     code_weight: float = 1.0
     discriminator_learning_rate: float = 2e-4
     linear_learning_rate_scale: float = 0.01
-    latent_noise: float = 0.0
+    code_noise_weight: float = 0.0
+    sample_adversary: bool = False
     warp: float = 0.0
     augmentation: float = 0.05
     validation_share: float = 0.1
@@ -44,7 +47,7 @@ class CodecArguments(TrainingArguments):
         check_above(self, 0, "validation_share", "discriminator_learning_rate")
         check_share(self, "validation_share")
         check_at_least(self, 0, "reconstruction_weight", "adversarial_weight", "code_weight", "augmentation")
-        check_at_least(self, 0, "latent_noise", "warp")
+        check_at_least(self, 0, "code_noise_weight", "warp")
 
 
 @dataclass(kw_only=True)
@@ -61,6 +64,8 @@ class NetworkOptions:
         norm: `group` or `none`.
         linear_path: whether a PCA-initialised linear path runs beside the convolutions.
         resize_mode: how images that are not square become so, `crop` (their middle) or `pad` (all, on black).
+        code_noise: sd at the start of the normal noise that is drawn on codes, learned by `code_noise_weight`; 0 for
+            none.
         private_images: whether the images are not public; the codec is pushed only with a report on attacks then.
     """
 
@@ -73,6 +78,7 @@ class NetworkOptions:
     norm: str = "group"
     linear_path: bool = True
     resize_mode: str = "crop"
+    code_noise: float = 0.0
     private_images: bool = False
 
 
