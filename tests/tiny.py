@@ -150,3 +150,18 @@ def tiny_pipeline(folder: Path) -> HybridPipeline:
 def decode_png(data: bytes) -> np.ndarray:
     """Pixels of a PNG."""
     return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def builtin_codec(folder: Path, monkeypatch, name: str = "spots", **training) -> Path:
+    """Puts `tiny_codec` in float16 among the codecs of the package, as `builtin:NAME`; returns its folder."""
+    from hf_hybrid.models import builtin
+
+    monkeypatch.setattr(builtin, "FOLDER", folder / "weights")
+    facts = {"images": "drawn spots", "steps": 0, "seed": 0, "scores": {}, **training}
+    AlphaGAN.save_with_card(_in_half(tiny_codec()), folder / "weights" / name, facts, license="apache-2.0")
+    return folder / "weights" / name
+
+
+def _in_half(codec: AlphaGAN) -> AlphaGAN:
+    """The codec with weights that float16 holds exactly."""
+    return codec.half().float()

@@ -52,7 +52,7 @@ class Options(SamplerOptions):
     """Fits a sampler to private records: encodes the images, protects the table, fits, saves a pipeline.
 
     Args:
-        codec: folder or Hub id.
+        codec: `builtin:radiographs` and others of the package, a folder or a Hub id.
         dataset: private records: image folder, parquet, saved `datasets` folder or Hub id; `name:split` picks a split.
         output_dir: new folder of the pipeline; checkpoints are kept in `<output_dir>.logs` until it is done.
         schema: YAML or JSON file that overrides the inferred schema.

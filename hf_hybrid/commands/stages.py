@@ -13,6 +13,7 @@ from hf_hybrid.commands.train_codec import train
 from hf_hybrid.core.artifacts import CARD
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import private_folder, write_atomically
+from hf_hybrid.models.builtin import builtin_codecs, codec_fingerprint, codec_folder, is_builtin
 from hf_hybrid.models.options import CodecOptions
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ class DataOptions:
         output_dir: folder of all results; private intermediate files are in its `logs/`.
         dataset: private records; None draws the built-in cohort.
         public_dataset: images that train the codec; drawn too, if the private records are.
-        pretrained_codec: folder or Hub id of a codec to use instead of training one.
+        pretrained_codec: a codec to use instead of training one: `builtin:radiographs` and others of the package, a
+            folder or a Hub id.
         schema: file that overrides the inferred schema of the columns, or the description itself.
         targets: columns that the utility scores predict.
         cohort: the built-in private cohort.
@@ -75,6 +77,11 @@ class DataOptions:
     public_cohort: CohortOptions = field(default_factory=lambda: CohortOptions(num_records=2000, seed=1))
     split: SplitOptions = field(default_factory=SplitOptions)
     codec: CodecOptions = field(default_factory=CodecOptions)
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a codec that the package does not hold."""
+        if self.pretrained_codec and is_builtin(self.pretrained_codec):
+            codec_folder(self.pretrained_codec)
 
 
 class Stages:
@@ -191,7 +198,7 @@ def make_codec(options: DataOptions, stages: Stages) -> Path | str:
     from hf_hybrid.data.sources import fingerprint, overlap
 
     if options.pretrained_codec:
-        stages.done["codec"] = fingerprint(options.pretrained_codec)
+        stages.done["codec"] = codec_fingerprint(options.pretrained_codec)
         return options.pretrained_codec
     public = _drawn_images(options, stages) if options.public_dataset is None else options.public_dataset
     codec = options.codec
@@ -216,7 +223,7 @@ def _drawn_images(options: DataOptions, stages: Stages) -> str:
     if options.dataset is not None:
         raise InputError(
             "expected `public_dataset` (images of the same kind, to train the codec on) or `pretrained_codec` "
-            "beside `dataset`, found neither: name one"
+            f"({', '.join(builtin_codecs()) or 'a folder or Hub id'}) beside `dataset`, found neither: name one"
         )
     cohort = options.public_cohort
     if cohort.seed == options.cohort.seed:

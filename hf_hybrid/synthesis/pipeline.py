@@ -29,6 +29,7 @@ from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.tables import to_arrow
 from hf_hybrid.hub import upload
 from hf_hybrid.hub.download import local_folder
+from hf_hybrid.models.builtin import builtin_facts, codec_folder, is_builtin
 from hf_hybrid.models.codec import Codec
 from hf_hybrid.models.registry import load_codec_model
 from hf_hybrid.reports import cards
@@ -73,7 +74,8 @@ class HybridPipeline(ModelHubMixin):
 
         Args:
             records: the private records, or their latent table.
-            codec: folder or Hub id of a codec, or the codec itself (whose training the cards then call "not stated").
+            codec: `builtin:NAME`, folder or Hub id of a codec, or the codec itself (whose training the cards then call
+                "not stated").
             sampler: unfitted, with its options.
             logging_dir: private folder with which a broken fit is resumed.
         """
@@ -233,9 +235,10 @@ def decode_images(codec: Codec, latents: np.ndarray, seed: int, first: int = 0) 
 
 
 def load_codec(name: str | Path) -> tuple[Codec, dict]:
-    """A codec, on the GPU if there is one, and what made it, from a folder or Hub id."""
-    folder = local_folder(name)
-    return load_codec_model(folder).to(_device()).eval(), read_provenance(folder)["codec"]
+    """A codec, on the GPU if there is one, and what made it, from `builtin:NAME`, a folder or a Hub id."""
+    folder = codec_folder(name)
+    facts = read_provenance(folder)["codec"] | ({"builtin": builtin_facts(name)} if is_builtin(name) else {})
+    return load_codec_model(folder).to(_device()).eval(), facts
 
 
 def _device() -> str:
