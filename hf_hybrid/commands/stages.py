@@ -61,6 +61,8 @@ class DataOptions:
             folder or a Hub id.
         schema: file that overrides the inferred schema of the columns, or the description itself.
         targets: columns that the utility scores predict.
+        allow_other_images: encode images of another kind than the codec's public ones all the same; it is said in the
+            card.
         cohort: the built-in private cohort.
         public_cohort: the built-in public images.
         split: how records are divided.
@@ -73,6 +75,7 @@ class DataOptions:
     pretrained_codec: str | None = None
     schema: str | dict | None = None
     targets: list[str] | None = None
+    allow_other_images: bool = False
     cohort: CohortOptions = field(default_factory=CohortOptions)
     public_cohort: CohortOptions = field(default_factory=lambda: CohortOptions(num_records=2000, seed=1))
     split: SplitOptions = field(default_factory=SplitOptions)
@@ -247,6 +250,7 @@ def encode_records(
     from hf_hybrid.core.files import new_folder
     from hf_hybrid.data.records import load_records
     from hf_hybrid.data.sources import fingerprint
+    from hf_hybrid.models.calibration import compare_images
     from hf_hybrid.synthesis.latent_table import LatentTable
     from hf_hybrid.synthesis.pipeline import load_codec
 
@@ -254,11 +258,14 @@ def encode_records(
 
     def encode(_: Path) -> None:
         records = load_records(f"{dataset}:train", schema, targets=options.targets)
-        loaded, _ = load_codec(codec)
+        loaded, facts = load_codec(codec)
+        images = compare_images(records, loaded, facts, options.allow_other_images)
+        logger.info("images: %s", images)
         with new_folder(latents, mode=0o700) as folder:
-            LatentTable.encode(records, loaded).save(folder)
+            LatentTable.encode(records, loaded, images).save(folder)
 
     inputs = {"dataset": fingerprint(dataset), "schema": _content(schema), "targets": options.targets}
+    inputs |= {"allow_other_images": True} if options.allow_other_images else {}
     return stages.run("latents", latents, inputs, encode)
 
 

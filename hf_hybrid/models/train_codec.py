@@ -16,6 +16,7 @@ from hf_hybrid.core.randomness import seed_for
 from hf_hybrid.data.records import Records
 from hf_hybrid.models.alphagan import AlphaGAN
 from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
+from hf_hybrid.models.calibration import reconstruction_error_range
 from hf_hybrid.models.options import CodecArguments
 
 
@@ -62,12 +63,15 @@ def train_codec(
 def _training_facts(trainer: AlphaGANTrainer, scores: dict[str, dict[str, float]], image_source: str | None) -> dict:
     """The facts about the training for provenance and card."""
     count = len(trainer.pixels)
+    private = trainer.codec.config.private_images  # of these no range is stated: it would rest on held-out patients
+    known = None if private else reconstruction_error_range(trainer.codec, trainer.pixels[trainer.held_out])
     return {
         "images": image_source or f"{count} images whose source is not named",
         "num_images": count,
         "steps": trainer.run.step,
         "seed": trainer.arguments.seed,
         "scores": {name: {key: round(value, 4) for key, value in found.items()} for name, found in scores.items()},
+        **({"image_range": known} if known else {}),
     }
 
 

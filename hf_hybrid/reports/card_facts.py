@@ -64,7 +64,8 @@ class ReleaseFacts:
 class ModelFacts:
     """Facts for the card of a codec or a pipeline; a codec has no `sampler` and no `columns`.
 
-    `privacy` is the result of attacks on the files, None if they were not made.
+    `privacy` is the result of attacks on the files, None if they were not made; `image_range` are the errors on
+    held-out public images, None if they were not measured.
     """
 
     codec: dict
@@ -76,6 +77,7 @@ class ModelFacts:
     privacy: PrivacyTables | None = None
     license: str = NO_LICENSE
     accepted_risk: str = ""
+    image_range: dict | None = None
 
 
 def release_facts(folder: str | Path) -> ReleaseFacts:
@@ -121,6 +123,7 @@ def codec_facts(folder: str | Path) -> ModelFacts:
     facts = ModelFacts(codec, None, known_fact(provenance, "versions"), [], _samples(Path(folder)), scores)
     if report := read_report(folder):
         facts.privacy = privacy_tables(report.privacy)
+    facts.image_range = codec["training"].get("image_range")
     facts.license, facts.accepted_risk = provenance.get("license", NO_LICENSE), provenance.get("accepted_risk", "")
     return facts
 

@@ -30,6 +30,7 @@ from hf_hybrid.data.tables import to_arrow
 from hf_hybrid.hub import upload
 from hf_hybrid.hub.download import local_folder
 from hf_hybrid.models.builtin import builtin_facts, codec_folder, is_builtin
+from hf_hybrid.models.calibration import compare_images
 from hf_hybrid.models.codec import Codec
 from hf_hybrid.models.registry import load_codec_model
 from hf_hybrid.reports import cards
@@ -69,6 +70,7 @@ class HybridPipeline(ModelHubMixin):
         codec: str | Path | Codec,
         sampler: Sampler,
         logging_dir: Path | None = None,
+        allow_other_images: bool = False,
     ) -> Self:
         """Learns private records.
 
@@ -78,9 +80,17 @@ class HybridPipeline(ModelHubMixin):
                 "not stated").
             sampler: unfitted, with its options.
             logging_dir: private folder with which a broken fit is resumed.
+            allow_other_images: whether images of another kind than the codec's public ones are encoded all the same.
+
+        Raises:
+            InputError: the images are of another kind, or there is too little to learn from.
         """
         codec, codec_facts = load_codec(codec) if isinstance(codec, str | Path) else (codec, codec.facts())
-        table = records if isinstance(records, LatentTable) else LatentTable.encode(records, codec)
+        if isinstance(records, LatentTable):
+            table = records
+        else:
+            images = compare_images(records, codec, codec_facts, allow_other_images)
+            table = LatentTable.encode(records, codec, images)
         sampler.fit(table.dataset, table.schema, table.groups, logging_dir)
         configuration = asdict(sampler)
         # A sampler in closed form has none of these.
@@ -96,7 +106,12 @@ class HybridPipeline(ModelHubMixin):
         sampler_facts = {
             "class": type(sampler).__name__,
             "config": configuration,
-            "training": {"num_records": len(table.dataset), "num_patients": len(set(table.groups.tolist())), **steps},
+            "training": {
+                "num_records": len(table.dataset),
+                "num_patients": len(set(table.groups.tolist())),
+                "images": table.images,
+                **steps,
+            },
             "contains_training_records": sampler.contains_training_records,
             "is_closed_form": sampler.is_closed_form,
             "citation": sampler.citation,
