@@ -92,31 +92,7 @@ class HybridPipeline(ModelHubMixin):
             images = compare_images(records, codec, codec_facts, allow_other_images)
             table = LatentTable.encode(records, codec, images)
         sampler.fit(table.dataset, table.schema, table.groups, logging_dir)
-        configuration = asdict(sampler)
-        # A sampler in closed form has none of these.
-        steps = (
-            {
-                "steps": configuration["max_train_steps"],
-                "kept_step": sampler.best_step_,
-                "seed": configuration["seed"],
-            }
-            if "max_train_steps" in configuration
-            else {}
-        )
-        sampler_facts = {
-            "class": type(sampler).__name__,
-            "config": configuration,
-            "training": {
-                "num_records": len(table.dataset),
-                "num_patients": len(set(table.groups.tolist())),
-                "images": table.images,
-                **steps,
-            },
-            "contains_training_records": sampler.contains_training_records,
-            "is_closed_form": sampler.is_closed_form,
-            "citation": sampler.citation,
-        }
-        return cls(codec, sampler, table.schema, {"codec": codec_facts, "sampler": sampler_facts})
+        return cls(codec, sampler, table.schema, {"codec": codec_facts, "sampler": _sampler_facts(sampler, table)})
 
     def __call__(self, num_records: int, seed: int = 0, conditions: Conditions | None = None) -> "Dataset":
         """Draws records into a temporary Arrow file, so that memory does not grow with their number.
@@ -254,6 +230,30 @@ def load_codec(name: str | Path) -> tuple[Codec, dict]:
     folder = codec_folder(name)
     facts = read_provenance(folder)["codec"] | ({"builtin": builtin_facts(name)} if is_builtin(name) else {})
     return load_codec_model(folder).to(_device()).eval(), facts
+
+
+def _sampler_facts(sampler: Sampler, table: LatentTable) -> dict:
+    """What provenance and cards say of a sampler and of the table that it learned."""
+    configuration = asdict(sampler)
+    training = {
+        "num_records": len(table.dataset),
+        "num_patients": len(set(table.groups.tolist())),
+        "images": table.images,
+    }
+    if "max_train_steps" in configuration:  # not in closed form
+        training |= {
+            "steps": configuration["max_train_steps"],
+            "kept_step": sampler.best_step_,
+            "seed": configuration["seed"],
+        }
+    return {
+        "class": type(sampler).__name__,
+        "config": configuration,
+        "training": training,
+        "contains_training_records": sampler.contains_training_records,
+        "is_closed_form": sampler.is_closed_form,
+        "citation": sampler.citation,
+    }
 
 
 def _device() -> str:
