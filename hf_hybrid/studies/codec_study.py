@@ -52,6 +52,5 @@ def _scores(codec: Codec, part: Part, num_bootstraps: int) -> dict:
         "reconstruction": reconstruction(codec, part, num_bootstraps),
         "Frechet distance": likeness(sets, part.features(held_out.pixels), held_out.patients, num_bootstraps),
         "MS-SSIM of pairs": diversity(part),
-        "copies": copies(part),
-        "membership": membership(part, num_bootstraps),
+        "attacks": copies(part) | membership(part, num_bootstraps),
     }
