@@ -56,7 +56,6 @@ class Options(DataOptions):
 
     def __post_init__(self) -> None:
         """Raises InputError for what cannot be compared."""
-        super().__post_init__()
         self.samplers = self.samplers or sorted(SAMPLERS)
         check_above(self, 0, "seeds", "bootstraps", "multiple")
 

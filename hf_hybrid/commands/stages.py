@@ -81,11 +81,6 @@ class DataOptions:
     split: SplitOptions = field(default_factory=SplitOptions)
     codec: CodecOptions = field(default_factory=CodecOptions)
 
-    def __post_init__(self) -> None:
-        """Raises InputError for a codec that the package does not hold."""
-        if self.pretrained_codec and is_builtin(self.pretrained_codec):
-            codec_folder(self.pretrained_codec)
-
 
 class Stages:
     """The completed stages of an output folder, and their inputs.
@@ -147,6 +142,8 @@ def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | di
     from hf_hybrid.phantom.variables import phantom_schema
 
     dataset, schema = options.dataset, options.schema
+    if options.pretrained_codec and is_builtin(options.pretrained_codec):
+        codec_folder(options.pretrained_codec)  # whether there is such a codec
     if dataset is None:
         cohort = options.cohort
         folder = stages.logs / "cohort-images"

@@ -68,7 +68,7 @@ def image_errors(codec: Codec, batches: Iterable[np.ndarray]) -> dict[str, np.nd
     """`l1`, `lost variance` and `latent square` of each image, `(n,)`; not to be written down for private images."""
     found = {name: [] for name in (L1, *COMPARED)}
     for batch in batches:
-        images = resized(to_tensor(np.asarray(batch)).to(codec.device), codec.config.resolution)
+        images = resized(to_tensor(np.array(batch)).to(codec.device), codec.config.resolution)
         latents = codec.encode(images).latents
         means = mean_images(codec, latents)
         images = resized(images, means.shape[-1])

@@ -283,7 +283,7 @@ def test_an_unknown_codec_of_the_package_is_refused_at_once(tmp_path, capsys, co
 
     assert cli.main(argv) == 2
     assert "expected a codec of the package (" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+    assert list((tmp_path / "run" / "logs").iterdir()) == []
 
 
 def test_no_targets_is_not_measured(tmp_path, whole):
