@@ -23,7 +23,7 @@ class Options(EvaluationOptions):
         test: `DATASET[:split]` of records of held-out patients; split "test" by default.
         targets: columns to predict; by default those of the release's schema.
         schema: schema file to read all records with; by default the release's own.
-        codec: folder or Hub id of the codec behind the release, to score its reconstructions.
+        codec: the codec behind the release (`builtin:NAME`, folder or Hub id), to score its reconstructions.
         measurements: CSV file with `file_name` and numbers measured in the real images; in synthetic records they
             should correlate with the rows as in real ones.
         seeds: number of repetitions, of which every score is the mean (choice of synthetic records, components,

@@ -53,7 +53,7 @@ def measure_reconstruction(train: Records, test: Records, codec: Codec, num_boot
     linear = (
         pca.inverse_transform(pca.transform(flat_test)).reshape(pixels.shape).clip(0, 255).round().astype(np.uint8)
     )
-    scored = [_scores(pixels, side) for side in (own, linear)]
+    scored = [reconstruction_scores(pixels, side) for side in (own, linear)]
     weights = bootstrap_weights(test.groups, num_bootstraps, seed=0)
     found, patients = [], len(np.unique(test.groups))
     for place, (name, (direction, limits, meaning)) in enumerate(_SCORES.items()):
@@ -64,7 +64,8 @@ def measure_reconstruction(train: Records, test: Records, codec: Codec, num_boot
     return found
 
 
-def _scores(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+def reconstruction_scores(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """L1 (0 to 2), PSNR in dB (at most 100) and SSIM of each pair of 8-bit images, `(n, 3)`."""
     channel = -1 if images.ndim == 4 else None
     return np.array(
         [

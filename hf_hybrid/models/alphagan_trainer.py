@@ -40,6 +40,7 @@ class AlphaGANTrainer:
         arguments: the options.
         logging_dir: private folder for checkpoints, log and grids.
         groups: the patient of each image, `(n,)`; None when each image is a patient.
+        keep_weights: whether to start from the codec's own weights, without a PCA.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class AlphaGANTrainer:
         arguments: CodecArguments,
         logging_dir: Path,
         groups: np.ndarray | None = None,
+        keep_weights: bool = False,
     ) -> None:
         self.arguments = arguments
         self.pixels = pixels
@@ -57,7 +59,8 @@ class AlphaGANTrainer:
         self.accelerator = make_accelerator(arguments, logging_dir)
         discriminators = make_discriminators(codec.config, arguments.seed)
         self.codec = codec
-        codec.initialise_linear_path(self._pca_images())
+        if not keep_weights:
+            codec.initialise_linear_path(self._pca_images())
         # Evaluation mode: placed and saved by Accelerate, gradients averaged by us (see `average_gradients`).
         # Channels last: faster on CPU (scripts/speed.py), and the layout that tensor cores need.
         self.codec, self.discriminators = (
