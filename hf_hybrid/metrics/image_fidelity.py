@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 from scipy.spatial.distance import cdist
 
+from hf_hybrid.core.randomness import numpy_generator, seed_for
 from hf_hybrid.metrics.base import HIGHER, LOWER, FidelityMetric, MetricFacts
 
 NUM_NEIGHBOURS = 5
@@ -75,6 +76,29 @@ def multiscale_similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         found *= np.maximum(last.mean(axis=(1, 2)), 0) ** weight
         one, other = (uniform_filter(side, (0, 2, 2))[:, 1::2, 1::2] for side in (one, other))
     return found
+
+
+def pca_draws(pixels: np.ndarray, num_numbers: int, num_draws: int, seed: int = 0) -> np.ndarray:
+    """Images of a simple generator: a Gaussian of the principal components of real ones, their spread of each kept.
+
+    Args:
+        pixels: 8-bit images `(n, side, side)` to learn from.
+        num_numbers: components; fewer if there are fewer images.
+        num_draws: images to draw.
+        seed: of the draws.
+
+    Returns:
+        8-bit `(num_draws, side, side)`.
+    """
+    from sklearn.decomposition import PCA
+
+    flat = pixels.reshape(len(pixels), -1).astype(np.float32)
+    size = min(num_numbers, len(flat) - 1, flat.shape[1])
+    state = seed_for(seed, "fidelity: PCA", 0, bits=32)
+    pca = PCA(size, svd_solver="randomized", random_state=state).fit(flat)
+    codes = numpy_generator(seed, "fidelity: PCA", 1).normal(size=(num_draws, size)) * np.sqrt(pca.explained_variance_)
+    found = pca.inverse_transform(codes.astype(np.float32))
+    return found.reshape(num_draws, *pixels.shape[1:]).clip(0, 255).round().astype(np.uint8)
 
 
 def _similarity(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
