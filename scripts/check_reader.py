@@ -18,7 +18,7 @@ from hf_hybrid.commands.cli import guarded
 from hf_hybrid.core.provenance import versions
 from hf_hybrid.data.images import resize
 from hf_hybrid.data.records import load_records
-from hf_hybrid.metrics.image_fidelity import pca_draws
+from hf_hybrid.metrics.image_fidelity import ImagePCA
 from hf_hybrid.models.machine_reader import NUM_STEPS, Reading, read_images
 from hf_hybrid.models.public_images import tenth
 
@@ -84,17 +84,22 @@ def _pairs(loaded: dict[str, _Images], resolution: int, count: int) -> dict[str,
     of_training = adults.tenths >= HELD_OUT["adults"]
     training, learned = (adults.part(of_training, count, seed) for seed in (0, 1))
     small = np.stack([resize(image, PCA_SIDE) for image in learned.pixels])
-    drawn = pca_draws(small, PCA_NUMBERS, count)
+    drawn = _pca_draws(small, count)
     pairs = {
         "two sources": (others.part(others.tenths >= 0, count, 0), training),
         f"PCA of {PCA_SIDE} px, enlarged": (_drawn(np.stack([resize(one, resolution) for one in drawn])), training),
-        "PCA": (_drawn(pca_draws(learned.pixels, PCA_NUMBERS, count)), training),
+        "PCA": (_drawn(_pca_draws(learned.pixels, count)), training),
     }
     for name, tenths in HELD_OUT.items():
         one = loaded[name]
         held_out = one.tenths < tenths
         pairs[f"control: {name}"] = (one.part(~held_out, count, 0), one.part(held_out, count, 0))
     return pairs
+
+
+def _pca_draws(pixels: np.ndarray, count: int) -> np.ndarray:
+    pca = ImagePCA(PCA_NUMBERS).fit(pixels)
+    return pca.images(pca.sample_codes(count, np.random.default_rng(0)))
 
 
 def _drawn(pixels: np.ndarray) -> _Images:

@@ -30,9 +30,12 @@ class Options(EvaluationOptions):
             network); 3 by default.
         image_model: "linear" (principal components of 32 px images; the default) or "cnn" (a small convolutional
             network).
-        extractor: extractor of the image features for fidelity: "random" (a random convolutional network; the
-            default), "radiograph" (a small network of this package that knows chest radiographs; neither downloads),
-            or a model of the Hub that `transformers` loads.
+        extractor: extractor of the image features for fidelity: "random" (a random convolutional network),
+            "radiograph" (a small network of this package that knows chest radiographs; neither downloads), or a model
+            of the Hub that `transformers` loads; by default "radiograph" if the release's codec was trained on chest
+            radiographs, else "random".
+        reader_steps: steps of each network of the machine reader, which tells synthetic from real images; 250 by
+            default, 0 for texture statistics alone.
         parts: what to measure, all by default; a release without privacy cannot be pushed.
 
     The publisher's own page and the cache for a second run are written to `<release>-private/`.
@@ -49,6 +52,7 @@ class Options(EvaluationOptions):
     seeds: int | None = None
     image_model: str | None = None
     extractor: str | None = None
+    reader_steps: int | None = None
     parts: list[str] | None = None
 
     def __post_init__(self) -> None:
@@ -62,7 +66,8 @@ class Options(EvaluationOptions):
 
     def check_model(self) -> None:
         """Raises InputError for options that apply only to a release."""
-        of_releases = ("targets", "codec", "measurements", "seeds", "image_model", "extractor", "parts")
+        of_releases = ("targets", "codec", "measurements", "seeds", "image_model", "extractor")
+        of_releases += ("reader_steps", "parts")
         if given := [name for name in of_releases if getattr(self, name) is not None]:
             raise InputError(f"expected {', '.join(f'`{name}`' for name in given)} for a release only: leave it out")
 

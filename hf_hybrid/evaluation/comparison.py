@@ -1,6 +1,6 @@
 """The records that every part of a report compares: release, training records and held-out records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,8 +10,10 @@ from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.evaluation.options import EvaluationOptions
 from hf_hybrid.evaluation.training_patients import TrainingPatients
+from hf_hybrid.models import image_features
 
 _BATCH = 256  # images
+_LATENT_DIM = 64  # of a baseline if the codec is not known
 
 
 @dataclass
@@ -70,6 +72,7 @@ class Comparison:
         options: options of the scores.
         training_patients: which records of `train` the sampler learned from; None: all.
         tell: receives progress messages.
+        codec: facts about the codec of the release, as its provenance holds them; None if not known.
     """
 
     synthetic: EvaluationSet
@@ -79,3 +82,22 @@ class Comparison:
     options: EvaluationOptions
     training_patients: TrainingPatients | None = None
     tell: Callable[[str], None] = lambda _: None
+    codec: Mapping | None = None
+
+    @property
+    def latent_dim(self) -> int:
+        """How many numbers the codec encodes an image as."""
+        return self.codec["config"]["latent_dim"] if self.codec else _LATENT_DIM
+
+    @property
+    def extractor(self) -> str:
+        """The extractor of image features: the one that is asked for, or that of the codec's images."""
+        return self.options.extractor or image_features.default_extractor(self.codec)
+
+    @property
+    def extractor_name(self) -> str:
+        """How a report names it, and why it was taken if it was not asked for."""
+        name = image_features.extractor_name(self.extractor)
+        if self.options.extractor or self.extractor == image_features.RANDOM:
+            return name
+        return f"{name} (the codec's images are {image_features.RADIOGRAPHS})"

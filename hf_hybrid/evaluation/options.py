@@ -57,7 +57,9 @@ class EvaluationOptions:
         image_model: "linear" (principal components of 32 px images) or "cnn" (a small convolutional network).
         extractor: extractor of the image features for fidelity: "random" (a random convolutional network),
             "radiograph" (a small network of this package that knows chest radiographs; neither downloads), or a model
-            of the Hub that `transformers` loads.
+            of the Hub that `transformers` loads. None: "radiograph" if the facts of the release's codec say that its
+            images are chest radiographs, else "random".
+        reader_steps: steps of each network of the machine reader; 0: texture statistics alone.
         parts: what to measure; a release without privacy cannot be pushed.
         privacy: limits of the risks.
     """
@@ -65,7 +67,8 @@ class EvaluationOptions:
     seeds: int = 3
     bootstraps: int = 500
     image_model: str = "linear"
-    extractor: str = "random"
+    extractor: str | None = None
+    reader_steps: int = 250
     parts: list[str] = field(default_factory=lambda: list(PARTS))
     privacy: PrivacyLimits = field(default_factory=PrivacyLimits)
 
@@ -76,6 +79,7 @@ class EvaluationOptions:
         if self.image_model not in ("linear", "cnn"):
             raise InputError(f"expected `image_model` linear or cnn, found {self.image_model!r}")
         check_at_least(self, 1, "seeds", "bootstraps")
+        check_at_least(self, 0, "reader_steps")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ is a model of the Hub that `transformers` loads.
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from hf_hybrid.core.randomness import seed_for
 from hf_hybrid.models.radiograph_network import features_of, load_radiograph_network
 
 RANDOM, RADIOGRAPH = "random", "radiograph"
+RADIOGRAPHS = "chest radiographs"  # what a codec's facts say of the images that it was trained on
 _CHANNELS = (16, 32, 64)  # then as many as the last
 _LAST_SIDE = 4  # of the maps that are averaged: every feature sees a quarter of the image or more, whatever its size
 
@@ -50,6 +51,16 @@ def image_features(batches: Iterable[np.ndarray], extractor: str = RANDOM) -> np
         # Tokens `(n, tokens, d)` of a transformer, maps `(n, d, height, width)` of a convolutional network.
         found.append(states[:, 0] if states.ndim == 3 else states.mean(dim=(2, 3)))
     return torch.cat(found).double().numpy()
+
+
+def default_extractor(codec: Mapping | None) -> str:
+    """The extractor for the images of a codec, by the fact `content` of its training.
+
+    Args:
+        codec: facts about it, as in provenance; None if they are not known.
+    """
+    content = ((codec or {}).get("training") or {}).get("content")
+    return RADIOGRAPH if content == RADIOGRAPHS else RANDOM
 
 
 def extractor_name(extractor: str) -> str:

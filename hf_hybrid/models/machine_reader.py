@@ -20,6 +20,7 @@ from hf_hybrid.metrics.predictions import auc
 from hf_hybrid.models.image_texture import texture_statistics
 
 NUM_STEPS = 250  # of a network
+NUM_READ = 400  # images of each side that are read for a report, at most
 FOLDS = 2
 _WIDTHS = (16, 24, 48, 96)
 _BATCH, _READ = 32, 64
@@ -33,6 +34,9 @@ _FAR = 5.0  # standard deviations beyond which a statistic is not followed
 @dataclass(frozen=True)
 class Reading:
     """Logits of images to be synthetic, those of the synthetic images first.
+
+    Intervals of the AUC are over patients, with the readers as they are: other readers, trained on other patients, would
+    tell a little more or less.
 
     Attributes:
         labels: 1 of synthetic and 0 of real images, `(n,)`.
@@ -79,6 +83,12 @@ def read_images(
             trained = _train(pixels[learned], labels[learned], num_steps, (seed, fold))
             network[read] = _read(trained, pixels[read])
     return Reading(labels, groups, network, texture)
+
+
+def reader_meaning(meaning: str, num_steps: int) -> str:
+    """What a score of a machine reader means, and how large the reader was."""
+    network = f"a network ({num_steps} steps) and " if num_steps else ""
+    return f"{meaning}: {network}texture statistics, at most {NUM_READ} images of each side"
 
 
 def _folds(patients: tuple[np.ndarray, np.ndarray], seed: int) -> list[np.ndarray]:
@@ -171,14 +181,15 @@ def _changed(pixels: np.ndarray, rng: torch.Generator) -> torch.Tensor:
 
 @torch.inference_mode()
 def _read(network: _Network, pixels: np.ndarray) -> np.ndarray:
-    """Mean logits `(n,)` over crops that cover each image, and their mirror images."""
+    """Mean logits `(n,)` over crops that cover each image, every second one mirrored."""
     side, crop = pixels.shape[-1], _crop(pixels.shape[-1])
     starts = np.linspace(0, side - crop, math.ceil(side / crop)).astype(int)
     found = []
     for first in range(0, len(pixels), _READ):
         images = torch.from_numpy(pixels[first : first + _READ])[:, None].float() / 127.5 - 1
         crops = [images[..., i : i + crop, j : j + crop] for i in starts for j in starts]
-        found.append(torch.stack([network(one) + network(one.flip(3)) for one in crops]).mean(dim=0) / 2)
+        crops[1::2] = [one.flip(3) for one in crops[1::2]]
+        found.append(torch.stack([network(one) for one in crops]).mean(dim=0))
     return torch.cat(found).double().numpy()
 
 

@@ -234,11 +234,14 @@ def test_an_option_that_only_a_release_has_is_known_to_be_given():
 def test_the_help_of_evaluate_tells_the_defaults_of_a_release():
     text = " ".join(cli.make_parser("evaluate").format_help().split())
 
-    assert EvaluationOptions() == EvaluationOptions(seeds=3, image_model="linear", extractor="random", parts=[*PARTS])
+    assert EvaluationOptions() == EvaluationOptions(
+        seeds=3, image_model="linear", extractor=None, reader_steps=250, parts=[*PARTS]
+    )
     for told in (
         "network); 3 by default",
         "32 px images; the default)",
-        "convolutional network; the default)",
+        'chest radiographs, else "random"',
+        "250 by default, 0 for texture statistics alone",
         "all by default",
     ):
         assert told in text
