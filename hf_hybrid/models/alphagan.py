@@ -128,6 +128,10 @@ class AlphaGAN(Codec):
             images = images + resized(small, self.core_side)
         return images
 
+    def with_noise(self, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Codes before standardisation with their noise, from normal noise of the same shape."""
+        return codes if self.log_code_noise is None else codes + self.log_code_noise.exp() * noise
+
     def standardise(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes -> latents with mean 0 and sd 1 over the training images."""
         return (codes - self.latents_mean) / self.latents_std
@@ -151,7 +155,7 @@ class AlphaGAN(Codec):
         streams = [torch.Generator().manual_seed(int(one)) for one in (range(len(codes)) if seeds is None else seeds)]
         if self.log_code_noise is not None:
             noise = torch.stack([torch.randn(codes.shape[1], generator=stream) for stream in streams])
-            codes = codes + self.log_code_noise.exp() * noise.to(codes)
+            codes = self.with_noise(codes, noise.to(codes))
         images = self.decode_raw(codes).clamp(-1, 1)
         for refiner in self.refiners:
             images = resized(images, 2 * images.shape[-1])

@@ -116,9 +116,12 @@ class Codec(ModelMixin, ConfigMixin):
         cards.codec_card(folder).save(folder / CARD)
 
     def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
-        """As diffusers does, in float16 where that loses nothing: a codec that came in float16 stays as small."""
-        is_exact = all(torch.equal(tensor.half().to(tensor), tensor) for tensor in self.state_dict().values())
-        ModelMixin.save_pretrained(copy.deepcopy(self).half() if is_exact else self, save_directory, **kwargs)
+        """As diffusers does; a part that float16 holds exactly is saved so: what came in float16 keeps its bytes."""
+        saved = copy.deepcopy(self)
+        for part in (saved, *saved.children()):
+            if all(torch.equal(tensor.half().to(tensor), tensor) for tensor in part.state_dict().values()):
+                part.half()
+        ModelMixin.save_pretrained(saved, save_directory, **kwargs)
 
     def push_to_hub(
         self,

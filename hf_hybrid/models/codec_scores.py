@@ -18,8 +18,8 @@ def held_out_score(
         images: `(n, channels, height, width)` in [-1, 1].
 
     Returns:
-        `l1` (0 to 2, lower is better), `psnr` (dB, higher), `ssim` (-1 to 1, higher), `latent_normality` (mean
-        Kolmogorov-Smirnov distance of a number to N(0, 1), 0 to 1, lower), and `score` = l1 + (1 - ssim) +
+        `l1` (0 to 2, lower is better), `psnr` (dB, at most 96, higher), `ssim` (-1 to 1, higher), `latent_normality`
+        (mean Kolmogorov-Smirnov distance of a number to N(0, 1), 0 to 1, lower), and `score` = l1 + (1 - ssim) +
         latent_normality (lower), which chooses the weights. How sharp an image is does not count: artefacts are sharp.
     """
     latents, reconstructions = encode_and_decode(images)
@@ -29,7 +29,7 @@ def held_out_score(
     ]
     found = {
         "l1": float((images - reconstructions).abs().mean()),
-        "psnr": float(10 * torch.log10(4 / (images - reconstructions).square().mean())),
+        "psnr": float(10 * torch.log10(4 / (images - reconstructions).square().mean().clamp(min=1e-9))),
         "ssim": float(np.mean(similar)),
         "latent_normality": float(np.mean([kstest(column, "norm").statistic for column in latents.numpy().T])),
     }

@@ -16,8 +16,8 @@ class CodecArguments(TrainingArguments):
         code_weight: weight of the code discriminator in the codec's loss.
         discriminator_learning_rate: of both discriminators.
         linear_learning_rate_scale: learning rate of the linear path relative to `learning_rate`.
-        code_noise_weight: weight of the distance (Kullback-Leibler, nats) of the codes with their noise from the prior,
-            for a codec with `code_noise`: the noise grows where the images do not suffer much from it.
+        code_noise_weight: weight of the distance (Kullback-Leibler, nats) of codes with noise from the prior, for a
+            codec with `code_noise`: the noise grows where the images do not suffer much from it.
         sample_adversary: whether the image discriminator tells samples from reconstructions instead of all decoded
             images from real ones: samples then have to be as plausible, not as sharp.
         warp: largest random turns, shifts, scalings and gammas relative to those of `augmented`; 0 for none.

@@ -26,10 +26,10 @@ from hf_hybrid.reports.score_tables import (
 
 _CODEC_SCORES = {
     "l1": "mean absolute error of a reconstruction in [-1, 1] (lower is better)",
+    "psnr": "peak signal-to-noise ratio of the reconstructions in dB (higher is better)",
     "ssim": "structural similarity of a reconstruction (higher is better)",
     "latent_normality": "distance of the latents from a normal distribution (lower is better)",
-    "sharpness": "gradient of the reconstructions relative to that of the images (1 is best)",
-    "score": "chooses the weights: l1 + (1 - ssim) + latent_normality + abs(1 - sharpness) / 2 (lower is better)",
+    "score": "chooses the weights: l1 + (1 - ssim) + latent_normality (lower is better)",
 }
 _NOT_EVALUATED = NotMeasured("the release was generated and not evaluated")
 _TABLES = {

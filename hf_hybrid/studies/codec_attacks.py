@@ -1,4 +1,4 @@
-"""Does a codec repeat the public images that trained it? Training patients are members, held-out patients others.
+"""Does a codec repeat the public images that trained it?
 
 What a PCA of as many numbers reveals is the floor of an attack: it learns means and correlations of the training
 images, and a Gaussian copula of its codes draws images that repeat nobody. Drawn detail has no such counterpart: its
@@ -22,9 +22,9 @@ _SMALL = 32  # side of the images that copies are looked for in
 
 
 def copies(part: Part) -> dict:
-    """Share of patients whom a drawn image is near, of members beyond that of others, by pixels and by features.
+    """Share of training patients whom a drawn image is near, beyond that of held-out ones, by pixels and by features.
 
-    Near is nearer than real images of others are, as for a release (`metrics.copies`).
+    Near is nearer than training images are to held-out ones, as for a release (`metrics.copies`).
 
     Returns:
         Attack -> `codec` and `PCA`, each `[risk, low, high]`, and the `verdict`.
@@ -52,7 +52,7 @@ def copies(part: Part) -> dict:
 
 
 def membership(part: Part, num_bootstraps: int) -> dict:
-    """AUC above chance of telling members from others, by patient.
+    """AUC above chance of telling training from held-out patients.
 
     Returns:
         Attack -> `codec`, `PCA` and their paired difference (`DIFFERENCE`), each `[AUC - 0.5, low, high]`, and the
@@ -93,7 +93,7 @@ def membership(part: Part, num_bootstraps: int) -> dict:
 
 
 def _judged(models: dict[str, list[np.ndarray]], num_bootstraps: int) -> dict:
-    """Scores by patient of members and others -> risks and verdict."""
+    """Scores by training and held-out patient -> risks and verdict."""
     aucs = {model: attack_auc(*sides, num_bootstraps) for model, sides in models.items()}
     found = {model: Estimate(one.value - 0.5, one.replicates - 0.5) for model, one in aucs.items()}
     if PCA in aucs:

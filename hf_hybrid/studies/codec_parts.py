@@ -19,7 +19,7 @@ from hf_hybrid.models.radiograph_network import features_of, load_radiograph_net
 from hf_hybrid.samplers.copula import GaussianCopulaSampler
 from hf_hybrid.samplers.rows import LatentRows
 
-GROUPS = {"adults": "public_cxr", "children": "kids_cxr"}  # name -> source of the public images
+NAMES = {"public_cxr": "adults", "kids_cxr": "children"}  # of the patients of a source
 TRAINING_TENTHS = 2  # tenths of the patients from here on trained the codec
 CODEC, PCA = "codec", "PCA"
 _BATCH, _SHRUNK = 64, 256  # images at a time
@@ -108,7 +108,7 @@ class LinearCode:
 
 
 def parts_of(codec: Codec, images: PublicImages, num_patients: int, num_draws: int) -> Iterator[tuple[str, Part]]:
-    """Each group of patients, encoded, decoded and drawn.
+    """The patients of each source, encoded, decoded and drawn.
 
     Args:
         codec: of grey images; it learned from patients of the tenths from `TRAINING_TENTHS` on.
@@ -122,20 +122,21 @@ def parts_of(codec: Codec, images: PublicImages, num_patients: int, num_draws: i
     order = numpy_generator(0, "reconstruction: images of the PCA").permutation(len(images))
     learned = order[is_training[order]]
     linear = LinearCode(images.pixels[learned], weights[learned], codec.config.latent_dim)
-    for name, source in GROUPS.items():
-        members, others = (
+    for source in sorted(set(images.sources), reverse=True):
+        of_training, of_held_out = (
             np.flatnonzero((images.sources == source) & chosen) for chosen in (is_training, is_held_out)
         )
-        if not len(members):
-            continue
-        few = numpy_generator(0, "attack: patients").permutation(np.unique(groups[members]))[:num_patients]
-        members = members[np.isin(groups[members], few)]
-        train, held_out = (_through(codec, linear, images.pixels[one], groups[one]) for one in (members, others))
+        few = numpy_generator(0, "attack: patients").permutation(np.unique(groups[of_training]))[:num_patients]
+        rows = of_training[np.isin(groups[of_training], few)], of_held_out
+        train, held_out = (_through(codec, linear, images.pixels[one], groups[one]) for one in rows)
         draws = {
             CODEC: _decoded(codec, _copula_draws(train.latents, train.patients, num_draws)),
             PCA: linear.decode(_copula_draws(linear.encode(train.pixels), train.patients, num_draws)),
         }
-        yield name, Part(train, held_out, draws, _scaled_features(held_out.pixels, codec.device))
+        yield (
+            NAMES.get(source, str(source)),
+            Part(train, held_out, draws, _scaled_features(held_out.pixels, codec.device)),
+        )
 
 
 def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:

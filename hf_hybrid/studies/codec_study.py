@@ -25,7 +25,7 @@ def study_codec(codec: Codec, images: PublicImages, num_patients: int, num_draws
         num_bootstraps: replicates of the intervals.
 
     Returns:
-        `draws` and `groups`: adults, children, and `all` (likeness only).
+        `draws` and `groups`: adults, children (or other sources), and `all` of them (likeness only).
     """
     found, parts = {}, []
     for name, part in parts_of(codec, images, num_patients, num_draws):

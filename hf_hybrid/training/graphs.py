@@ -1,4 +1,4 @@
-"""A training step recorded once as a CUDA graph and replayed: small networks otherwise wait for their kernels' launches."""
+"""A training step recorded as a CUDA graph and replayed: small networks wait for the launches of kernels otherwise."""
 
 import logging
 from collections.abc import Callable

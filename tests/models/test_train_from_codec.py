@@ -16,14 +16,15 @@ from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
 SIDE = 64
 
 
-@pytest.fixture(scope="module")
-def public(tmp_path_factory):
+@pytest.fixture(scope="module", params=["float32", "float16"])
+def public(request, tmp_path_factory):
     """A codec of 64 px whose core works at 32 px."""
     folder = tmp_path_factory.mktemp("public") / "codec"
     torch.manual_seed(1)
     detail = {"core_resolution": 32, "detail_widths": [[8]], "detail_times": [[1.0]]}
     codec = AlphaGAN(resolution=SIDE, latent_dim=6, base_channels=4, max_channels=8, **detail).eval()
     codec.load_state_dict(tiny_codec().state_dict(), strict=False)
+    codec = codec.half().float() if request.param == "float16" else codec
     codec.save_with_card(folder, {"images": "drawn spots", "steps": 3, "seed": 4, "scores": {}})
     return folder
 
@@ -58,7 +59,8 @@ def test_what_draws_detail_is_left_byte_for_byte_and_the_core_learns(public, pri
     assert before.keys() == after.keys()
     kept = {name for name in before if name.startswith("refiners.")}
     assert kept and all(before[name].numpy().tobytes() == after[name].numpy().tobytes() for name in kept)
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    moved = {name for name in before if not torch.equal(before[name].float(), after[name].float())}
+    assert {after[name].dtype for name in moved} == {torch.float32}
     assert {name.split(".")[0] for name in moved} >= {"encoder", "generator", "linear_encoder", "latents_mean"}
     # It went on from the public weights: no PCA of the private images took their place.
     change = (after["linear_decoder.weight"] - before["linear_decoder.weight"]).norm()
