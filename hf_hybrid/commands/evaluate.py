@@ -31,8 +31,9 @@ class Options(EvaluationOptions):
         image_model: "linear" (principal components of 32 px images; the default) or "cnn" (a small convolutional
             network).
         extractor: extractor of the image features for fidelity: "random" (a random convolutional network),
-            "radiograph" (a small network of this package that knows chest radiographs; neither downloads), or a model
-            of the Hub that `transformers` loads; by default "radiograph" if the release's codec was trained on chest
+            "radiograph" (a small network of this package that knows chest radiographs; neither downloads),
+            "xrv:densenet121-res224-all" and others of torchxrayvision, or a model of the Hub that `transformers`
+            loads; by default "radiograph" if the release's codec was trained on chest
             radiographs, else "random".
         reader_steps: steps of each network of the machine reader, which tells synthetic from real images; 250 by
             default, 0 for texture statistics alone.

@@ -13,7 +13,12 @@ from hf_hybrid.core.provenance import code_hash, versions
 from hf_hybrid.evaluation.records import ComparedRecords
 
 # Packages that affect parts, in addition to those that affect a release, and their modules.
-_ALSO_DECIDE = {"scipy": "scipy", "scikit-image": "skimage", "transformers": "transformers"}
+_ALSO_DECIDE = {
+    "scipy": "scipy",
+    "scikit-image": "skimage",
+    "torchxrayvision": "torchxrayvision",
+    "transformers": "transformers",
+}
 
 
 class PartCache:

@@ -56,9 +56,9 @@ class EvaluationOptions:
         bootstraps: patient bootstrap replicates of every interval.
         image_model: "linear" (principal components of 32 px images) or "cnn" (a small convolutional network).
         extractor: extractor of the image features for fidelity: "random" (a random convolutional network),
-            "radiograph" (a small network of this package that knows chest radiographs; neither downloads), or a model
-            of the Hub that `transformers` loads. None: "radiograph" if the facts of the release's codec say that its
-            images are chest radiographs, else "random".
+            "radiograph" (a small network of this package that knows chest radiographs; neither downloads), "xrv:NAME"
+            (a network of torchxrayvision), or a model of the Hub that `transformers` loads. None: "radiograph" if the
+            facts of the release's codec say that its images are chest radiographs, else "random".
         reader_steps: steps of each network of the machine reader; 0: texture statistics alone.
         parts: what to measure; a release without privacy cannot be pushed.
         privacy: limits of the risks.

@@ -2,8 +2,8 @@
 
 `random` needs no download: a convolutional network whose weights are drawn from a fixed seed. Distances in random
 features tell coarse differences of structure and grey values (Naeem et al. 2020, arXiv 2002.09797, section 5.2), not
-anatomy. `radiograph` is a network of this package that knows chest radiographs (`weights/README.md`). Any other name
-is a model of the Hub that `transformers` loads.
+anatomy. `radiograph` is a network of this package that knows chest radiographs (`weights/README.md`), `xrv:NAME` one
+of torchxrayvision. Any other name is a model of the Hub that `transformers` loads.
 """
 
 import functools
@@ -18,6 +18,7 @@ from torch import nn
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.randomness import seed_for
+from hf_hybrid.models import xrv_features
 from hf_hybrid.models.radiograph_network import features_of, load_radiograph_network
 
 RANDOM, RADIOGRAPH = "random", "radiograph"
@@ -32,7 +33,7 @@ def image_features(batches: Iterable[np.ndarray], extractor: str = RANDOM) -> np
 
     Args:
         batches: uint8 `(batch, side, side)` each.
-        extractor: `random`, `radiograph`, or the name of a model on the Hub or of its folder.
+        extractor: `random`, `radiograph`, `xrv:NAME`, or the name of a model on the Hub or of its folder.
 
     Raises:
         InputError: the model cannot be loaded.
@@ -43,6 +44,8 @@ def image_features(batches: Iterable[np.ndarray], extractor: str = RANDOM) -> np
     if extractor == RADIOGRAPH:
         network = load_radiograph_network(RADIOGRAPH)
         return np.concatenate([features_of(network, batch) for batch in batches]).astype(np.float64)
+    if extractor.startswith(xrv_features.PREFIX):
+        return xrv_features.xrv_features(batches, extractor)
     model, processor = _load(extractor)
     found = []
     for batch in batches:
