@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hf_hybrid.commands.options_parser import pick
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.models.options import CodecArguments, CodecOptions, NetworkOptions
+from hf_hybrid.models.options import CodecArguments, CodecOptions, ImageFacts, NetworkOptions
 
 if TYPE_CHECKING:
     from hf_hybrid.models.train_codec import Start
@@ -87,7 +87,7 @@ def train(
         start or asdict(pick(NetworkOptions, options)),
         pick(CodecArguments, options),
         Path(output_dir),
-        options.image_source,
+        pick(ImageFacts, options),
         logging_dir,
         fingerprint(dataset) + identity,
     )

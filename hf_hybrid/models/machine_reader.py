@@ -35,8 +35,8 @@ _FAR = 5.0  # standard deviations beyond which a statistic is not followed
 class Reading:
     """Logits of images to be synthetic, those of the synthetic images first.
 
-    Intervals of the AUC are over patients, with the readers as they are: other readers, trained on other patients, would
-    tell a little more or less.
+    Intervals of the AUC are over patients, with the readers as they are: readers trained on other patients would tell a
+    little more or less.
 
     Attributes:
         labels: 1 of synthetic and 0 of real images, `(n,)`.

@@ -83,11 +83,19 @@ class NetworkOptions:
 
 
 @dataclass(kw_only=True)
-class CodecOptions(NetworkOptions, CodecArguments):
-    """What the codec is and how it is trained.
+class ImageFacts:
+    """What provenance and cards say of the images that trained a codec.
 
     Args:
         image_source: what the images are, for the cards.
+        image_content: what they show. Image scores of a release are measured in features of the radiograph network if
+            this is "chest radiographs".
     """
 
     image_source: str | None = None
+    image_content: str | None = None
+
+
+@dataclass(kw_only=True)
+class CodecOptions(NetworkOptions, CodecArguments, ImageFacts):
+    """What the codec is and how it is trained."""

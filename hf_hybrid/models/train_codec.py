@@ -6,7 +6,7 @@ what is drawn comes from public images alone, and what is private goes through t
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from hf_hybrid.data.records import Records
 from hf_hybrid.models.alphagan import AlphaGAN
 from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
 from hf_hybrid.models.calibration import reconstruction_error_range
-from hf_hybrid.models.options import CodecArguments
+from hf_hybrid.models.options import CodecArguments, ImageFacts
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def train_codec(
     config: dict | Start,
     arguments: CodecArguments,
     output_dir: Path,
-    image_source: str | None = None,
+    images: ImageFacts | None = None,
     logging_dir: Path | None = None,
     identity: str = "",
 ) -> dict[str, dict[str, float]]:
@@ -79,15 +79,15 @@ def train_codec(
         config: arguments of `AlphaGAN`, or the codec to start from.
         arguments: the options of the training.
         output_dir: the codec's folder; holds nothing but `logs/` before.
-        image_source: what the images are, for the cards.
+        images: what provenance and cards say of the images.
         logging_dir: private folder for checkpoints, log and grids; `output_dir/logs` if None.
         identity: changes when the images do, or the codec to start from; what a run on others left is not used.
 
     Returns:
         The held-out scores of the codec and of a PCA.
     """
-    output_dir = Path(output_dir)
-    refuse_paths({"image_source": image_source})
+    output_dir, images = Path(output_dir), images or ImageFacts()
+    refuse_paths(asdict(images))
     if (output_dir / CARD).exists():  # written last
         raise InputError(f"expected a new `output_dir`, found a codec in {output_dir}: name another folder")
     logging_dir = private_folder(logging_dir or output_dir / "logs")
@@ -97,7 +97,7 @@ def train_codec(
     trainer = AlphaGANTrainer(codec, pixels, arguments, logging_dir, groups, keep_weights=start is not None)
     scores = trainer.fit()
     if trainer.accelerator.is_main_process:
-        facts = _training_facts(trainer, scores, image_source) | ({"start": start.told} if start else {})
+        facts = _training_facts(trainer, scores, images, start)
         trained = trainer.codec.cpu()
         (start.whole(trained) if start else trained).save_with_card(output_dir, facts)
     trainer.accelerator.wait_for_everyone()
@@ -110,18 +110,23 @@ def _new(config: dict, seed: int) -> AlphaGAN:
         return AlphaGAN(**config)
 
 
-def _training_facts(trainer: AlphaGANTrainer, scores: dict[str, dict[str, float]], image_source: str | None) -> dict:
+def _training_facts(
+    trainer: AlphaGANTrainer, scores: dict[str, dict[str, float]], images: ImageFacts, start: Start | None
+) -> dict:
     """The facts about the training for provenance and card."""
     count = len(trainer.pixels)
     private = trainer.codec.config.private_images  # of these no range is stated: it would rest on held-out patients
     known = None if private else reconstruction_error_range(trainer.codec, trainer.pixels[trainer.held_out])
+    content = images.image_content or (start.facts["training"].get("content") if start else None)
     return {
-        "images": image_source or f"{count} images whose source is not named",
+        "images": images.image_source or f"{count} images whose source is not named",
+        **({"content": content} if content else {}),
         "num_images": count,
         "steps": trainer.run.step,
         "seed": trainer.arguments.seed,
         "scores": {name: {key: round(value, 4) for key, value in found.items()} for name, found in scores.items()},
         **({"image_range": known} if known else {}),
+        **({"start": start.told} if start else {}),
     }
 
 

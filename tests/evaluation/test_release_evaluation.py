@@ -631,6 +631,27 @@ def test_images_are_compared_as_large_as_the_release_has_them(monkeypatch):
     assert images["similarity of two images (MS-SSIM)"]["value"] == 1
 
 
+def test_a_codec_of_chest_radiographs_brings_their_extractor_unless_another_is_asked_for(folders, tmp_path):
+    release, real, _ = folders
+    facts = provenance.read_provenance(release)
+    facts["codec"] = facts["codec"] | {"training": facts["codec"]["training"] | {"content": "chest radiographs"}}
+    provenance.write_provenance(release, facts)
+    options = dataclasses.replace(FAST, parts=["fidelity"], bootstraps=10)
+    wanted = dataclasses.replace(options, extractor="random")
+    private = tmp_path / "private"  # what was cached for one extractor is not taken for another
+    found = [
+        release_evaluation.evaluate_release(release, real, real, one, private_dir=private) for one in (options, wanted)
+    ]
+
+    words = "radiograph network of hf_hybrid (the codec's images are chest radiographs)"
+    assert found[0].fidelity.extractor.startswith(words)
+    assert found[0].provenance["configuration"]["extractor"] == words
+    assert found[1].fidelity.extractor.startswith("random convolutional network")
+    assert (
+        f"draws of a PCA of {facts['codec']['config']['latent_dim']} numbers" in found[1].fidelity.images[0].reference
+    )
+
+
 def test_a_second_run_redoes_only_what_has_changed(folders, tmp_path, monkeypatch):
     release, real, _ = folders
     made = []

@@ -13,7 +13,7 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.models.alphagan import AlphaGAN
 from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
 from hf_hybrid.models.codec_scores import held_out_score, is_no_worse
-from hf_hybrid.models.options import CodecArguments
+from hf_hybrid.models.options import CodecArguments, ImageFacts
 from hf_hybrid.models.train_codec import train_codec
 from hf_hybrid.training.weights import MovingAverage
 
@@ -379,8 +379,8 @@ def test_artefacts_improve_no_score():
 
 def test_training_writes_a_codec_folder_without_its_discriminators(tmp_path):
     arguments = CodecArguments(max_train_steps=2, train_batch_size=4, validation_steps=2)
-    config = {**TINY, "in_channels": 3}
-    scores = train_codec(lambda: Images(40), config, arguments, tmp_path / "codec", image_source="40 drawn waves")
+    config, said = {**TINY, "in_channels": 3}, ImageFacts(image_source="40 drawn waves", image_content="waves")
+    scores = train_codec(lambda: Images(40), config, arguments, tmp_path / "codec", said)
     folder = tmp_path / "codec"
     facts = json.loads((folder / "provenance.json").read_text())
 
@@ -393,6 +393,7 @@ def test_training_writes_a_codec_folder_without_its_discriminators(tmp_path):
         "provenance.json",
     ]
     assert facts["codec"]["training"]["images"] == "40 drawn waves"
+    assert facts["codec"]["training"]["content"] == "waves"
     assert facts["codec"]["training"]["scores"]["pca"]["l1"] == round(scores["pca"]["l1"], 4)
     assert "40 drawn waves" in (folder / "README.md").read_text()
     assert not [

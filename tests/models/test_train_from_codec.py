@@ -25,7 +25,8 @@ def public(request, tmp_path_factory):
     codec = AlphaGAN(resolution=SIDE, latent_dim=6, base_channels=4, max_channels=8, **detail).eval()
     codec.load_state_dict(tiny_codec().state_dict(), strict=False)
     codec = codec.half().float() if request.param == "float16" else codec
-    codec.save_with_card(folder, {"images": "drawn spots", "steps": 3, "seed": 4, "scores": {}})
+    facts = {"images": "drawn spots", "content": "spots", "steps": 3, "seed": 4, "scores": {}}
+    codec.save_with_card(folder, facts)
     return folder
 
 
@@ -72,13 +73,16 @@ def test_the_result_is_private_and_says_where_it_started(private):
 
     assert facts["config"]["private_images"] is True and facts["config"]["core_resolution"] == 32
     assert facts["training"]["start"] == {"images": "drawn spots", "steps": 3, "seed": 4}
+    assert facts["training"]["content"] == "spots"  # what such images show has not changed
     assert "image_range" not in facts["training"]  # of private images nothing is stated
     card = (private / "README.md").read_text()
     assert "These images are not public." in card and "It started from a codec of drawn spots (3 steps, seed" in card
 
 
 def test_on_public_images_it_stays_public(public, images, tmp_path):
-    assert train(public, images, tmp_path / "codec") == 0
+    assert train(public, images, tmp_path / "codec", "--image_content", "chest radiographs") == 0
+    facts = json.loads((tmp_path / "codec" / "provenance.json").read_text())["codec"]
+    assert facts["training"]["content"] == "chest radiographs"
     assert json.loads((tmp_path / "codec" / "config.json").read_text())["private_images"] is False
 
 
