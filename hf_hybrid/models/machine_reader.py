@@ -35,7 +35,7 @@ _FAR = 5.0  # standard deviations beyond which a statistic is not followed
 class Reading:
     """Logits of images to be synthetic, those of the synthetic images first.
 
-    Intervals of the AUC are over patients, with the readers as they are: readers trained on other patients would tell a
+    Intervals of the AUC are over patients, the readers as they are: readers trained on other patients would tell a
     little more or less.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Features of the networks of torchxrayvision (Cohen et al. 2022, arXiv 2111.00595), which learned from many hospitals.
+"""Features of the networks of torchxrayvision (Cohen et al. 2022, arXiv 2111.00595), from images of many hospitals.
 
 The package and its weights are the user's: nothing is downloaded here. torchxrayvision reads weights that it has
 downloaded itself, which are a pickle; nothing that hf_hybrid writes is one.

@@ -1,4 +1,4 @@
-"""Features of torchxrayvision's networks, by a stand-in of the package: it and its weights are never downloaded here."""
+"""Features of torchxrayvision, by a stand-in of the package: it and its weights are never downloaded here."""
 
 import sys
 from types import ModuleType, SimpleNamespace
