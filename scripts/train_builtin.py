@@ -37,7 +37,7 @@ from hf_hybrid.models.radiograph_trainer import RadiographArguments, RadiographT
 from hf_hybrid.models.refiner import Refiner
 from hf_hybrid.models.refiner_trainer import RefinerArguments, RefinerTrainer, seeded
 
-CORE = {"resolution": 64, "latent_dim": 64, "base_channels": 32, "max_channels": 256, "code_noise": 0.3}
+CORE = {"resolution": 64, "latent_dim": 64, "num_components": 384, "flow_layers": 8, "code_noise": 0.3}
 WIDTHS = {128: (32, 64, 128), 256: (24, 48, 64)}
 PHANTOM_WIDTHS = {128: (24, 48, 96)}  # a third of the weights
 TIMES = {128: (1.0, 0.5), 256: (1.0,)}
@@ -108,7 +108,7 @@ def core(args: argparse.Namespace) -> None:
         lr_warmup_steps=200,
         linear_learning_rate_scale=0.1,
         discriminator_learning_rate=4e-4,
-        adversarial_weight=0.1,
+        adversarial_weight=args.adversary,
         sample_adversary=True,
         code_weight=0.1,
         code_noise_weight=args.weight,
@@ -141,7 +141,7 @@ def choose(args: argparse.Namespace) -> None:
         codec = AlphaGAN.from_pretrained(folder).eval()
         scores = core_scores(codec, refiner if started else None, training, fine)
         found[folder.name] = scores | json.loads((folder / "scores.json").read_text())
-    linear = AlphaGAN(**CORE | {"code_noise": 0.0}).eval()
+    linear = AlphaGAN(resolution=CORE["resolution"], latent_dim=CORE["latent_dim"], base_channels=8).eval()
     linear.initialise_linear_path(resized(training, CORE["resolution"]))
     pca = core_scores(linear, refiner if started else None, training, fine)
     good = [name for name, one in found.items() if is_no_worse(one, pca)] or list(found)
@@ -163,8 +163,6 @@ def core_scores(
     codec, side = codec.to(device), CORE["resolution"]
     encode = lambda images: torch.cat([codec.encode_raw(part.to(device)) for part in images.split(256)])  # noqa: E731
     codes = encode(training)
-    codec.latents_mean.copy_(codes.mean(0))
-    codec.latents_std.copy_(codes.std(0))
     small = resized(held_out, side)
     latents = codec.standardise(encode(held_out))
     means = torch.cat([codec.decode(part, detail=False).sample for part in latents.split(256)]).cpu()
@@ -337,6 +335,7 @@ def main() -> None:
     parser.add_argument("--sources", type=lambda text: text.split(","), default=[])
     parser.add_argument("--output_dir", type=Path, default=Path("built"))
     parser.add_argument("--start", type=Path, help="state whose refiner is the start of a flow, and draws in `choose`")
+    parser.add_argument("--adversary", type=float, default=0.1, help="weight of a core's image discriminator")
     parser.add_argument("--validation", type=int, default=1000, help="steps between two scores of a core")
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--checkpoint", type=int, default=5000)

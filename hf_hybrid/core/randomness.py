@@ -82,6 +82,10 @@ PURPOSES = (
     "machine reader: weights",
     "machine reader: images",
     "fidelity: PCA",
+    # codes made normal
+    "code flow: images",
+    "code flow: noise",
+    "code flow: warps",
 )
 
 

@@ -25,6 +25,7 @@ from hf_hybrid.core.files import read_json, write_json
 from hf_hybrid.core.randomness import generator
 from hf_hybrid.data.pixels import image_grid, to_tensor, to_uint8
 from hf_hybrid.models.alphagan import AlphaGAN, principal_components
+from hf_hybrid.models.code_flow_trainer import CodeFlowTrainer
 from hf_hybrid.models.codec_batches import Batch, micro_batches
 from hf_hybrid.models.codec_scores import held_out_score, is_no_worse
 from hf_hybrid.models.discriminators import make_discriminators
@@ -46,7 +47,7 @@ class AlphaGANTrainer:
         arguments: the options.
         logging_dir: private folder for checkpoints, log and grids.
         groups: the patient of each image, `(n,)`; None when each image is a patient.
-        keep_weights: whether to start from the codec's own weights, without a PCA.
+        keep_weights: whether to start from the codec's own weights, without a PCA, and to leave its flow as it is.
     """
 
     def __init__(
@@ -63,10 +64,10 @@ class AlphaGANTrainer:
         self.logging_dir = Path(logging_dir)
         self.train, self.held_out = self._divide(np.arange(len(pixels)) if groups is None else groups)
         self.accelerator = make_accelerator(arguments, logging_dir)
-        discriminators = make_discriminators(codec.config, arguments.seed)
-        self.codec = codec
+        self.codec, self.keeps_weights = codec, keep_weights
         if not keep_weights:
             codec.initialise_linear_path(self._pca_images())
+        discriminators = make_discriminators(codec, arguments.seed)
         # Evaluation mode: placed and saved by Accelerate, gradients averaged by us (see `average_gradients`).
         # Channels last: faster on CPU (scripts/speed.py), and the layout that tensor cores need.
         self.codec, self.discriminators = (
@@ -109,6 +110,10 @@ class AlphaGANTrainer:
             self._validate(self.run.step)
         self.accelerator.wait_for_everyone()
         self.codec = AlphaGAN.from_pretrained(self.best_dir).to(self.accelerator.device).eval()
+        if self.codec.code_flow is not None and not self.keeps_weights:
+            parts = self.train, self.held_out
+            CodeFlowTrainer(self.codec, self.pixels, parts, self.arguments, self.logging_dir / "flow").fit()
+            self._standardise_latents()
         return {"codec": self._score_codec(), "pca": self._score_pca()}
 
     def batches(self, step: int) -> list[Batch]:
@@ -231,7 +236,8 @@ class AlphaGANTrainer:
     def _pca_images(self) -> torch.Tensor:
         """Random training images for a PCA: as many as fit into 1 GiB, or twice its dimensions."""
         values = int(np.prod(self.pixels.shape[1:]))
-        count = min(_PCA_IMAGES, max(_PCA_VALUES // values, 2 * self.codec.config.latent_dim))
+        size = max(self.codec.config.latent_dim, self.codec.config.num_components)
+        count = min(_PCA_IMAGES, max(_PCA_VALUES // values, 2 * size))
         order = torch.randperm(len(self.train), generator=generator(self.arguments.seed, "codec: images of the PCA"))
         return to_tensor(self.pixels[np.sort(self.train[order[:count].numpy()])])
 
@@ -259,7 +265,8 @@ class AlphaGANTrainer:
     def _standardise_latents(self) -> None:
         count = total = squares = 0
         for first in range(0, len(self.train), _BATCH):
-            codes = self.codec.encode_raw(self._images(self.train[first : first + _BATCH])).double()
+            codes = self.codec.encode_raw(self._images(self.train[first : first + _BATCH]))
+            codes = (codes if self.codec.code_flow is None else self.codec.code_flow(codes)).double()
             count, total, squares = count + len(codes), total + codes.sum(0), squares + codes.square().sum(0)
         mean = total / count
         self.codec.latents_mean.copy_(mean)
