@@ -29,7 +29,9 @@ from hf_hybrid.data.pixels import to_uint8
 from hf_hybrid.metrics.image_fidelity import frechet_distance
 from hf_hybrid.models.alphagan import AlphaGAN, resized
 from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
+from hf_hybrid.models.calibration import reconstruction_error_range
 from hf_hybrid.models.codec_scores import held_out_score, is_no_worse
+from hf_hybrid.models.image_features import RADIOGRAPHS
 from hf_hybrid.models.options import CodecArguments
 from hf_hybrid.models.public_images import HELD_OUT, UNKNOWN, PublicImages
 from hf_hybrid.models.radiograph_network import features_of, load_radiograph_network, read_radiograph_network
@@ -38,11 +40,19 @@ from hf_hybrid.models.refiner import Refiner
 from hf_hybrid.models.refiner_trainer import RefinerArguments, RefinerTrainer, seeded
 
 CORE = {"resolution": 64, "latent_dim": 64, "num_components": 384, "flow_layers": 8, "code_noise": 0.3}
+PHANTOM_CORE = CORE | {"num_components": 160}
 WIDTHS = {128: (32, 64, 128), 256: (24, 48, 64)}
 PHANTOM_WIDTHS = {128: (24, 48, 96)}  # a third of the weights
 TIMES = {128: (1.0, 0.5), 256: (1.0,)}
 BATCH = {128: 256, 256: 96}
 WARP = {"public_cxr": 1.0, "kids_cxr": 1.0, "phantoms": 0.3}  # of these there are as many as one likes
+SOURCES = {  # of phantoms or not
+    False: {
+        "images": "frontal radiographs of adults (NIH ChestX-ray8, Wang et al. 2017), children (Kermany et al. 2018)",
+        "content": RADIOGRAPHS,
+    },
+    True: {"images": "chests drawn by hf-hybrid phantom"},
+}
 QUALITIES = {"public_cxr": 95, "kids_cxr": 75}
 KINDS = ("normal", "bacteria", "virus")
 
@@ -118,7 +128,8 @@ def core(args: argparse.Namespace) -> None:
         validation_share=0.04,
         validation_steps=args.validation,
     )
-    codec = seeded(args.seed, lambda: AlphaGAN(**CORE))
+    config = PHANTOM_CORE if _is_phantoms(images) else CORE
+    codec = seeded(args.seed, lambda: AlphaGAN(**config))
     folder = args.output_dir / f"core-{args.weight}"
     trainer = AlphaGANTrainer(codec, pixels, arguments, folder / "logs", images.groups)
     scores = trainer.fit()
@@ -229,8 +240,9 @@ def refine(args: argparse.Namespace) -> None:
 
 
 def collect(args: argparse.Namespace) -> None:
-    """Puts core and refiners together and writes the codec's folder."""
-    core_codec, widths = AlphaGAN.from_pretrained(args.output_dir / "core"), _widths(_images(args.pack))
+    """Puts core and refiners together and writes the codec's folder, with its card."""
+    core_codec, images = AlphaGAN.from_pretrained(args.output_dir / "core"), _images(args.pack)
+    widths = _widths(images)
     resolutions = [side for side in widths if (args.output_dir / f"refiner-{side}").exists()]
     codec = AlphaGAN(
         **core_codec.arguments
@@ -244,7 +256,19 @@ def collect(args: argparse.Namespace) -> None:
     codec.load_state_dict(core_codec.state_dict(), strict=False)
     for refiner, side in zip(codec.refiners, resolutions, strict=True):
         refiner.load_state_dict(_load(args.output_dir / f"refiner-{side}" / "distillation.safetensors"))
-    codec.eval().half().save_pretrained(args.output_dir / "codec")
+    codec = codec.eval().half().float()
+    held_out, training = (
+        images.part(images.tenths == HELD_OUT),
+        json.loads((args.output_dir / "core" / "scores.json").read_text()),
+    )
+    facts = SOURCES[_is_phantoms(images)] | {
+        "num_images": len(_training(images)),
+        "steps": training["steps"],
+        "seed": args.seed,
+        "scores": {name: {key: round(value, 4) for key, value in training[name].items()} for name in ("codec", "pca")},
+        "image_range": reconstruction_error_range(codec, held_out.pixels, held_out.weights),
+    }
+    codec.save_with_card(args.output_dir / "codec", facts, license="apache-2.0")
 
 
 @functools.cache
@@ -270,8 +294,12 @@ def _shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
     return np.concatenate(found)
 
 
+def _is_phantoms(images: PublicImages) -> bool:
+    return set(images.sources) == {"phantoms"}
+
+
 def _widths(images: PublicImages) -> dict[int, tuple[int, ...]]:
-    return PHANTOM_WIDTHS if set(images.sources) == {"phantoms"} else WIDTHS
+    return PHANTOM_WIDTHS if _is_phantoms(images) else WIDTHS
 
 
 def _warp(images: PublicImages) -> float:
