@@ -35,9 +35,9 @@ from hf_hybrid.synthesis.pipeline import load_codec
 
 # The options that each part depends on.
 _DECIDES = {
-    "utility": ("seeds", "bootstraps", "image_model"),
+    "utility": ("seeds", "bootstraps", "image_model", "extractor"),
     "fidelity": ("bootstraps", "extractor"),
-    "pairing": ("bootstraps", "image_model"),
+    "pairing": ("bootstraps", "image_model", "extractor"),
     "privacy": ("bootstraps", "privacy"),
 }
 _PACKAGES = ("numpy", "scikit-learn", "torch")
@@ -194,7 +194,7 @@ def _telling(bar: tqdm, name: str) -> Callable[[str], None]:
 def _decides(name: str, comparison: Comparison) -> dict:
     options, training_patients = comparison.options, comparison.training_patients
     decides = {key: asdict(options)[key] for key in _DECIDES[name]}
-    if name == "fidelity" and Path(options.extractor).exists():
+    if "extractor" in decides and Path(options.extractor).exists():
         decides["extractor"] = fingerprint(options.extractor)
     if name == "utility":
         decides["targets"] = comparison.schema.targets
