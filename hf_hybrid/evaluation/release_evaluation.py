@@ -38,7 +38,7 @@ _DECIDES = {
     "utility": ("seeds", "bootstraps", "image_model", "extractor"),
     "fidelity": ("bootstraps", "extractor"),
     "pairing": ("bootstraps", "image_model", "extractor"),
-    "privacy": ("bootstraps", "privacy"),
+    "privacy": ("bootstraps", "privacy", "extractor"),
 }
 _PACKAGES = ("numpy", "scikit-learn", "torch")
 
