@@ -185,7 +185,7 @@ class DetailSpace:
         )
 
 
-def standing_out(matches: Matches, others: Iterable[Matches], windows: Windows, num_records: int) -> np.ndarray:
+def standing_out(matches: Matches, others: Matches, windows: Windows, num_records: int) -> np.ndarray:
     """How much more an image of the release has of each image than all other patients' images have, `(num_records,)`.
 
     Args:
@@ -198,8 +198,7 @@ def standing_out(matches: Matches, others: Iterable[Matches], windows: Windows, 
         The largest sum, over the windows that match one image of the release, of the difference of artanh of the
         correlations as far as it is above 0; 0 if the release is nowhere nearer than other patients.
     """
-    other = np.maximum.reduce([one.correlation for one in others])
-    near, other = (np.arctanh(np.clip(one, 0, _HIGHEST)) for one in (matches.correlation, other))
+    near, other = (np.arctanh(np.clip(one.correlation, 0, _HIGHEST)) for one in (matches, others))
     pairs, of_pair = np.unique(np.stack([windows.record, matches.image]), axis=1, return_inverse=True)
     found = np.zeros(num_records)
     np.maximum.at(found, pairs[0], np.bincount(of_pair.ravel(), np.maximum(near - other, 0)))

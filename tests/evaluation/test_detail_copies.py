@@ -80,7 +80,7 @@ def test_what_32_pixels_cannot_see_is_found(kind):
     details, small = attacked(kind)["copies of details"], attacked(kind)["copies"]
     assert details.verdict.failed == ("near copy: detail of an image",)
     rates = details.scores[0].reference
-    assert rates["training patients"] > 0.08 and rates["held-out patients"] < 0.03  # 40 of 160 patients
+    assert rates["training patients"] > 0.1 and rates["held-out patients"] < 0.01  # 40 of 160 patients
     assert details.scores[0].interval[0] > 0
     assert not [name for name in small.verdict.failed if "image" in name]
     assert (
@@ -91,7 +91,7 @@ def test_what_32_pixels_cannot_see_is_found(kind):
 @pytest.mark.parametrize("kind", ["nothing", "words of others"])
 def test_an_honest_release_shares_markers_and_copies_nothing(kind):
     found = attacked(kind)["copies of details"]
-    assert found.verdict.word != "fail" and found.scores[0].reference["training patients"] < 0.03
+    assert found.verdict.word != "fail" and found.scores[0].reference["training patients"] < 0.06
 
 
 @pytest.mark.parametrize("moved", [0, 1, 2])
@@ -104,12 +104,12 @@ def test_windows_match_where_they_were_copied_from(moved):
     windows = space.windows([pixels[:11], pixels[11:]])
     assert np.bincount(windows.record).tolist() == [details.NUM_WINDOWS] * 30
     found, other = (space.best_matches(windows, [one]) for one in (library, others))
-    scores = standing_out(found, [other], windows, 30)
+    scores = standing_out(found, other, windows, 30)
     assert scores.argmax() == 4 and scores[4] > 4 * np.delete(scores, 4).max()
     matched = (windows.record == 4) & (found.image == 7) & (found.correlation > other.correlation)
     y, x = space.places[windows.place[matched]].T * space.factor - 8  # of the margin
     assert len(y) >= 3 and ((y < bottom) & (y + 16 > top) & (x < right) & (x + 16 > left)).all()
-    assert standing_out(other, [other], windows, 30).max() == 0
+    assert standing_out(other, other, windows, 30).max() == 0
 
 
 def test_nobody_is_compared_with_images_of_their_own():
@@ -129,4 +129,4 @@ def test_any_size_and_images_without_content(side):
     space = DetailSpace(side).fit([blank])
     windows = space.windows([blank])
     found = space.best_matches(windows, [blank])
-    assert standing_out(found, [found], windows, 4).tolist() == [0] * 4 and np.abs(found.correlation).max() < 0.01
+    assert standing_out(found, found, windows, 4).tolist() == [0] * 4 and np.abs(found.correlation).max() < 0.01

@@ -1,54 +1,53 @@
 """Copies of details at the resolution of the release: text in a corner, a clip, or everything that is fine."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
 from hf_hybrid.evaluation.attacks.base import Attack, AttackResult, rate_test
 from hf_hybrid.evaluation.attacks.spaces import AttackSpaces
 from hf_hybrid.evaluation.comparison import EvaluationSet
-from hf_hybrid.metrics.copies import near_threshold
 from hf_hybrid.metrics.details import DetailSpace, standing_out
 from hf_hybrid.metrics.reidentification import mean_by_patient
 from hf_hybrid.metrics.risk import RateRisk
 
 MAX_SYNTHETIC, MAX_REAL = 6000, 2000  # images that are compared; of each real side
+_LEAST = 1.0  # of `standing_out`: two windows with a correlation of .9 where others have .75
+_FALSE_SHARE = 0.005  # of held-out images, none if there are fewer than 200: a few copied patients have to stand out
 _TYPICAL = 500  # synthetic images that say which windows are usual
 
 
 class DetailCopyAttack(Attack):
     """Windows of each patient's image that the release has and no other patient.
 
-    The threshold is taken from held-out patients: training images of other people as a release would have as much of
-    `metrics.copies.NEAR_SHARE` of them that no other held-out patient has.
+    The threshold is taken from held-out patients: the release has more of at most `_FALSE_SHARE` of their images. Real
+    images of others in place of a release would set it too high: collections have images twice, under two numbers.
     """
 
     name = "copies of details"
     family = "copies"
-    citation = "Lewis 1995, Fast normalized cross-correlation; threshold after Dar et al. 2024, arXiv:2402.01054"
+    citation = "Lewis 1995, Fast normalized cross-correlation"
 
     def run(self, spaces: AttackSpaces) -> AttackResult:
         """Attacks training patients and held-out patients."""
         release, *real = (
             _Images(one, most) for one, most in zip(spaces.sets, (MAX_SYNTHETIC, MAX_REAL, MAX_REAL), strict=True)
         )
-        real[1].owners = real[1].owners + real[0].owners.max() + 1
+        train, held_out = real
+        owners = np.concatenate([train.owners, held_out.owners + train.owners.max() + 1])
         space = DetailSpace(release.side).fit(_Images(spaces.synthetic, _TYPICAL).batches())
-        scores = []
-        for one in real:
-            windows = space.windows(one.batches())
-            others = [space.best_matches(windows, other.batches(), one.owners, other.owners) for other in real]
-            found = space.best_matches(windows, release.batches())
-            scores.append(standing_out(found, others, windows, len(one)))
-        # The last side is that of held-out patients: training patients as a release, against the other held-out ones.
-        among_real = standing_out(others[0], others[1:], windows, len(real[1]))
-        threshold = max(-near_threshold(-among_real, spaces.multiple), 1e-6)
+        windows = space.windows(chain(train.batches(), held_out.batches()))
+        others = space.best_matches(windows, chain(train.batches(), held_out.batches()), owners, owners)
+        found = space.best_matches(windows, release.batches())
+        scores = np.split(standing_out(found, others, windows, len(owners)), [len(train)])
+        threshold = max(np.quantile(scores[1], 1 - _FALSE_SHARE, method="higher"), _LEAST)
         rates = RateRisk(
-            *(mean_by_patient((one >= threshold) * 1.0, side.owners) for one, side in zip(scores, real, strict=True))
+            *(mean_by_patient((one > threshold) * 1.0, side.owners) for one, side in zip(scores, real, strict=True))
         )
         meaning = (
             "an image of the release has details of theirs that no other patient has, at the same place "
-            f"({len(release):,} of {len(spaces.synthetic):,} synthetic images and {len(real[0]):,} of "
+            f"({len(release):,} of {len(spaces.synthetic):,} synthetic images and {len(train):,} of "
             f"{len(spaces.train):,} training images compared at {release.side} px)"
         )
         return AttackResult([rate_test("near copy: detail of an image", rates, meaning)])
