@@ -28,8 +28,10 @@ class Options(EvaluationOptions):
             should correlate with the rows as in real ones.
         seeds: number of repetitions, of which every score is the mean (choice of synthetic records, components,
             network); 3 by default.
-        image_model: "linear" (principal components of 32 px images; the default) or "cnn" (a small convolutional
-            network).
+        image_model: "linear" (a linear model on principal components of 32 px images), "features" (on those of the
+            extractor's features at the resolution of the release), "auto" (for each target the one of these two that
+            predicts validation patients better, the other beside it; the default) or "cnn" (a small convolutional
+            network on 32 px images).
         extractor: extractor of the image features for fidelity: "random" (a random convolutional network),
             "radiograph" (a small network of this package that knows chest radiographs; neither downloads),
             "xrv:densenet121-res224-all" and others of torchxrayvision, or a model of the Hub that `transformers`

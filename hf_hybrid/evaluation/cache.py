@@ -40,6 +40,8 @@ class PartCache:
             for one in compared.sets:
                 found.update(one.pixels.tobytes() + one.groups.tobytes() + one.frame.to_csv().encode())
             self.records = found.hexdigest()
+            for one, name in zip(compared.sets, ("release", "train", "test"), strict=True):
+                one.feature_store().keep(folder / f"features-{name}.npz", self.records)
 
     def part(self, name: str, decides: dict, measure: Callable[[], object]) -> object:
         """The part cached for the same records and `decides`, or else measured now; as read back from JSON."""

@@ -1,13 +1,14 @@
 """The records that every part of a report compares: release, training records and held-out records."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.evaluation.feature_store import FeatureStore
 from hf_hybrid.evaluation.options import EvaluationOptions
 from hf_hybrid.evaluation.training_patients import TrainingPatients
 from hf_hybrid.models import image_features
@@ -26,12 +27,16 @@ class EvaluationSet:
         groups: the patient of each record, int `(n,)`.
         read_images: function from positions of records to batches of their images at the size of the release, uint8
             `(batch, side, side)`; None if there are only `pixels`.
+        store: features of the images, shared with the sets that this one was taken from; made when first needed.
+        stored_rows: positions of the records in the store.
     """
 
     pixels: np.ndarray
     frame: pd.DataFrame
     groups: np.ndarray
     read_images: Callable[[np.ndarray], Iterator[np.ndarray]] | None = None
+    store: FeatureStore | None = field(default=None, repr=False)
+    stored_rows: np.ndarray | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Number of records."""
@@ -45,7 +50,9 @@ class EvaluationSet:
     def take(self, rows: np.ndarray) -> "EvaluationSet":
         """The records at `rows`."""
         read = self.read_images and (lambda places: self.read_images(rows[places]))
-        return EvaluationSet(self.pixels[rows], self.frame.iloc[rows].reset_index(drop=True), self.groups[rows], read)
+        store, stored = self.feature_store(), self.stored_rows[rows]
+        frame = self.frame.iloc[rows].reset_index(drop=True)
+        return EvaluationSet(self.pixels[rows], frame, self.groups[rows], read, store, stored)
 
     def restricted(self, schema: RecordSchema) -> "EvaluationSet":
         """Cells restricted to a protected schema; without the records that it cannot express."""
@@ -54,10 +61,24 @@ class EvaluationSet:
 
     def iter_images(self) -> Iterator[np.ndarray]:
         """Batches of all images, at the size of the release."""
+        yield from self.images_at(np.arange(len(self)))
+
+    def images_at(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Batches of the images at `rows`, at the size of the release."""
         if self.read_images:
-            yield from self.read_images(np.arange(len(self)))
-        else:
-            yield from np.array_split(self.pixels, -(-len(self) // _BATCH))
+            yield from self.read_images(rows)
+        elif len(rows):
+            yield from np.array_split(self.pixels[rows], -(-len(rows) // _BATCH))
+
+    def feature_store(self) -> FeatureStore:
+        """The features of the images, shared with all sets that are taken from this one."""
+        if self.store is None:
+            self.store, self.stored_rows = FeatureStore(self.images_at, len(self)), np.arange(len(self))
+        return self.store
+
+    def features(self, extractor: str) -> np.ndarray:
+        """Features of all images at the size of the release, float32 `(n, d)`; each is computed once."""
+        return self.feature_store().features(extractor, self.stored_rows)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from hf_hybrid.evaluation.held_out import HeldOut, Sample
 from hf_hybrid.metrics.base import LOWER, MetricFacts
 from hf_hybrid.metrics.image_fidelity import ImagePCA, multiscale_similarity
 from hf_hybrid.metrics.registry import IMAGE_METRICS
-from hf_hybrid.models.image_features import image_features
 from hf_hybrid.models.machine_reader import NUM_READ, Reading, read_images, reader_meaning
 
 _IMAGES_AUC = "images: classifier AUC (C2ST)"
@@ -50,7 +49,7 @@ def measure_images(
     name, drawn = _pca_draws(comparison.latent_dim, train, len(synthetic))
     comparison.tell("image features")
     features = [
-        image_features(one.iter_images(), comparison.extractor) for one in (synthetic, train, drawn, against.held_out)
+        one.features(comparison.extractor).astype(np.float64) for one in (synthetic, train, drawn, against.held_out)
     ]
     centre, scale = features[-1].mean(axis=0), features[-1].std(axis=0).clip(1e-9)
     *compared, real = [(one - centre) / scale for one in features]

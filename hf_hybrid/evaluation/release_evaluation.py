@@ -33,10 +33,10 @@ from hf_hybrid.synthesis.pipeline import load_codec
 
 # The options that each part depends on.
 _DECIDES = {
-    "utility": ("seeds", "bootstraps", "image_model"),
-    "fidelity": ("bootstraps", "reader_steps"),
-    "pairing": ("bootstraps", "image_model"),
-    "privacy": ("bootstraps", "privacy"),
+    "utility": ("seeds", "bootstraps", "image_model", "extractor"),
+    "fidelity": ("bootstraps", "extractor", "reader_steps"),
+    "pairing": ("bootstraps", "image_model", "extractor"),
+    "privacy": ("bootstraps", "privacy", "extractor"),
 }
 _PACKAGES = ("numpy", "scikit-learn", "torch")
 
@@ -193,9 +193,10 @@ def _telling(bar: tqdm, name: str) -> Callable[[str], None]:
 def _decides(name: str, comparison: Comparison) -> dict:
     options, training_patients = comparison.options, comparison.training_patients
     decides = {key: asdict(options)[key] for key in _DECIDES[name]}
-    if name == "fidelity":
+    if "extractor" in decides:
         extractor = comparison.extractor
         decides["extractor"] = fingerprint(extractor) if Path(extractor).exists() else comparison.extractor_name
+    if name == "fidelity":
         decides["latent_dim"] = comparison.latent_dim
     if name == "utility":
         decides["targets"] = comparison.schema.targets
