@@ -77,7 +77,7 @@ class Setting:
         schema = RecordSchema.infer(raw, "image", phantom_schema())
         frame, _ = schema.read(raw)
         parts = split_by_patient(groups, test=0.25, validation=0, seed=seed)
-        self.train, self.unseen = (
+        self.train, self.held_out = (
             EvaluationSet(pixels[rows], frame.iloc[rows].reset_index(drop=True), groups[rows])
             for rows in (parts["train"], parts["test"])
         )
@@ -101,7 +101,7 @@ class Setting:
         # A stream of its own: what a release is does not depend on those that were made before it.
         self.rng = np.random.default_rng([self.seed, list(PLANTS).index(plant)])
         options = EvaluationOptions(bootstraps=200)
-        section, _ = measure_privacy(Comparison(PLANTS[plant](self), self.train, self.unseen, self.schema, options))
+        section, _ = measure_privacy(Comparison(PLANTS[plant](self), self.train, self.held_out, self.schema, options))
         return section
 
 

@@ -30,34 +30,34 @@ def test_distances_are_those_of_scipy(draws, monkeypatch):
     np.testing.assert_allclose(nearest_distances(draws[0], draws[1]), expected, atol=1e-9)
 
 
-def test_copies_give_members_away_and_fresh_draws_do_not(draws):
-    members, others, fresh = draws
+def test_copies_give_training_patients_away_and_fresh_draws_do_not(draws):
+    training, others, fresh = draws
     groups = np.arange(200)
 
-    copied = membership(members, groups, others, groups, members + 1e-3)
-    honest = membership(members, groups, others, groups, fresh)
+    copied = membership(training, groups, others, groups, training + 1e-3)
+    honest = membership(training, groups, others, groups, fresh)
     assert copied.value == 1
     assert honest.interval[0] < 0.5 < honest.interval[1]
     assert copied.minus(honest).interval[0] > 0.3
 
 
 def test_a_patient_counts_once_by_the_nearest_record(draws):
-    members, others, _ = draws
+    training, others, _ = draws
     pairs = np.repeat(np.arange(100), 2)
-    release = members[::2]  # one record of every member
+    release = training[::2]  # one record of every training patient
 
-    assert membership(members, pairs, others, pairs, release).value == 1
-    assert membership(members, np.arange(200), others, np.arange(200), release).value < 0.9
+    assert membership(training, pairs, others, pairs, release).value == 1
+    assert membership(training, np.arange(200), others, np.arange(200), release).value < 0.9
 
 
 def test_true_positives_are_those_at_the_false_positives_that_were_asked_for():
     rng = np.random.default_rng(0)
-    members, others = rng.normal(1, 1, 20_000), rng.normal(0, 1, 20_000)
+    training, others = rng.normal(1, 1, 20_000), rng.normal(0, 1, 20_000)
     for rate in (0.1, 0.01):  # of normal scores that are one apart
         expected = norm.sf(norm.isf(rate) - 1)
-        found = true_positives(members, others, rate)
+        found = true_positives(training, others, rate)
         assert found == pytest.approx(expected, abs=3 * np.sqrt(expected / 20_000) + 0.01)
-    assert true_positives(members, others[:99], 0.1) is None and true_positives(members, others[:999], 0.01) is None
+    assert true_positives(training, others[:99], 0.1) is None and true_positives(training, others[:999], 0.01) is None
     assert true_positives(others[:100], others[:100], 0.1) == pytest.approx(0.1)
 
 
@@ -75,9 +75,9 @@ def test_intervals_of_an_attack_with_a_reference_cover_its_mean(copied):
     """Everything is drawn anew each time. With halves that serve each other as reference, 88 % and 91 % cover it."""
     rng, found, draws = np.random.default_rng(0), [], 300
     for _ in range(draws):
-        members, others, release = (rng.normal(size=(count, 4)) for count in (100, 40, 200))
-        release[:copied] = members[rng.integers(100, size=copied)] + 0.1 * rng.normal(size=(copied, 4))
-        sides = (members, np.arange(100), others, np.arange(40), release)
+        training, others, release = (rng.normal(size=(count, 4)) for count in (100, 40, 200))
+        release[:copied] = training[rng.integers(100, size=copied)] + 0.1 * rng.normal(size=(copied, 4))
+        sides = (training, np.arange(100), others, np.arange(40), release)
         estimate = attack_auc(*scores_against_reference(DensityRatioAttack.score, *sides), 100)
         found.append((estimate.value, np.std(estimate.replicates)))
     values, spreads = np.array(found).T
