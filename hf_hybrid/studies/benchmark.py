@@ -9,6 +9,7 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,7 +31,11 @@ from hf_hybrid.evaluation.utility import score_targets
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.estimates import Estimate, recover
 from hf_hybrid.metrics.fidelity import (
+    NO_RANGE,
+    SHARE_DRAWS,
     column_shapes,
+    draws_of_patients,
+    is_range,
     pair_trends,
     share_of_range,
     shuffled_columns,
@@ -93,8 +98,8 @@ class Scores:
 
     Args:
         numbers: `column_shapes`, `pair_trends` (0 to 1, higher is better), `pair_trends_share` and
-            `three_way_share` (of the way from shuffled columns, 0, to training records, 1), `pairing` (R2), and the
-            costs.
+            `three_way_share` (of the way from shuffled columns, 0, to training records, 1; NaN if the two do not
+            surely differ), `pairing` (R2), and the costs.
         estimates: `membership` (AUC), and (target, metric, inputs) of predictors trained on the sample.
     """
 
@@ -144,8 +149,9 @@ class SampleScorer:
         self.tested = encode_rows(tested, table.schema, codec)
         self.transform = TableTransform(table.schema).fit(self.learned.latents, self.learned.frame, table.groups)
         sides = shuffled_columns(_wide(self.learned)), _wide(self.learned)
+        draws = draws_of_patients(tested.groups, SHARE_DRAWS)
         self.ranges = {
-            name: [metric(one, _wide(self.tested)) for one in sides] for name, metric in _OF_DEPENDENCE.items()
+            name: _range(metric, sides, _wide(self.tested), draws) for name, metric in _OF_DEPENDENCE.items()
         }
         self.real_sets = [
             EvaluationSet(one.pixel_values(predictors.RESOLUTION, fit=codec.config.resize_mode), one.frame, one.groups)
@@ -157,13 +163,14 @@ class SampleScorer:
         rows = self.learned if sample is None else sample
         features, tested = (joint_features(self.transform, one) for one in (rows, self.tested))
         latent_dim, wide, tested_wide = rows.latents.shape[1], _wide(rows), _wide(self.tested)
+        shares = {
+            f"{name}_share": share_of_range(metric(wide, tested_wide), *self.ranges[name])
+            for name, metric in _OF_DEPENDENCE.items()
+        }
         numbers = {
             "column_shapes": column_shapes(wide, tested_wide),
             "pair_trends": pair_trends(wide, tested_wide),
-            **{
-                f"{name}_share": share_of_range(metric(wide, tested_wide), *self.ranges[name])
-                for name, metric in _OF_DEPENDENCE.items()
-            },
+            **shares,
             "pairing": explained_variance(
                 *((one[:, :latent_dim], one[:, latent_dim:]) for one in (features, tested)),
                 groups=self.groups if sample is None else None,
@@ -244,7 +251,20 @@ def _mean(scores: list[Scores], key: str | tuple[str, str, str]) -> Estimate:
     return Estimate.mean([one.estimates[key] for one in scores])
 
 
+def _range(
+    metric: Callable, sides: Sequence[pd.DataFrame], tested: pd.DataFrame, draws: Sequence[np.ndarray]
+) -> tuple[float, float]:
+    """Scores of shuffled columns and of real records; NaN twice where they do not surely differ."""
+    ends, *drawn = (
+        [metric(one, real) for one in sides]
+        for real in (tested, *(tested.iloc[rows].reset_index(drop=True) for rows in draws))
+    )
+    return tuple(ends) if is_range(ends, np.array(drawn)) else (np.nan, np.nan)
+
+
 def _number(values: list[float]) -> dict:
+    if np.isnan(values).any():  # a share, on a range that is the same for all seeds
+        return {"value": None, "range": None, "reason": NO_RANGE}
     return {"value": round(float(np.mean(values)), 4), "range": [round(min(values), 4), round(max(values), 4)]}
 
 

@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -12,6 +13,7 @@ from hf_hybrid.commands import benchmark as command
 from hf_hybrid.commands import cli
 from hf_hybrid.core.files import private_folder
 from hf_hybrid.metrics.estimates import Estimate
+from hf_hybrid.metrics.fidelity import draws_of_patients, pair_trends, shuffled_columns
 from hf_hybrid.reports import cards
 from hf_hybrid.samplers.controls import BootstrapSampler
 from hf_hybrid.samplers.copula import GaussianCopulaSampler
@@ -73,7 +75,9 @@ def test_copies_are_told_from_draws(result):
 
 def test_every_number_has_its_range_or_interval(result):
     for one in result["samplers"].values():
-        assert one["pair_trends_share"]["value"] < 1.3 and one["three_way_share"]["value"] < 1.3
+        for name in ("pair_trends_share", "three_way_share"):
+            share = one[name]
+            assert share["value"] < 1.3 if "reason" not in share else share["value"] is share["range"] is None
         for name in ("column_shapes", "pair_trends", "pairing", "fit_seconds", "records_per_second", "peak_memory_mb"):
             low, high = one[name]["range"]
             assert low <= one[name]["value"] <= high, name
@@ -159,6 +163,27 @@ def test_shares_and_differences_are_those_of_the_means():
     assert found["copula"]["membership"]["value"] == 0.52
     assert found["bootstrap"]["membership_above_copula"]["value"] == 0.47
     assert found["copula"]["column_shapes"] == {"value": 0.9, "range": [0.9, 0.9]}
+
+
+def test_a_share_of_no_range_is_not_given_and_says_why(result):
+    """Columns that nothing connects: shuffled ones and training records are as near to the tested ones."""
+    rng = np.random.default_rng(0)
+    tested, train = (pd.DataFrame(rng.normal(size=(200, 4)), columns=list("abcd")) for _ in range(2))
+    connected = [one.assign(b=one["a"], c=one["a"]) for one in (tested, train)]
+    draws = draws_of_patients(np.arange(200), 40)
+
+    assert np.isnan(benchmark._range(pair_trends, [shuffled_columns(train), train], tested, draws)).all()
+    low, high = benchmark._range(pair_trends, [shuffled_columns(connected[1]), connected[1]], connected[0], draws)
+    assert low < 0.8 < high
+
+    one = scores(0.7, 0.5)
+    one.numbers["pair_trends_share"] = np.nan
+    found = benchmark.summarise(scores(0.8, 1.0), {"copula": [one, one]}, {"copula": GaussianCopulaSampler()})
+    share = found["samplers"]["copula"]["pair_trends_share"]
+    assert share["value"] is None and "not significantly more associated" in share["reason"]
+    result["samplers"]["copula"]["pair_trends_share"] = share
+    row = next(line for line in cards.benchmark_table(result).splitlines() if line.startswith("| copula"))
+    assert row.split(" | ")[3] == "not given"
 
 
 def test_scores_read_back(tmp_path):
