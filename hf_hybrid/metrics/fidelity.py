@@ -6,7 +6,7 @@ once, by matrix products. They take typed frames (`RecordSchema.read`); a column
 discrete; latents may be among the columns.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -86,6 +86,27 @@ def is_range(ends: Sequence[float] | np.ndarray, draws: np.ndarray) -> bool:
         draws: the same in draws of the patients that they are compared with, `(n, 2)`.
     """
     return bool(abs(ends[1] - ends[0]) > 1.96 * np.std(draws[:, 1] - draws[:, 0]))
+
+
+def significant_range(
+    metric: Callable[[pd.DataFrame, pd.DataFrame], float],
+    sides: Sequence[pd.DataFrame],
+    real: pd.DataFrame,
+    draws: Sequence[np.ndarray],
+) -> tuple[float, float]:
+    """Scores of both ends of a range, or NaN twice where they do not surely differ.
+
+    Args:
+        metric: a score of dependence.
+        sides: shuffled columns, and real records.
+        real: the records that both are compared with.
+        draws: rows of these, see `draws_of_patients`.
+    """
+    ends, *drawn = (
+        [metric(one, other) for one in sides]
+        for other in (real, *(real.iloc[rows].reset_index(drop=True) for rows in draws))
+    )
+    return (ends[0], ends[1]) if is_range(ends, np.array(drawn)) else (np.nan, np.nan)
 
 
 def draws_of_patients(groups: np.ndarray, num_draws: int) -> list[np.ndarray]:

@@ -9,7 +9,6 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from PIL import Image
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import new_folder, private_folder
 from hf_hybrid.core.memory import peak_memory
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.core.scores import REAL
 from hf_hybrid.data.images import resize
 from hf_hybrid.data.records import Records
@@ -35,10 +35,10 @@ from hf_hybrid.metrics.fidelity import (
     SHARE_DRAWS,
     column_shapes,
     draws_of_patients,
-    is_range,
     pair_trends,
     share_of_range,
     shuffled_columns,
+    significant_range,
     three_way_shares,
 )
 from hf_hybrid.metrics.membership import membership
@@ -151,7 +151,8 @@ class SampleScorer:
         sides = shuffled_columns(_wide(self.learned)), _wide(self.learned)
         draws = draws_of_patients(tested.groups, SHARE_DRAWS)
         self.ranges = {
-            name: _range(metric, sides, _wide(self.tested), draws) for name, metric in _OF_DEPENDENCE.items()
+            name: significant_range(metric, sides, _wide(self.tested), draws)
+            for name, metric in _OF_DEPENDENCE.items()
         }
         self.real_sets = [
             EvaluationSet(one.pixel_values(predictors.RESOLUTION, fit=codec.config.resize_mode), one.frame, one.groups)
@@ -163,14 +164,10 @@ class SampleScorer:
         rows = self.learned if sample is None else sample
         features, tested = (joint_features(self.transform, one) for one in (rows, self.tested))
         latent_dim, wide, tested_wide = rows.latents.shape[1], _wide(rows), _wide(self.tested)
-        shares = {
-            f"{name}_share": share_of_range(metric(wide, tested_wide), *self.ranges[name])
-            for name, metric in _OF_DEPENDENCE.items()
-        }
         numbers = {
             "column_shapes": column_shapes(wide, tested_wide),
             "pair_trends": pair_trends(wide, tested_wide),
-            **shares,
+            **_shares(wide, tested_wide, self.ranges, len(self.learned)),
             "pairing": explained_variance(
                 *((one[:, :latent_dim], one[:, latent_dim:]) for one in (features, tested)),
                 groups=self.groups if sample is None else None,
@@ -251,15 +248,16 @@ def _mean(scores: list[Scores], key: str | tuple[str, str, str]) -> Estimate:
     return Estimate.mean([one.estimates[key] for one in scores])
 
 
-def _range(
-    metric: Callable, sides: Sequence[pd.DataFrame], tested: pd.DataFrame, draws: Sequence[np.ndarray]
-) -> tuple[float, float]:
-    """Scores of shuffled columns and of real records; NaN twice where they do not surely differ."""
-    ends, *drawn = (
-        [metric(one, real) for one in sides]
-        for real in (tested, *(tested.iloc[rows].reset_index(drop=True) for rows in draws))
-    )
-    return tuple(ends) if is_range(ends, np.array(drawn)) else (np.nan, np.nan)
+def _shares(
+    sample: pd.DataFrame, tested: pd.DataFrame, ranges: dict[str, tuple[float, float]], num_records: int
+) -> dict[str, float]:
+    """Shares of the ranges, of as many records as their ends have: more of them are nearer to any others."""
+    taken = numpy_generator(0, "fidelity: records").permutation(len(sample))[:num_records]
+    sample = sample.iloc[taken].reset_index(drop=True)
+    return {
+        f"{name}_share": share_of_range(metric(sample, tested), *ranges[name])
+        for name, metric in _OF_DEPENDENCE.items()
+    }
 
 
 def _number(values: list[float]) -> dict:
