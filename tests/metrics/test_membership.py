@@ -72,7 +72,7 @@ def test_random_labels_are_at_chance_up_to_the_number_of_patients():
 
 @pytest.mark.parametrize("copied", [0, 100])
 def test_intervals_of_an_attack_with_a_reference_cover_its_mean(copied):
-    """Everything is drawn anew each time. With halves that serve each other as reference, 88 % and 91 % cover it."""
+    """Everything is drawn anew each time. With halves that serve each other as reference, 90 and 91 % cover it."""
     rng, found, draws = np.random.default_rng(0), [], 300
     for _ in range(draws):
         training, others, release = (rng.normal(size=(count, 4)) for count in (100, 40, 200))
