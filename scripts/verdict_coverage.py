@@ -2,8 +2,8 @@
 
 python scripts/verdict_coverage.py docs/results/coverage.json --options.seeds 40
 
-Honest releases are fresh draws of other people and draws of a Gaussian copula; leaking ones are those of
-`planted_leaks.py`. A run that was broken off goes on where it stopped. The table is written beside the JSON.
+Releases are fresh draws of other people, draws of a Gaussian copula and the leaks of `planted_leaks.py`. A run that
+was broken off goes on where it stopped. The table is written beside the JSON.
 """
 
 import json
@@ -22,8 +22,6 @@ from hf_hybrid.core.families import VERDICTS
 from hf_hybrid.core.files import write_atomically
 from hf_hybrid.core.provenance import versions
 
-HONEST = ("fresh draws", "copula")
-LEAKING = ("training records", "small noise", "5 % copies", "overfitted sampler")
 _WORDS = VERDICTS[::-1]
 
 
@@ -41,7 +39,7 @@ class Options:
     sizes: list[int] = field(default_factory=lambda: [60, 150, 300, 1000])
     seeds: int = 40
     multiple: int = 2
-    releases: list[str] = field(default_factory=lambda: [*HONEST, *LEAKING])
+    releases: list[str] = field(default_factory=lambda: list(planted_leaks.PLANTS))
 
 
 def main(output: Path, options: Options | None = None) -> int:

@@ -143,11 +143,12 @@ def shrink_evidence(patch: pytest.MonkeyPatch) -> None:
     from hf_hybrid.evaluation import held_out
     from hf_hybrid.evaluation.attacks import classifier
     from hf_hybrid.evaluation.attacks import membership as attacks
+    from hf_hybrid.metrics import fidelity as scores
     from hf_hybrid.models import image_encoder, pair_encoder
 
     patch.setattr(image_encoder, "NUM_STEPS", 5)
     patch.setattr(pair_encoder, "NUM_STEPS", 20)
     patch.setattr(held_out, "NUM_TREES", 8)
-    patch.setattr(held_out, "_SHARE_DRAWS", 5)
+    patch.setattr(scores, "SHARE_DRAWS", 5)
     patch.setattr(classifier, "NUM_TREES", 8)
     patch.setattr(attacks, "RANDOM_LABELS", 20)

@@ -8,7 +8,7 @@ POSITIONAL = ("dataset", "output_dir")
 
 @dataclass
 class Options:
-    """Divides a dataset into train, validation and test, so that no patient is in two of them.
+    """Divides a dataset into train, validation and test, so that no patient and no image is in two of them.
 
     Args:
         dataset: image folder, parquet, saved `datasets` folder or Hub id; `name:split` picks a split.
@@ -32,11 +32,12 @@ def main(options: Options) -> int:
     import numpy as np
 
     from hf_hybrid.data.records import load_records, write_records
-    from hf_hybrid.data.splits import split_by_patient
+    from hf_hybrid.data.splits import join_equal_images, split_by_patient
 
     records = load_records(options.dataset, options.schema)
-    splits = split_by_patient(records.groups, options.test, options.validation, options.seed)
     images = records.check_images()
+    groups = join_equal_images(records.groups, images.digests)
+    splits = split_by_patient(groups, options.test, options.validation, options.seed)
     write_records(records, options.output_dir, splits)
     for name, indices in splits.items():
         patients = len(np.unique(records.groups[indices]))

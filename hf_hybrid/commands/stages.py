@@ -137,7 +137,7 @@ def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | di
     """The private dataset with its splits, and the schema to read it with."""
     from hf_hybrid.data.records import load_records, write_records
     from hf_hybrid.data.sources import fingerprint, split_names
-    from hf_hybrid.data.splits import split_by_patient
+    from hf_hybrid.data.splits import join_equal_images, split_by_patient
     from hf_hybrid.phantom.cohort import write_phantom
     from hf_hybrid.phantom.variables import phantom_schema
 
@@ -159,9 +159,9 @@ def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | di
 
     def divide(_: Path) -> None:
         records = load_records(dataset, schema)
-        records.check_images()
+        groups = join_equal_images(records.groups, records.check_images().digests)
         split = options.split
-        write_records(records, folder, split_by_patient(records.groups, split.test, split.validation, split.seed))
+        write_records(records, folder, split_by_patient(groups, split.test, split.validation, split.seed))
 
     folder = stages.logs / "records"
     inputs = {"dataset": fingerprint(dataset), "schema": _content(schema), **asdict(options.split)}

@@ -57,7 +57,7 @@ PURPOSES = (
     "shuffled images",
     "reconstruction: images of the PCA",
     "reconstruction: PCA",
-    "attack: halves of the patients",
+    "attack: parts of the patients",
     "attack: classifier",
     "attack: halves of a row",
     "attack: predicates",

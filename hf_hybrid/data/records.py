@@ -1,6 +1,7 @@
 """Records: images with their table rows, loaded through `datasets`, checked, split by patient and written."""
 
 import dataclasses
+import hashlib
 import logging
 import os
 from collections import Counter
@@ -29,6 +30,7 @@ from hf_hybrid.data.tables import raw_to_arrow
 logger = logging.getLogger(__name__)
 
 FEW_GREYS = 32
+COMPARED_SIDE = 32  # px at which an evaluation looks for images that are in two splits
 MAX_ROW_GROUP = (100, 64 * 2**20)  # rows, bytes of images
 
 
@@ -42,6 +44,7 @@ class ImageSummary:
         burned_in: how many DICOM headers say that text is burned into the pixels.
         grey_range: grey values above 8 bits that become 0 to 255; None if there are none, or all have a window.
         few_greys: how many images have fewer than `FEW_GREYS` grey values once that range was scaled.
+        digests: what identifies each image: equal images at `COMPARED_SIDE` px share it; None for a blank one.
     """
 
     sizes: Counter
@@ -49,6 +52,7 @@ class ImageSummary:
     burned_in: int
     grey_range: tuple[float, float] | None = None
     few_greys: int = 0
+    digests: list[bytes | None] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass
@@ -147,16 +151,19 @@ class Records:
         """
         summary = ImageSummary(Counter(), Counter(), 0)
 
-        def facts(image: DecodedImage) -> tuple[tuple[int, int], str, bool, bool]:
+        def facts(image: DecodedImage) -> tuple[tuple[int, int], str, bool, bool, bytes | None]:
             has_few = image.is_scaled and len(np.unique(image.pixels)) < FEW_GREYS
-            return image.pixels.shape[1::-1], image.mode, image.burned_in, has_few
+            small = resize(image.pixels, COMPARED_SIDE)
+            digest = hashlib.sha256(small.tobytes()).digest() if small.min() < small.max() else None
+            return image.pixels.shape[1::-1], image.mode, image.burned_in, has_few, digest
 
         for batch in self._map_images(facts, channels=1, batch_size=64):
-            for size, mode, burned_in, has_few in batch:
+            for size, mode, burned_in, has_few, digest in batch:
                 summary.sizes[size] += 1
                 summary.modes[mode] += 1
                 summary.burned_in += burned_in
                 summary.few_greys += has_few
+                summary.digests.append(digest)
         summary.grey_range = self.grey_range.found
         return summary
 

@@ -1,9 +1,15 @@
 """Train, validation and test, divided by patient."""
 
+import logging
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.randomness import numpy_generator
+
+logger = logging.getLogger(__name__)
 
 
 def split_by_patient(
@@ -40,3 +46,30 @@ def split_by_patient(
     return {
         name: np.flatnonzero(np.isin(groups, parts[name])) for name in ("train", "validation", "test") if name in parts
     }
+
+
+def join_equal_images(groups: np.ndarray, images: Sequence[bytes | None]) -> np.ndarray:
+    """Joins patients who share an image, so that they come into the same split; says how many.
+
+    They are one person under two numbers, or an image was filed twice: an evaluation refuses to test on an image that
+    was learned from.
+
+    Args:
+        groups: the patient of each record, int `(num_records,)`.
+        images: what identifies the image of each record, see `ImageSummary.digests`; None identifies nobody.
+
+    Returns:
+        Groups `(num_records,)`; those that share no image keep their codes.
+    """
+    joined = np.array(groups)
+    records = pd.DataFrame({"image": images, "patient": groups}).dropna().drop_duplicates()
+    shared = records[records["image"].duplicated(keep=False)]
+    for _, patients in shared.groupby("image", sort=False)["patient"]:
+        together = np.unique(joined[np.isin(groups, patients)])
+        joined[np.isin(joined, together)] = together[0]
+    if len(shared):
+        logger.warning(
+            "%d patients share an equal image with another patient: they stay together in one split",
+            shared["patient"].nunique(),
+        )
+    return joined

@@ -18,7 +18,6 @@ from hf_hybrid.metrics.predictions import auc
 _OF_DEPENDENCE = {name: metric for metric in (fidelity.PairTrends, fidelity.ThreeWayShares) for name in metric.facts}
 NUM_TREES = 100
 _FOLDS = 5
-_SHARE_DRAWS = 40  # of held-out patients, for the spread of a share: each takes three scores
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,7 @@ class HeldOut:
 
     def __init__(self, held_out: EvaluationSet, num_draws: int, facts: Mapping[str, MetricFacts]) -> None:
         self.held_out, self.facts = held_out, facts
-        patients, of_record = np.unique(held_out.groups, return_inverse=True)
-        rows = [np.flatnonzero(of_record == patient) for patient in range(len(patients))]
-        rng = numpy_generator(0, "fidelity: held-out patients")
-        drawn = (rng.integers(len(patients), size=len(patients)) for _ in range(num_draws))
-        self.draws = [np.concatenate([rows[patient] for patient in draw]) for draw in drawn]
+        self.draws = fidelity.draws_of_patients(held_out.groups, num_draws)
 
     def scores(
         self,
@@ -123,17 +118,15 @@ class HeldOut:
         def score(real: pd.DataFrame) -> list[float]:
             return [metric().scores(one, real)[name] for one in compared]
 
-        drawn = [score(_take(held_out, rows)) for rows in self.draws[:_SHARE_DRAWS]]
+        drawn = [score(_take(held_out, rows)) for rows in self.draws[: fidelity.SHARE_DRAWS]]
         return np.array(score(held_out)), np.array(drawn)
 
     def _share(self, name: str, values: np.ndarray, replicates: np.ndarray) -> Score:
         """Where a release is in the range from shuffled columns (0) to training patients (1)."""
         title, meaning = f"{name}, share of the range", "from shuffled columns (0) to training patients (1)"
         n, limits = self.held_out.num_patients, (None, None)
-        ways = replicates[:, 2] - replicates[:, 1]
-        if not abs(values[2] - values[1]) > 1.96 * ways.std():
-            reason = "the columns of training patients are not significantly more associated than shuffled ones"
-            return Score(title, None, None, "1 is best", limits, n, meaning=meaning, reason=reason)
+        if not fidelity.is_range(values[1:], replicates[:, 1:]):
+            return Score(title, None, None, "1 is best", limits, n, meaning=meaning, reason=fidelity.NO_RANGE)
         shares = [fidelity.share_of_range(*one) for one in replicates]
         value, spread = fidelity.share_of_range(*values), 1.96 * float(np.nanstd(shares))
         reference = {TRAINING: 1.0, COLUMNS_SHUFFLED: 0.0}

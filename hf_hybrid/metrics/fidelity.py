@@ -6,7 +6,7 @@ once, by matrix products. They take typed frames (`RecordSchema.read`); a column
 discrete; latents may be among the columns.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -18,6 +18,8 @@ from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.metrics.base import HIGHER, LOWER, FidelityMetric, MetricFacts
 
 NUM_BINS = 10
+SHARE_DRAWS = 40  # of held-out patients, for the spread of a share of a range: each takes several scores
+NO_RANGE = "the columns of training patients are not significantly more associated than shuffled ones"
 
 
 def column_shapes(synthetic: pd.DataFrame, real: pd.DataFrame) -> float:
@@ -74,6 +76,46 @@ def shuffled_columns(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 def share_of_range(value: float, shuffled: float, real: float) -> float:
     """How much of the way from shuffled columns (0) to real records (1) a score is; NaN where there is no way."""
     return (value - shuffled) / (real - shuffled) if real != shuffled else float("nan")
+
+
+def is_range(ends: Sequence[float] | np.ndarray, draws: np.ndarray) -> bool:
+    """Whether real records surely differ from shuffled columns; a share of a range that is noise says nothing.
+
+    Args:
+        ends: scores of shuffled columns and of real records, `(2,)`.
+        draws: the same in draws of the patients that they are compared with, `(n, 2)`.
+    """
+    return bool(abs(ends[1] - ends[0]) > 1.96 * np.std(draws[:, 1] - draws[:, 0]))
+
+
+def significant_range(
+    metric: Callable[[pd.DataFrame, pd.DataFrame], float],
+    sides: Sequence[pd.DataFrame],
+    real: pd.DataFrame,
+    draws: Sequence[np.ndarray],
+) -> tuple[float, float]:
+    """Scores of both ends of a range, or NaN twice where they do not surely differ.
+
+    Args:
+        metric: a score of dependence.
+        sides: shuffled columns, and real records.
+        real: the records that both are compared with.
+        draws: rows of these, see `draws_of_patients`.
+    """
+    ends, *drawn = (
+        [metric(one, other) for one in sides]
+        for other in (real, *(real.iloc[rows].reset_index(drop=True) for rows in draws))
+    )
+    return (ends[0], ends[1]) if is_range(ends, np.array(drawn)) else (np.nan, np.nan)
+
+
+def draws_of_patients(groups: np.ndarray, num_draws: int) -> list[np.ndarray]:
+    """Rows of the records of as many patients as there are, drawn with replacement, `num_draws` times."""
+    patients, of_record = np.unique(groups, return_inverse=True)
+    rows = [np.flatnonzero(of_record == patient) for patient in range(len(patients))]
+    rng = numpy_generator(0, "fidelity: held-out patients")
+    drawn = (rng.integers(len(patients), size=len(patients)) for _ in range(num_draws))
+    return [np.concatenate([rows[patient] for patient in draw]) for draw in drawn]
 
 
 def missing_shares(synthetic: pd.DataFrame, real: pd.DataFrame) -> float:

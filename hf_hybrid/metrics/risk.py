@@ -1,7 +1,7 @@
 """Risk: how much better an attack does on training than on held-out patients, and the resulting verdict.
 
 A patient is the unit of every interval. `bounds(z)` of a risk gives both ends at `z` standard normal deviations, so
-that one number serves every level that a correction for several tests may ask for; `bounds(z, num_unseen)` says how
+that one number serves every level that a correction for several tests may ask for; `bounds(z, num_held_out)` says how
 they would be with another number of held-out patients and the same training patients.
 """
 
@@ -33,56 +33,56 @@ class Risk(Protocol):
 
     Attributes:
         value: at most 1.
-        num_unseen: number of held-out patients behind it; None if they do not affect it.
+        num_held_out: number of held-out patients behind it; None if they do not affect it.
     """
 
     value: float
-    num_unseen: int | None
+    num_held_out: int | None
 
-    def bounds(self, z: float, num_unseen: int | None = None) -> tuple[float, float]:
-        """Lower and upper end at `z` standard normal deviations, if there were `num_unseen` held-out patients."""
+    def bounds(self, z: float, num_held_out: int | None = None) -> tuple[float, float]:
+        """Lower and upper end at `z` standard normal deviations, if there were `num_held_out` held-out patients."""
 
 
 @dataclass(frozen=True)
 class RateRisk:
-    """(members - unseen) / (1 - unseen), of how often an attack succeeds; as anonymeter defines a risk.
+    """(training - held_out) / (1 - held_out), of how often an attack succeeds; as anonymeter defines a risk.
 
     Giomi et al. 2023 (arXiv 2211.10459, equation 2), but not cut at 0. Bounds by Newcombe 1998 (Statist. Med. 17, 873,
     method 10): they hold for few patients and for no hits at all, where resampling shows no spread.
 
     Args:
-        members: share of successes of each training patient, `(num_members,)`, from 0 to 1.
-        unseen: the same of held-out patients.
+        training: share of successes of each training patient, `(num_training,)`, from 0 to 1.
+        held_out: the same of held-out patients.
     """
 
-    members: np.ndarray
-    unseen: np.ndarray
+    training: np.ndarray
+    held_out: np.ndarray
 
     @property
     def rates(self) -> tuple[float, float]:
-        """Mean success among members and among held-out patients."""
-        return float(np.mean(self.members)), float(np.mean(self.unseen))
+        """Mean success among training patients and among held-out patients."""
+        return float(np.mean(self.training)), float(np.mean(self.held_out))
 
     @property
-    def num_unseen(self) -> int:
+    def num_held_out(self) -> int:
         """Number of held-out patients."""
-        return len(self.unseen)
+        return len(self.held_out)
 
     @property
     def value(self) -> float:
         """The risk."""
-        member, unseen = self.rates
-        return self._scaled(member - unseen)
+        training, held_out = self.rates
+        return self._scaled(training - held_out)
 
-    def bounds(self, z: float, num_unseen: int | None = None) -> tuple[float, float]:
+    def bounds(self, z: float, num_held_out: int | None = None) -> tuple[float, float]:
         """Lower and upper end at `z` standard normal deviations."""
-        member, unseen = self.rates
-        if unseen == 1:  # an attack that always succeeds reveals nothing
+        training, held_out = self.rates
+        if held_out == 1:  # an attack that always succeeds reveals nothing
             return UNKNOWN
-        low, high = wilson(member, len(self.members), z)
-        other_low, other_high = wilson(unseen, num_unseen or len(self.unseen), z)
-        down, up = math.hypot(member - low, other_high - unseen), math.hypot(high - member, unseen - other_low)
-        return self._scaled(member - unseen - down), min(self._scaled(member - unseen + up), 1.0)
+        low, high = wilson(training, len(self.training), z)
+        other_low, other_high = wilson(held_out, num_held_out or len(self.held_out), z)
+        down, up = math.hypot(training - low, other_high - held_out), math.hypot(high - training, held_out - other_low)
+        return self._scaled(training - held_out - down), min(self._scaled(training - held_out + up), 1.0)
 
     def resampled(self, num_bootstraps: int) -> "EstimatedRisk":
         """The same risk with the spread of shares, which is smaller than that of yes and no.
@@ -92,13 +92,14 @@ class RateRisk:
         """
         weights = (
             bootstrap_weights(np.arange(len(side)), num_bootstraps, seed)
-            for seed, side in enumerate((self.members, self.unseen))
+            for seed, side in enumerate((self.training, self.held_out))
         )
-        member, unseen = (
-            one @ side / len(side) for one, side in zip(weights, (self.members, self.unseen), strict=True)
+        training, held_out = (
+            one @ side / len(side) for one, side in zip(weights, (self.training, self.held_out), strict=True)
         )
-        of_members = float(np.std(_risk(member - self.rates[1], np.full_like(member, self.rates[1]))))
-        return EstimatedRisk(Estimate(self.value, _risk(member - unseen, unseen)), self.num_unseen, of_members)
+        of_training = float(np.std(_risk(training - self.rates[1], np.full_like(training, self.rates[1]))))
+        estimate = Estimate(self.value, _risk(training - held_out, held_out))
+        return EstimatedRisk(estimate, self.num_held_out, of_training)
 
     def _scaled(self, difference: float) -> float:
         return float(_risk(difference, self.rates[1]))
@@ -110,28 +111,28 @@ class EstimatedRisk:
 
     Args:
         estimate: 0 if nothing is revealed.
-        num_unseen: number of held-out patients behind it; None if they do not affect it.
-        members_spread: the part of the spread that is due to the training patients, which more held-out patients would
-            not reduce; None: not known.
+        num_held_out: number of held-out patients behind it; None if they do not affect it.
+        training_spread: the part of the spread that is due to the training patients, which more held-out patients
+            would not reduce; None: not known.
     """
 
     estimate: Estimate
-    num_unseen: int | None
-    members_spread: float | None = None
+    num_held_out: int | None
+    training_spread: float | None = None
 
     @property
     def value(self) -> float:
         """The risk."""
         return self.estimate.value
 
-    def bounds(self, z: float, num_unseen: int | None = None) -> tuple[float, float]:
+    def bounds(self, z: float, num_held_out: int | None = None) -> tuple[float, float]:
         """Lower and upper end at `z` standard normal deviations."""
-        if (self.num_unseen or MIN_PATIENTS) < MIN_PATIENTS or len(self.estimate.replicates) < MIN_REPLICATES:
+        if (self.num_held_out or MIN_PATIENTS) < MIN_PATIENTS or len(self.estimate.replicates) < MIN_REPLICATES:
             return UNKNOWN
         spread = self._spread
-        if num_unseen and self.num_unseen and self.members_spread is not None:
-            fixed = min(self.members_spread, spread) ** 2
-            spread = math.sqrt(fixed + (spread**2 - fixed) * self.num_unseen / num_unseen)
+        if num_held_out and self.num_held_out and self.training_spread is not None:
+            fixed = min(self.training_spread, spread) ** 2
+            spread = math.sqrt(fixed + (spread**2 - fixed) * self.num_held_out / num_held_out)
         return self.value - z * spread, min(self.value + z * spread, 1.0)
 
     @cached_property
@@ -139,9 +140,9 @@ class EstimatedRisk:
         return float(np.nanstd(self.estimate.replicates))
 
 
-def _risk(difference: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+def _risk(difference: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     """A difference as a share of the possible gain; 0 if none is possible."""
-    left = 1 - np.asarray(unseen)
+    left = 1 - np.asarray(held_out)
     return np.where(left > 0, difference / np.where(left > 0, left, 1), 0.0)
 
 
@@ -150,9 +151,9 @@ class ObservedRisk:
     """A risk that was counted and not estimated: its bounds are its value."""
 
     value: float
-    num_unseen: int
+    num_held_out: int
 
-    def bounds(self, z: float, num_unseen: int | None = None) -> tuple[float, float]:
+    def bounds(self, z: float, num_held_out: int | None = None) -> tuple[float, float]:
         """The value twice."""
         return self.value, self.value
 
@@ -169,8 +170,8 @@ class CoincidenceRisk(RateRisk):
     Wilenski 1940, doi:10.1093/biomet/31.3-4.313).
 
     Args:
-        members: see `RateRisk`.
-        unseen: likewise.
+        training: see `RateRisk`.
+        held_out: likewise.
         coincidences: equal rows of two real patients, and held-out patients whose own row is in the release.
         share: the share of hits among hits and coincidences that is expected of a release that copies nobody.
     """
@@ -181,12 +182,12 @@ class CoincidenceRisk(RateRisk):
     @property
     def by_chance(self) -> float:
         """The rate among training patients that the coincidences lead one to expect."""
-        return self.coincidences * self.share / (1 - self.share) / len(self.members)
+        return self.coincidences * self.share / (1 - self.share) / len(self.training)
 
-    def bounds(self, z: float, num_unseen: int | None = None) -> tuple[float, float]:
+    def bounds(self, z: float, num_held_out: int | None = None) -> tuple[float, float]:
         """Lower and upper end; the lower one is the rate of hits that is more than the coincidences explain."""
-        low, high = super().bounds(z, num_unseen)
-        hits = int(np.count_nonzero(self.members))
+        low, high = super().bounds(z, num_held_out)
+        hits = int(np.count_nonzero(self.training))
         if not hits or (low, high) == UNKNOWN:
             return min(low, 0.0), high
         lowest = float(beta.ppf(norm.sf(z), hits, self.coincidences + 1))  # Clopper and Pearson
@@ -266,19 +267,19 @@ def patients_needed(risk: Risk, limit: Limit) -> float | None:
     Returns:
         None if not known; infinity if no number would do: the training patients alone leave it open.
     """
-    is_divided = getattr(risk, "members_spread", 0.0) is not None  # which part more patients would reduce
-    if interval(risk) == UNKNOWN or math.isnan(risk.value) or not (is_divided or risk.num_unseen is None):
+    is_divided = getattr(risk, "training_spread", 0.0) is not None  # which part more patients would reduce
+    if interval(risk) == UNKNOWN or math.isnan(risk.value) or not (is_divided or risk.num_held_out is None):
         return None
 
     certain = float(norm.isf(FAIL_LEVEL))
 
-    def is_settled(num_unseen: int | None) -> bool:
-        passes = risk.bounds(_Z, num_unseen)[1] < limit.pass_below
-        return passes or risk.bounds(certain, num_unseen)[0] > limit.fail_above
+    def is_settled(num_held_out: int | None) -> bool:
+        passes = risk.bounds(_Z, num_held_out)[1] < limit.pass_below
+        return passes or risk.bounds(certain, num_held_out)[0] > limit.fail_above
 
-    if risk.num_unseen is None or not is_settled(MOST_PATIENTS):
+    if risk.num_held_out is None or not is_settled(MOST_PATIENTS):
         return math.inf
-    low, high = risk.num_unseen, MOST_PATIENTS  # more patients never widen an interval
+    low, high = risk.num_held_out, MOST_PATIENTS  # more patients never widen an interval
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if is_settled(middle) else (middle, high)

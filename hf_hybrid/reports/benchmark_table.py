@@ -65,7 +65,7 @@ def scored_tasks(result: dict) -> dict[int, dict]:
 
 
 def _with_range(number: dict | None, places: int) -> str:
-    if number is None:
+    if number is None or number["value"] is None:
         return "not given"
     # Adding 0 makes a rounded -0.00 a 0.00.
     shown = [f"{round(one, places) + 0:.{places}f}" for one in (number["value"], *(_ends(number) or ()))]

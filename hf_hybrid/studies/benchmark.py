@@ -20,6 +20,7 @@ from PIL import Image
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import new_folder, private_folder
 from hf_hybrid.core.memory import peak_memory
+from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.core.scores import REAL
 from hf_hybrid.data.images import resize
 from hf_hybrid.data.records import Records
@@ -30,10 +31,14 @@ from hf_hybrid.evaluation.utility import score_targets
 from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.estimates import Estimate, recover
 from hf_hybrid.metrics.fidelity import (
+    NO_RANGE,
+    SHARE_DRAWS,
     column_shapes,
+    draws_of_patients,
     pair_trends,
     share_of_range,
     shuffled_columns,
+    significant_range,
     three_way_shares,
 )
 from hf_hybrid.metrics.membership import membership
@@ -93,8 +98,8 @@ class Scores:
 
     Args:
         numbers: `column_shapes`, `pair_trends` (0 to 1, higher is better), `pair_trends_share` and
-            `three_way_share` (of the way from shuffled columns, 0, to training records, 1), `pairing` (R2), and the
-            costs.
+            `three_way_share` (of the way from shuffled columns, 0, to training records, 1; NaN if the two do not
+            surely differ), `pairing` (R2), and the costs.
         estimates: `membership` (AUC), and (target, metric, inputs) of predictors trained on the sample.
     """
 
@@ -144,8 +149,10 @@ class SampleScorer:
         self.tested = encode_rows(tested, table.schema, codec)
         self.transform = TableTransform(table.schema).fit(self.learned.latents, self.learned.frame, table.groups)
         sides = shuffled_columns(_wide(self.learned)), _wide(self.learned)
+        draws = draws_of_patients(tested.groups, SHARE_DRAWS)
         self.ranges = {
-            name: [metric(one, _wide(self.tested)) for one in sides] for name, metric in _OF_DEPENDENCE.items()
+            name: significant_range(metric, sides, _wide(self.tested), draws)
+            for name, metric in _OF_DEPENDENCE.items()
         }
         self.real_sets = [
             EvaluationSet(one.pixel_values(predictors.RESOLUTION, fit=codec.config.resize_mode), one.frame, one.groups)
@@ -160,10 +167,7 @@ class SampleScorer:
         numbers = {
             "column_shapes": column_shapes(wide, tested_wide),
             "pair_trends": pair_trends(wide, tested_wide),
-            **{
-                f"{name}_share": share_of_range(metric(wide, tested_wide), *self.ranges[name])
-                for name, metric in _OF_DEPENDENCE.items()
-            },
+            **_shares(wide, tested_wide, self.ranges, len(self.learned)),
             "pairing": explained_variance(
                 *((one[:, :latent_dim], one[:, latent_dim:]) for one in (features, tested)),
                 groups=self.groups if sample is None else None,
@@ -244,7 +248,21 @@ def _mean(scores: list[Scores], key: str | tuple[str, str, str]) -> Estimate:
     return Estimate.mean([one.estimates[key] for one in scores])
 
 
+def _shares(
+    sample: pd.DataFrame, tested: pd.DataFrame, ranges: dict[str, tuple[float, float]], num_records: int
+) -> dict[str, float]:
+    """Shares of the ranges, of as many records as their ends have: more of them are nearer to any others."""
+    taken = numpy_generator(0, "fidelity: records").permutation(len(sample))[:num_records]
+    sample = sample.iloc[taken].reset_index(drop=True)
+    return {
+        f"{name}_share": share_of_range(metric(sample, tested), *ranges[name])
+        for name, metric in _OF_DEPENDENCE.items()
+    }
+
+
 def _number(values: list[float]) -> dict:
+    if np.isnan(values).any():  # a share, on a range that is the same for all seeds
+        return {"value": None, "range": None, "reason": NO_RANGE}
     return {"value": round(float(np.mean(values)), 4), "range": [round(min(values), 4), round(max(values), 4)]}
 
 

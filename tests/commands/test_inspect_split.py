@@ -9,8 +9,10 @@ from PIL import Image
 
 from hf_hybrid.commands import inspect, split, stages
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.data.records import load_records
+from hf_hybrid.data.records import COMPARED_SIDE, load_records
 from hf_hybrid.evaluation import inspection
+from hf_hybrid.evaluation.records import check_apart
+from hf_hybrid.metrics import predictors
 
 
 def make_folder(folder, columns):
@@ -269,6 +271,30 @@ def test_split_writes_what_can_be_loaded(tmp_path, capsys):
     assert not patients[0] & patients[1] and not patients[0] & patients[2] and not patients[1] & patients[2]
     with pytest.raises(InputError, match="expected a new or empty folder as `output_dir`"):
         split.main(options)
+
+
+def test_patients_who_share_an_image_stay_in_one_split(tmp_path, caplog):
+    """Three patients in a chain of two images, and blank images, which identify nobody."""
+    count, rng = 60, np.random.default_rng(0)
+    folder = make_folder(tmp_path / "cohort", {"patient_id": [n // 2 for n in range(count)], "age": np.arange(count)})
+    pixels = rng.integers(0, 256, (count, 40, 48), dtype=np.uint8)
+    pixels[[21, 41, 51]] = pixels[[10, 20, 50]]  # patients 5, 10 and 20; one patient's own image twice is no sign
+    pixels[[7, 37, 57]] = 0
+    for number, one in enumerate(pixels):
+        Image.fromarray(one).save(folder / f"{number:03}.png")
+    options = stages.DataOptions(output_dir=str(tmp_path / "run"), dataset=str(folder))
+    for seed in range(3):
+        caplog.clear()
+        out = str(tmp_path / f"divided-{seed}")
+        assert split.main(split.Options(str(folder), out, seed=seed)) == 0
+        (line,) = (message for message in caplog.messages if "equal image" in message)
+        assert line == "3 patients share an equal image with another patient: they stay together in one split"
+        sides = [load_records(f"{out}:{name}") for name in ("train", "test")]
+        check_apart(sides, [one.pixel_values(COMPARED_SIDE) for one in sides])
+    divided, schema = stages.private_records(options, stages.Stages(tmp_path / "run"))
+    sides = [load_records(f"{divided}:{name}", schema) for name in ("train", "test")]
+    check_apart(sides, [one.pixel_values(COMPARED_SIDE) for one in sides])
+    assert COMPARED_SIDE == predictors.RESOLUTION
 
 
 def test_split_says_when_patients_are_unknown(tmp_path, capsys):

@@ -21,7 +21,7 @@ from hf_hybrid.data.images import read_image, resize
 from hf_hybrid.data.records import load_records, write_records
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.sources import overlap, split_names
-from hf_hybrid.data.splits import split_by_patient
+from hf_hybrid.data.splits import join_equal_images, split_by_patient
 
 GREY = np.add.outer(np.arange(6), 10 * np.arange(8)).astype(np.uint8)  # 6 high, 8 wide, 0 to 75
 
@@ -741,6 +741,14 @@ def test_select_and_iterate(tmp_path):
         list(records.images), *(getattr(records, n) for n in ("frame", "groups", "schema", "unread", "raw"))
     )
     assert greys(listed.select(np.array([1]))) == [10]
+
+
+def test_patients_are_joined_by_their_images():
+    images = [b"a", b"b", b"b", b"c", b"c", b"d", b"d", None, None]
+    patients = np.array([4, 4, 3, 3, 1, 0, 0, 2, 5])  # 4, 3 and 1 in a chain; 0 alone; nobody by a blank image
+    joined = join_equal_images(patients, images)
+    assert len(set(joined[:5])) == 1 and joined[5:].tolist() == [0, 0, 2, 5] and joined[0] in (1, 3, 4)
+    assert (join_equal_images(patients, [None] * 9) == patients).all()
 
 
 def test_split_by_patient():

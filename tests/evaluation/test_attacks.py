@@ -87,7 +87,7 @@ def test_an_honest_release_never_fails(scored, plant, seed):
 def test_a_planted_leak_fails_the_family_of_copies(planted, setting, monkeypatch, plant, failed):
     monkeypatch.setattr(image_encoder, "NUM_STEPS", 40)
     one, options = setting(0, 240, 2), EvaluationOptions(bootstraps=200)
-    spaces = AttackSpaces(Comparison(planted.PLANTS[plant](one), one.train, one.unseen, one.schema, options))
+    spaces = AttackSpaces(Comparison(planted.PLANTS[plant](one), one.train, one.held_out, one.schema, options))
     copies = copies_of(spaces, CopyAttack, EmbeddedCopyAttack).to_dict()
     assert copies["verdict"] == "fail" and failed <= set(copies["failed"]), copies["failed"]
     assert copies["advice"].startswith("use a sampler that copies less")
@@ -118,18 +118,18 @@ def test_train_and_test_cannot_be_exchanged(planted, setting, monkeypatch, plant
     one = setting(0, 160, 1)
     release, options = planted.PLANTS[plant](one), EvaluationOptions(bootstraps=100)
     with pytest.raises(InputError, match=message):
-        measure_privacy(Comparison(release, one.unseen, one.train, one.schema, options))
+        measure_privacy(Comparison(release, one.held_out, one.train, one.schema, options))
 
 
 def test_ordinary_shift_is_no_exchange(planted, setting, monkeypatch):
-    """Training patients that lie farther out than unseen ones are farther from any release, and from the control."""
+    """Training patients that lie farther out than held-out ones are farther from any release, and from the control."""
     monkeypatch.setattr(image_encoder, "NUM_STEPS", 1)
     shifted = copy.deepcopy(setting(0, 160, 1))
     middle = shifted.train.pixels.mean(axis=0)
-    for one, wide in ((shifted.train, 1.6), (shifted.unseen, 0.6)):
+    for one, wide in ((shifted.train, 1.6), (shifted.held_out, 0.6)):
         one.pixels = np.clip(middle + wide * (one.pixels - middle), 0, 255).astype(np.uint8)
     release, options = planted.PLANTS["copula"](shifted), EvaluationOptions(bootstraps=100)
-    section, _ = measure_privacy(Comparison(release, shifted.train, shifted.unseen, shifted.schema, options))
+    section, _ = measure_privacy(Comparison(release, shifted.train, shifted.held_out, shifted.schema, options))
     distance = families(section.to_dict())["membership"]["scores"][0]["reference"]
     assert distance["AUC on the release"] < 0.35 and distance["AUC on a Gaussian copula"] < 0.35
 
@@ -249,13 +249,13 @@ def test_membership_says_what_it_is_read_against_and_a_looser_limit_settles_noth
 
 def test_a_bin_of_distances_tells_nothing_of_few_patients():
     rng = np.random.default_rng(0)
-    members, unseen = rng.normal(2, 1, 90), np.append(rng.normal(3, 1, 28), [9, 9.5])
-    found = histograms("nearest image", members, unseen, (np.arange(90), np.arange(30)), min_patients=5)
-    for side, values in (("training patients", members), ("held-out patients", unseen)):
+    training, held_out = rng.normal(2, 1, 90), np.append(rng.normal(3, 1, 28), [9, 9.5])
+    found = histograms("nearest image", training, held_out, (np.arange(90), np.arange(30)), min_patients=5)
+    for side, values in (("training patients", training), ("held-out patients", held_out)):
         counts = np.round(np.array(found["shares"][side]) * len(values)).astype(int)
         assert counts.sum() == len(values) and not ((counts > 0) & (counts < 5)).any(), counts
     assert len(found["edges"]) - 1 == len(counts) > 3 and (np.diff(found["edges"]) > 0).all()
-    few = histograms("nearest image", members[:4], unseen[:4], (np.arange(4), np.arange(4)), min_patients=5)
+    few = histograms("nearest image", training[:4], held_out[:4], (np.arange(4), np.arange(4)), min_patients=5)
     assert list(few["shares"].values()) == [[1.0], [1.0]]
 
 

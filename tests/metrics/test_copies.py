@@ -131,8 +131,8 @@ class TestNearest:
 
     def test_the_threshold_lets_as_many_through_as_it_should(self):
         pixels, rows = images(600, 0), np.random.default_rng(0).random((600, 3))
-        unseen = nearest(pixels[:300], rows[:300], pixels[300:], rows[300:])
-        image, row = near_thresholds(unseen, multiple=1)
-        assert (unseen.image <= image).mean() == pytest.approx(0.05, abs=0.01)
-        assert (unseen.row <= row).mean() == pytest.approx(0.05, abs=0.01)
-        assert near_thresholds(unseen, multiple=5)[1] < row
+        held_out = nearest(pixels[:300], rows[:300], pixels[300:], rows[300:])
+        image, row = near_thresholds(held_out, multiple=1)
+        assert (held_out.image <= image).mean() == pytest.approx(0.05, abs=0.01)
+        assert (held_out.row <= row).mean() == pytest.approx(0.05, abs=0.01)
+        assert near_thresholds(held_out, multiple=5)[1] < row

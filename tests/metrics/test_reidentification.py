@@ -56,14 +56,14 @@ def test_a_link_is_one_synthetic_record_near_both_halves():
 class TestSinglingOut:
     """The control is a draw of the same distribution."""
 
-    @pytest.mark.parametrize(("members", "unseen"), [(60, 600), (200, 200), (600, 60)])
-    def test_the_risk_grows_with_the_share_of_copies_from_0_to_1(self, members, unseen):
-        train, control = draw(members, 0), draw(600, 1)
-        sides = (train, np.arange(members)), (draw(unseen, 2), np.arange(unseen))
+    @pytest.mark.parametrize(("training", "held_out"), [(60, 600), (200, 200), (600, 60)])
+    def test_the_risk_grows_with_the_share_of_copies_from_0_to_1(self, training, held_out):
+        train, control = draw(training, 0), draw(600, 1)
+        sides = (train, np.arange(training)), (draw(held_out, 2), np.arange(held_out))
         risks = []
         for copies in (0, 0.5, 1):
-            count = round(copies * members)
-            release = pd.concat([train[:count], draw(members - count, 3)], ignore_index=True)
+            count = round(copies * training)
+            release = pd.concat([train[:count], draw(training - count, 3)], ignore_index=True)
             risk, (own, _, others) = singling_out(release, control, *sides, SCHEMA, num_bootstraps=100)
             risks.append(risk)
         low, high = np.percentile(risks[0].replicates, [0.5, 99.5])

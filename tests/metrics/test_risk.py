@@ -22,8 +22,8 @@ from hf_hybrid.metrics.risk import (
 LIMIT = Limit(0.09, 0.09)
 
 
-def rates(member_hits: int, members: int, unseen_hits: int, unseen: int) -> RateRisk:
-    sides = ((member_hits, members), (unseen_hits, unseen))
+def rates(training_hits: int, training: int, held_out_hits: int, held_out: int) -> RateRisk:
+    sides = ((training_hits, training), (held_out_hits, held_out))
     return RateRisk(*(np.repeat([1.0, 0.0], [hits, count - hits]) for hits, count in sides))
 
 
@@ -33,9 +33,9 @@ def decide(risks: list[Risk], limit: Limit, details: list[Risk] = ()) -> Verdict
     return judge(*({next(names): one for one in risks}, limit, {next(names): one for one in details}))
 
 
-def estimated(value: float, spread: float, num_unseen: int = 100) -> EstimatedRisk:
+def estimated(value: float, spread: float, num_held_out: int = 100) -> EstimatedRisk:
     replicates = value + spread * norm.ppf((np.arange(999) + 0.5) / 999)
-    return EstimatedRisk(Estimate(value, replicates), num_unseen, members_spread=0.0)
+    return EstimatedRisk(Estimate(value, replicates), num_held_out, training_spread=0.0)
 
 
 class TestRateRisk:
@@ -60,11 +60,11 @@ class TestRateRisk:
         low, high = interval(rates(0, 20, 0, 20))
         assert low < -0.1 and high > 0.1
 
-    @pytest.mark.parametrize(("member", "unseen"), [(0.05, 0.05), (0.3, 0.2), (0.02, 0.0)])
-    def test_intervals_cover_the_truth(self, member, unseen):
+    @pytest.mark.parametrize(("training", "held_out"), [(0.05, 0.05), (0.3, 0.2), (0.02, 0.0)])
+    def test_intervals_cover_the_truth(self, training, held_out):
         rng = np.random.default_rng(0)
-        truth, covered = (member - unseen) / (1 - unseen), 0
-        for hits, other in zip(rng.binomial(300, member, 400), rng.binomial(100, unseen, 400), strict=True):
+        truth, covered = (training - held_out) / (1 - held_out), 0
+        for hits, other in zip(rng.binomial(300, training, 400), rng.binomial(100, held_out, 400), strict=True):
             low, high = interval(rates(hits, 300, other, 100))
             covered += low <= truth <= high
         assert covered / 400 > 0.92
@@ -112,7 +112,7 @@ class TestJudge:
 
     @pytest.mark.parametrize("value", [0.0, 0.5])
     def test_few_patients_or_replicates_settle_nothing(self, value):
-        assert decide([estimated(value, 0.001, num_unseen=9)], LIMIT) == Verdict("inconclusive")
+        assert decide([estimated(value, 0.001, num_held_out=9)], LIMIT) == Verdict("inconclusive")
         few = EstimatedRisk(Estimate(value, np.full(10, value)), 100)
         assert decide([few], LIMIT) == Verdict("inconclusive")
 
@@ -125,7 +125,7 @@ class TestJudge:
 
     @pytest.mark.parametrize("value", [0.05, 0.12])
     def test_as_many_patients_as_it_says_would_settle_it(self, value):
-        verdict = decide([estimated(value, 0.03, num_unseen=100)], LIMIT)
+        verdict = decide([estimated(value, 0.03, num_held_out=100)], LIMIT)
         assert verdict.word == "inconclusive"
         narrower = 0.03 * np.sqrt(100 / verdict.patients_needed)
         assert decide([estimated(value, 0.98 * narrower)], LIMIT).word == ("pass" if value < 0.09 else "fail")
@@ -135,15 +135,15 @@ class TestJudge:
         """70 training patients: their own spread reaches the limit, and 100,000 held-out ones would leave it open."""
         rng = np.random.default_rng(0)
         few, many = rng.normal(0.2, 1, 70), rng.normal(0.2, 1, 7000)
-        for members, is_settled in ((few, False), (many, True)):
+        for training, is_settled in ((few, False), (many, True)):
             others = rng.normal(0, 1, 60)
-            found, of_members = (attack_auc(members, others, 400, draws_held_out=one) for one in (True, False))
-            spread = float(np.std(of_members.replicates))
+            found, of_training = (attack_auc(training, others, 400, draws_held_out=one) for one in (True, False))
+            spread = float(np.std(of_training.replicates))
             risk = EstimatedRisk(Estimate(0.06, found.replicates - found.value + 0.06), 60, spread)
             verdict = decide([risk], Limit(0.1, 0.1))
             assert verdict.word == "inconclusive" and verdict.is_settled_by_patients is is_settled
-            if not is_settled:  # with so many others the spread is that of the members alone
-                large = attack_auc(members, rng.normal(0, 1, 20_000), 400)
+            if not is_settled:  # with so many others the spread is that of the training patients alone
+                large = attack_auc(training, rng.normal(0, 1, 20_000), 400)
                 assert risk.bounds(1.96, 20_000)[1] - risk.value == pytest.approx(
                     1.96 * np.std(large.replicates), rel=0.15
                 )

@@ -12,7 +12,6 @@ from hf_hybrid.commands import cli
 from hf_hybrid.core.artifacts import WEIGHTS
 from hf_hybrid.models.alphagan import AlphaGAN
 from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
-from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
 
 SIDE = 64
 

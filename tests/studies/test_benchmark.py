@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -12,6 +13,13 @@ from hf_hybrid.commands import benchmark as command
 from hf_hybrid.commands import cli
 from hf_hybrid.core.files import private_folder
 from hf_hybrid.metrics.estimates import Estimate
+from hf_hybrid.metrics.fidelity import (
+    draws_of_patients,
+    pair_trends,
+    share_of_range,
+    shuffled_columns,
+    significant_range,
+)
 from hf_hybrid.reports import cards
 from hf_hybrid.samplers.controls import BootstrapSampler
 from hf_hybrid.samplers.copula import GaussianCopulaSampler
@@ -73,7 +81,9 @@ def test_copies_are_told_from_draws(result):
 
 def test_every_number_has_its_range_or_interval(result):
     for one in result["samplers"].values():
-        assert one["pair_trends_share"]["value"] < 1.3 and one["three_way_share"]["value"] < 1.3
+        for name in ("pair_trends_share", "three_way_share"):
+            share = one[name]
+            assert share["value"] < 1.3 if "reason" not in share else share["value"] is share["range"] is None
         for name in ("column_shapes", "pair_trends", "pairing", "fit_seconds", "records_per_second", "peak_memory_mb"):
             low, high = one[name]["range"]
             assert low <= one[name]["value"] <= high, name
@@ -159,6 +169,48 @@ def test_shares_and_differences_are_those_of_the_means():
     assert found["copula"]["membership"]["value"] == 0.52
     assert found["bootstrap"]["membership_above_copula"]["value"] == 0.47
     assert found["copula"]["column_shapes"] == {"value": 0.9, "range": [0.9, 0.9]}
+
+
+def test_a_share_of_no_range_is_not_given_and_says_why(result):
+    """Columns that nothing connects: shuffled ones and training records are as near to the tested ones."""
+    rng = np.random.default_rng(0)
+    tested, train = (pd.DataFrame(rng.normal(size=(200, 4)), columns=list("abcd")) for _ in range(2))
+    connected = [one.assign(b=one["a"], c=one["a"]) for one in (tested, train)]
+    draws = draws_of_patients(np.arange(200), 40)
+
+    assert np.isnan(significant_range(pair_trends, [shuffled_columns(train), train], tested, draws)).all()
+    low, high = significant_range(pair_trends, [shuffled_columns(connected[1]), connected[1]], connected[0], draws)
+    assert low < 0.8 < high
+
+    one = scores(0.7, 0.5)
+    one.numbers["pair_trends_share"] = np.nan
+    found = benchmark.summarise(scores(0.8, 1.0), {"copula": [one, one]}, {"copula": GaussianCopulaSampler()})
+    share = found["samplers"]["copula"]["pair_trends_share"]
+    assert share["value"] is None and "not significantly more associated" in share["reason"]
+    result["samplers"]["copula"]["pair_trends_share"] = share
+    row = next(line for line in cards.benchmark_table(result).splitlines() if line.startswith("| copula"))
+    assert row.split(" | ")[3] == "not given"
+
+
+def test_a_larger_release_has_no_larger_share():
+    """Five times as many records lie nearer to the tested ones, whatever they are, even with columns shuffled."""
+
+    def drawn(count, seed):
+        frame = pd.DataFrame(np.random.default_rng(seed).normal(size=(count, 16)), columns=list("abcdefghijklmnop"))
+        return frame.assign(b=frame["a"] + frame["b"], d=frame["c"] + frame["d"], f=frame["e"] + frame["f"])
+
+    found = []
+    for seed in range(12):
+        train, tested, release = drawn(300, 3 * seed), drawn(300, 3 * seed + 1), drawn(1500, 3 * seed + 2)
+        ends = pair_trends(shuffled_columns(train), tested), pair_trends(train, tested)
+        ranges = dict.fromkeys(benchmark._OF_DEPENDENCE, ends)
+        for sample in (shuffled_columns(release, 1), release):
+            found.append(benchmark._shares(sample, tested, ranges, 300)["pair_trends_share"])
+            found.append(share_of_range(pair_trends(sample, tested), *ends))
+    found = np.reshape(found, (12, 4))
+    errors = found.std(axis=0) / np.sqrt(12)
+    assert (np.abs(found.mean(axis=0)[[0, 2]] - [0, 1]) < 3 * errors[[0, 2]]).all()
+    assert (found.mean(axis=0)[[1, 3]] - [0, 1] > 3 * errors[[1, 3]]).all()  # those of all 1,500
 
 
 def test_scores_read_back(tmp_path):

@@ -97,13 +97,13 @@ def judged(name: str, tests: list[Test], limit: Limit) -> Family:
 
 def rate_test(name: str, rates: RateRisk, meaning: str, risk: Risk | None = None, is_detail: bool = False) -> Test:
     """A test of a success rate, with the rate among held-out patients as reference."""
-    risk, n = risk or rates, len(rates.members) + len(rates.unseen)
+    risk, n = risk or rates, len(rates.training) + len(rates.held_out)
     reference = dict(zip((TRAINING, HELD_OUT), rates.rates, strict=True))
     score = Score(name, risk.value, interval(risk), LOWER, (None, 1.0), n, reference, meaning)
     return Test(risk, score, is_detail)
 
 
-def rates_by_patient(spaces: AttackSpaces, members: np.ndarray, held_out: np.ndarray) -> RateRisk:
+def rates_by_patient(spaces: AttackSpaces, training: np.ndarray, held_out: np.ndarray) -> RateRisk:
     """Share of each patient's records that were hit: "any record" would favour patients with many."""
-    sides = zip((members, held_out), spaces.sets[1:], strict=True)
+    sides = zip((training, held_out), spaces.sets[1:], strict=True)
     return RateRisk(*(mean_by_patient(hit * 1.0, one.groups) for hit, one in sides))

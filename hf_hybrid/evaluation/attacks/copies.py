@@ -73,18 +73,18 @@ def _exact(spaces: AttackSpaces, found: list[Nearest], real: RealRows) -> list[T
     if rates.rates[1]:  # images of two people are never equal
         raise InputError(
             "expected patients in `test` whose images the release does not know, found those of "
-            f"{np.count_nonzero(rates.unseen)} in it: it learned from them, or test and train are exchanged"
+            f"{np.count_nonzero(rates.held_out)} in it: it learned from them, or test and train are exchanged"
         )
     # So the training patients with a copy are counted, not estimated. Rows of two people may well be equal.
-    counted = ObservedRisk(rates.value, rates.num_unseen)
+    counted = ObservedRisk(rates.value, rates.num_held_out)
     image = rate_test("exact copy: image", rates, "the same image is in the release", counted)
     rows = rates_by_patient(spaces, *(hit & own for hit, own in zip(_equal_rows(found), real.own, strict=True)))
     # A record of the release has a row seen once with 2 N2 / N; the hits among training and held-out patients are thus
     # to the pairs of equal rows as 2 m n / N^2 and 2 m h / N^2 to 1.
     drawn = 2 * len(spaces.synthetic)
     share = drawn * real.num_train / (real.num_all * (drawn + real.num_all))
-    coincidences = real.num_twice + int(np.count_nonzero(rows.unseen))
-    risk = CoincidenceRisk(rows.members, rows.unseen, coincidences, share)
+    coincidences = real.num_twice + int(np.count_nonzero(rows.held_out))
+    risk = CoincidenceRisk(rows.training, rows.held_out, coincidences, share)
     row = rate_test("exact copy: row", rows, "the release has their row, which no other real patient has", risk)
     reference = row.score.reference | {"by chance, as rows of real patients are equal": risk.by_chance}
     return [image, replace(row, score=replace(row.score, reference=reference))]

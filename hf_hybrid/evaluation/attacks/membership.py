@@ -43,8 +43,8 @@ class MembershipAttack(Attack, is_abstract=True):
 
     Attributes:
         parts: the parts that are attacked: `record`, `image` or `row`.
-        needs_reference: whether the score needs a reference population; it is half of the held-out patients while the
-            other half is attacked, and the attack is left out if there are too few of them.
+        needs_reference: whether the score needs a reference population; it is a third of the held-out patients while
+            another third is attacked, and the attack is left out if there are too few of them.
         refuses_exchanged: whether a release that lies surely nearer to held-out patients refuses the datasets.
     """
 
