@@ -47,18 +47,24 @@ def train(public, images, output, *options):
     return cli.main([*map(str, argv), "--checkpointing_steps", "1", *options])
 
 
-@pytest.fixture(scope="module")
-def private(public, images, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained") / "codec"
+@pytest.fixture(scope="module", autouse=True)
+def better_each_time():
+    """A few steps on few images are no better than the start, which would be kept."""
     score = AlphaGANTrainer._score_codec
 
-    def better_each_time(self):  # a few steps on few images are no better than the start, which would be kept
+    def scores(self):
         step = self.run.step
         return score(self) | {"l1": 1 - step / 100, "psnr": step, "ssim": step / 100, "score": -step}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AlphaGANTrainer, "_score_codec", better_each_time)
-        assert train(public, images, folder, "--private_images") == 0
+        patch.setattr(AlphaGANTrainer, "_score_codec", scores)
+        yield
+
+
+@pytest.fixture(scope="module")
+def private(public, images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "codec"
+    assert train(public, images, folder, "--private_images") == 0
     return folder
 
 
