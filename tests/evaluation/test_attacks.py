@@ -13,6 +13,7 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.families import Family, Limit, Verdict
 from hf_hybrid.data.columns import ColumnSchema
 from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.evaluation.attacks import membership
 from hf_hybrid.evaluation.attacks.base import Attack, judged
 from hf_hybrid.evaluation.attacks.copies import CopyAttack
 from hf_hybrid.evaluation.attacks.distance import DistanceAttack
@@ -118,6 +119,16 @@ def test_train_and_test_cannot_be_exchanged(planted, setting, monkeypatch, plant
     release, options = planted.PLANTS[plant](one), EvaluationOptions(bootstraps=100)
     with pytest.raises(InputError, match=message):
         measure_privacy(Comparison(release, one.held_out, one.train, one.schema, options))
+
+
+def test_rows_that_lie_nearer_to_others_by_chance_are_no_exchange():
+    """Images gave training patients away with an AUC of .91 where rows had .29: that release was refused."""
+    rng, options = np.random.default_rng(0), EvaluationOptions(bootstraps=100)
+    spaces = SimpleNamespace(options=options, held_out=SimpleNamespace(num_patients=60), num_patients=240)
+    sides, baseline = ((rng.normal(shift, 1, 180), rng.normal(0, 1, 60)) for shift in (-2, 0))
+    assert len(membership._tests("distance attack: row", spaces, sides, baseline, is_whole=False)) == 2
+    with pytest.raises(InputError, match="found it nearer to `test`"):
+        membership._tests("distance attack: record", spaces, sides, baseline, is_whole=True)
 
 
 def test_ordinary_shift_is_no_exchange(planted, setting, monkeypatch):
