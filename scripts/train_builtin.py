@@ -1,43 +1,58 @@
-"""Trains the networks that are shipped with the package, on public radiographs.
+"""Trains the networks that are shipped with the package, on public radiographs or on drawn phantoms.
 
 python scripts/train_builtin.py --pack public.npz --sources public_cxr,kids_cxr pack
-python scripts/train_builtin.py --pack public.npz --output_dir built features-0=5 core=10 refiner-128-flow=60
-python scripts/train_builtin.py --pack public.npz --output_dir built collect
+python scripts/train_builtin.py --pack public.npz --output_dir built core-0.003=5 core-0.01=5 choose
+python scripts/train_builtin.py --pack public.npz --output_dir built refiner-128-flow=60 collect
 
 Each task is a training and its minutes (`--steps` limits all of them). A training goes on where it was broken off and
 writes its weights below `--output_dir`. `train_builtin.sh` runs all of them in some eight minutes on one data-centre
-GPU. Patients of the first tenth (by a hash of their number) are seen by none of them; core and refiners leave out the
-second too, whose images the scores in the refiners' logs are made on.
+GPU. A core is trained for each weight of the noise on its codes; `choose` takes the one whose samples are most like
+images of the second tenth of the patients (a hash of their number), among those that reconstruct them no worse than a
+PCA. The first tenth is seen by nothing here; core and refiners do not learn from the second.
 """
 
 import argparse
 import functools
 import json
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from scipy.special import ndtr, ndtri
+from scipy.stats import rankdata
 from torch.nn import functional
 
-from hf_hybrid.core.randomness import seed_for
+from hf_hybrid.data.pixels import to_uint8
+from hf_hybrid.metrics.image_fidelity import frechet_distance
 from hf_hybrid.models.alphagan import AlphaGAN, resized
 from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
+from hf_hybrid.models.calibration import reconstruction_error_range
+from hf_hybrid.models.codec_scores import held_out_score, is_no_worse
+from hf_hybrid.models.image_features import RADIOGRAPHS
 from hf_hybrid.models.options import CodecArguments
 from hf_hybrid.models.public_images import HELD_OUT, UNKNOWN, PublicImages
-from hf_hybrid.models.radiograph_network import read_radiograph_network
+from hf_hybrid.models.radiograph_network import features_of, load_radiograph_network, read_radiograph_network
 from hf_hybrid.models.radiograph_trainer import RadiographArguments, RadiographTrainer, label_scores
 from hf_hybrid.models.refiner import Refiner
 from hf_hybrid.models.refiner_trainer import RefinerArguments, RefinerTrainer, seeded
 
-CORE = {"resolution": 64, "latent_dim": 64, "base_channels": 32, "max_channels": 256}
+CORE = {"resolution": 64, "latent_dim": 64, "num_components": 384, "flow_layers": 8, "code_noise": 0.3}
+PHANTOM_CORE = CORE | {"num_components": 160}
 WIDTHS = {128: (32, 64, 128), 256: (24, 48, 64)}
+PHANTOM_WIDTHS = {128: (24, 48, 96)}  # a third of the weights
 TIMES = {128: (1.0, 0.5), 256: (1.0,)}
 BATCH = {128: 256, 256: 96}
-LATENT_NOISE = 0.15  # of the core's training and of the codes that the refiner is conditioned on
-_COARSE_NOISE = 0.06  # largest sd of noise on the images that the last refiner is conditioned on
+WARP = {"public_cxr": 1.0, "kids_cxr": 1.0, "phantoms": 0.3}  # of these there are as many as one likes
+SOURCES = {  # of phantoms or not
+    False: {
+        "images": "frontal radiographs of adults (NIH ChestX-ray8, Wang et al. 2017), children (Kermany et al. 2018)",
+        "content": RADIOGRAPHS,
+    },
+    True: {"images": "chests drawn by hf-hybrid phantom"},
+}
 QUALITIES = {"public_cxr": 95, "kids_cxr": 75}
 KINDS = ("normal", "bacteria", "virus")
 
@@ -93,53 +108,121 @@ def score(args: argparse.Namespace) -> None:
 
 
 def core(args: argparse.Namespace) -> None:
-    """Trains encoder and generator at 64 pixels."""
+    """Trains encoder and generator at 64 pixels, with a weight of the noise on codes."""
     images = _training(_images(args.pack))
     pixels = _shrunk(images.pixels, CORE["resolution"])
     arguments = CodecArguments(
         **_budget(args),
         train_batch_size=args.batch_size or 128,
-        adversarial_weight=0.05,
-        code_weight=1.0,
-        latent_noise=LATENT_NOISE,
-        warp=1.0,
+        learning_rate=1e-3,
+        lr_warmup_steps=200,
+        linear_learning_rate_scale=0.1,
+        discriminator_learning_rate=4e-4,
+        adversarial_weight=args.adversary,
+        sample_adversary=True,
+        code_weight=0.1,
+        code_noise_weight=args.weight,
+        warp=_warp(images),
         augmentation=0.0,
-        lr_warmup_steps=100,
-        lr_scheduler="constant_with_warmup",
         ema_decay=0.9985,
         validation_share=0.04,
+        validation_steps=args.validation,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(args.seed, "codec: weights"))
-        codec = AlphaGAN(**CORE)
-    folder = args.output_dir / "core"
+    config = PHANTOM_CORE if _is_phantoms(images) else CORE
+    codec = seeded(args.seed, lambda: AlphaGAN(**config))
+    folder = args.output_dir / f"core-{args.weight}"
     trainer = AlphaGANTrainer(codec, pixels, arguments, folder / "logs", images.groups)
     scores = trainer.fit()
     trainer.codec.cpu().save_pretrained(folder)
-    (folder / "scores.json").write_text(json.dumps(scores | {"steps": trainer.run.step}, indent=2))
+    facts = {"steps": trainer.run.step, "seconds": round(trainer.run.seconds, 1), "noise_weight": args.weight}
+    (folder / "scores.json").write_text(json.dumps(facts | scores, indent=2))
+
+
+def choose(args: argparse.Namespace) -> None:
+    """Chooses a core by its reconstructions of the second tenth and by the likeness of its samples."""
+    images, side = _images(args.pack), 2 * CORE["resolution"]
+    held_out = images.part(images.tenths == 1)
+    fine, training = _tensor(_shrunk(held_out.pixels, side)), _tensor(_shrunk(_training(images).pixels, side))
+    refiner = Refiner(1, _widths(images)[side], TIMES[side]).eval()
+    started = args.start and args.start.exists()
+    if started:
+        refiner.load_state_dict(_load(args.start, "distillation."))
+    found = {}
+    for folder in sorted(args.output_dir.glob("core-*")):
+        codec = AlphaGAN.from_pretrained(folder).eval()
+        scores = core_scores(codec, refiner if started else None, training, fine)
+        found[folder.name] = scores | json.loads((folder / "scores.json").read_text())
+    linear = AlphaGAN(resolution=CORE["resolution"], latent_dim=CORE["latent_dim"], base_channels=8).eval()
+    linear.initialise_linear_path(resized(training, CORE["resolution"]))
+    pca = core_scores(linear, refiner if started else None, training, fine)
+    good = [name for name, one in found.items() if is_no_worse(one, pca)] or list(found)
+    chosen = min(good, key=lambda name: found[name]["likeness"])
+    shutil.copytree(args.output_dir / chosen, args.output_dir / "core", dirs_exist_ok=True)
+    facts = {"pca": pca, **found, "chosen": chosen}
+    (args.output_dir / "cores.json").write_text(json.dumps(facts, indent=2))
+
+
+@torch.inference_mode()
+def core_scores(
+    codec: AlphaGAN, refiner: Refiner | None, training: torch.Tensor, held_out: torch.Tensor
+) -> dict[str, float]:
+    """L1, PSNR and SSIM of mean images of held-out images, and the Frechet distance of as many samples to them.
+
+    Samples are decoded from a Gaussian copula of training codes. Features are those of `radiograph-training`.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    codec, side = codec.to(device), CORE["resolution"]
+    encode = lambda images: torch.cat([codec.encode_raw(part.to(device)) for part in images.split(256)])  # noqa: E731
+    codes = encode(training)
+    small = resized(held_out, side)
+    latents = codec.standardise(encode(held_out))
+    means = torch.cat([codec.decode(part, detail=False).sample for part in latents.split(256)]).cpu()
+    scores = held_out_score(lambda _: (latents.cpu(), means), small)
+    drawn = _copula_draws(codec.standardise(codes).double().cpu().numpy(), len(held_out)).to(device)
+    images = resized(codec.decode(drawn).sample, held_out.shape[-1])
+    if refiner:
+        rng = torch.Generator(device).manual_seed(0)
+        refiner, parts = refiner.to(device), images.split(256)
+        noise = [torch.randn(part.shape, generator=rng, device=device) for part in parts]
+        images = torch.cat([refiner.draw(*one).clamp(-1, 1) for one in zip(parts, noise, strict=True)])
+    network = load_radiograph_network("radiograph-training").to(device)
+    real, synthetic = (features_of(network, to_uint8(one)).astype(float) for one in (held_out, images))
+    centre, scale = real.mean(0), real.std(0).clip(1e-9)
+    scores["likeness"] = frechet_distance((synthetic - centre) / scale, (real - centre) / scale)
+    return {name: round(value, 4) for name, value in scores.items()}
+
+
+def _copula_draws(codes: np.ndarray, count: int) -> torch.Tensor:
+    """Draws of a Gaussian copula of codes `(n, d)`, `(count, d)`."""
+    places = (rankdata(codes, axis=0) - 0.5) / len(codes)
+    rng = np.random.default_rng(0)
+    normal = rng.multivariate_normal(np.zeros(codes.shape[1]), np.corrcoef(ndtri(places).T), count, method="eigh")
+    columns = [np.quantile(codes[:, place], ndtr(normal[:, place])) for place in range(codes.shape[1])]
+    return torch.from_numpy(np.stack(columns, axis=1)).float()
 
 
 def refine(args: argparse.Namespace) -> None:
     """Trains a stage of the refiner of one resolution."""
     images = _images(args.pack)
+    widths = _widths(images)[args.resolution]
     held_out = _shrunk(images.part(images.tenths == 1).pixels[:: args.every], args.resolution)
     images = _training(images)
     arguments = RefinerArguments(
         **_budget(args),
         stage=args.stage,
         train_batch_size=args.batch_size or BATCH[args.resolution],
+        warp=_warp(images),
+        learning_rate=1e-3 if args.stage == "flow" else 4e-4,
         lr_warmup_steps=200,
+        ema_decay=0.999 if args.stage == "flow" else 0.998,
         validation_steps=2000,
     )
-    if args.stage == "adversary":
-        arguments = replace(arguments, train_batch_size=arguments.train_batch_size // 2)
-    if args.stage != "flow":
-        arguments = replace(arguments, learning_rate=4e-4 if args.stage == "distillation" else 1e-4, ema_decay=0.998)
-    refiner = seeded(args.seed, lambda: Refiner(1, WIDTHS[args.resolution], TIMES[args.resolution]))
+    refiner = seeded(args.seed, lambda: Refiner(1, widths, TIMES[args.resolution]))
     folder = args.output_dir / f"refiner-{args.resolution}"
-    if args.stage != "flow":
-        before = "flow" if args.stage == "distillation" else "distillation"
-        refiner.load_state_dict(_load(folder / f"{before}.safetensors"))
+    if args.stage == "distillation":
+        refiner.load_state_dict(_load(folder / "flow.safetensors"))
+    elif args.start and args.start.exists():
+        refiner.load_state_dict(_load(args.start, "flow."))
     coarse_of = _from_core(args) if args.resolution == 2 * CORE["resolution"] else _from_smaller
     trainer = RefinerTrainer(
         refiner,
@@ -157,22 +240,35 @@ def refine(args: argparse.Namespace) -> None:
 
 
 def collect(args: argparse.Namespace) -> None:
-    """Puts core and refiners together and writes the codec's folder."""
-    core_codec = AlphaGAN.from_pretrained(args.output_dir / "core")
-    resolutions = [side for side in WIDTHS if (args.output_dir / f"refiner-{side}").exists()]
+    """Puts core and refiners together and writes the codec's folder, with its card."""
+    core_codec, images = AlphaGAN.from_pretrained(args.output_dir / "core"), _images(args.pack)
+    widths = _widths(images)
+    resolutions = [side for side in widths if (args.output_dir / f"refiner-{side}").exists()]
     codec = AlphaGAN(
-        **CORE | {"resolution": max(resolutions, default=64)},
-        core_resolution=CORE["resolution"],
-        detail_widths=[list(WIDTHS[side]) for side in resolutions],
-        detail_times=[list(TIMES[side]) for side in resolutions],
+        **core_codec.arguments
+        | {
+            "resolution": max(resolutions, default=CORE["resolution"]),
+            "core_resolution": CORE["resolution"],
+            "detail_widths": [list(widths[side]) for side in resolutions],
+            "detail_times": [list(TIMES[side]) for side in resolutions],
+        }
     )
     codec.load_state_dict(core_codec.state_dict(), strict=False)
     for refiner, side in zip(codec.refiners, resolutions, strict=True):
-        stages = [
-            args.output_dir / f"refiner-{side}" / f"{stage}.safetensors" for stage in (args.stage, "distillation")
-        ]
-        refiner.load_state_dict(_load(next(one for one in stages if one.exists())))
-    codec.eval().half().save_pretrained(args.output_dir / "codec")
+        refiner.load_state_dict(_load(args.output_dir / f"refiner-{side}" / "distillation.safetensors"))
+    codec = codec.eval().half().float()
+    held_out, training = (
+        images.part(images.tenths == HELD_OUT),
+        json.loads((args.output_dir / "core" / "scores.json").read_text()),
+    )
+    facts = SOURCES[_is_phantoms(images)] | {
+        "num_images": len(_training(images)),
+        "steps": training["steps"],
+        "seed": args.seed,
+        "scores": {name: {key: round(value, 4) for key, value in training[name].items()} for name in ("codec", "pca")},
+        "image_range": reconstruction_error_range(codec, held_out.pixels, held_out.weights),
+    }
+    codec.save_with_card(args.output_dir / "codec", facts, license="apache-2.0")
 
 
 @functools.cache
@@ -198,25 +294,38 @@ def _shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
     return np.concatenate(found)
 
 
+def _is_phantoms(images: PublicImages) -> bool:
+    return set(images.sources) == {"phantoms"}
+
+
+def _widths(images: PublicImages) -> dict[int, tuple[int, ...]]:
+    return PHANTOM_WIDTHS if _is_phantoms(images) else WIDTHS
+
+
+def _warp(images: PublicImages) -> float:
+    return min(WARP.get(str(source), 1.0) for source in set(images.sources))
+
+
+def _tensor(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(pixels)[:, None].float() / 127.5 - 1
+
+
 def _from_core(args: argparse.Namespace):
-    """What the core decodes of an image's code, a little noise added to the code."""
+    """What the core decodes of an image's code and of the noise on it."""
     codec = AlphaGAN.from_pretrained(args.output_dir / "core").eval().requires_grad_(False)
 
     def coarse(fine: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         codec.to(fine.device)
         codes = codec.encode_raw(resized(fine, CORE["resolution"]))
         noise = torch.randn(codes.shape, generator=rng, device=fine.device)
-        return resized(codec.decode_raw(codes + LATENT_NOISE * noise).clamp(-1, 1), fine.shape[-1])
+        return resized(codec.decode_raw(codec.with_noise(codes, noise)).clamp(-1, 1), fine.shape[-1])
 
     return coarse
 
 
 def _from_smaller(fine: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """The image at half its resolution, a little noise added: a drawn one is not as clean as a real one."""
-    small = resized(fine, fine.shape[-1] // 2)
-    sd = _COARSE_NOISE * torch.rand(len(fine), 1, 1, 1, generator=rng, device=fine.device)
-    small = small + sd * torch.randn(small.shape, generator=rng, device=fine.device)
-    return resized(small, fine.shape[-1])
+    """The image at half its resolution."""
+    return resized(resized(fine, fine.shape[-1] // 2), fine.shape[-1])
 
 
 def _budget(args: argparse.Namespace) -> dict:
@@ -240,18 +349,22 @@ def _save(module: torch.nn.Module, path: Path) -> None:
     save_file({name: tensor.detach().half().cpu().contiguous() for name, tensor in module.state_dict().items()}, path)
 
 
-def _load(path: Path) -> dict[str, torch.Tensor]:
-    return {name: tensor.float() for name, tensor in load_file(path).items()}
+def _load(path: Path, prefix: str = "") -> dict[str, torch.Tensor]:
+    """Weights in float32; of those whose names begin with a prefix, without it."""
+    found = load_file(path).items()
+    return {name.removeprefix(prefix): tensor.float() for name, tensor in found if name.startswith(prefix)}
 
 
 def main() -> None:
     """Runs the tasks one after another."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="+", help="pack, collect, or TRAINING=MINUTES")
+    parser.add_argument("tasks", nargs="+", help="pack, choose, collect, or TRAINING=MINUTES")
     parser.add_argument("--pack", type=Path, default=Path("public.npz"))
     parser.add_argument("--sources", type=lambda text: text.split(","), default=[])
     parser.add_argument("--output_dir", type=Path, default=Path("built"))
-    parser.add_argument("--stage", default="adversary", help="which weights of the refiners are collected")
+    parser.add_argument("--start", type=Path, help="state whose refiner is the start of a flow, and draws in `choose`")
+    parser.add_argument("--adversary", type=float, default=0.1, help="weight of a core's image discriminator")
+    parser.add_argument("--validation", type=int, default=1000, help="steps between two scores of a core")
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--checkpoint", type=int, default=5000)
     parser.add_argument("--batch_size", type=int)
@@ -265,10 +378,12 @@ def main() -> None:
         kind, *rest = name.split("-")
         if kind in ("features", "score"):
             args.seed = int(rest[0])
+        if kind == "core":
+            args.weight = float(name.removeprefix("core-"))
         if kind == "refiner":
             args.resolution, args.stage = int(rest[0]), rest[1]
         tasks = {"features": features, "score": score, "core": core, "refiner": refine}
-        (tasks | {"pack": pack, "collect": collect})[kind](args)
+        (tasks | {"pack": pack, "choose": choose, "collect": collect})[kind](args)
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def small_evidence_of_a_module() -> Iterator[None]:
 
 
 def shrink_evidence(patch: pytest.MonkeyPatch) -> None:
-    from hf_hybrid.evaluation import fidelity
+    from hf_hybrid.evaluation import held_out
     from hf_hybrid.evaluation.attacks import classifier
     from hf_hybrid.evaluation.attacks import membership as attacks
     from hf_hybrid.metrics import fidelity as scores
@@ -148,7 +148,7 @@ def shrink_evidence(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(image_encoder, "NUM_STEPS", 5)
     patch.setattr(pair_encoder, "NUM_STEPS", 20)
-    patch.setattr(fidelity, "NUM_TREES", 8)
+    patch.setattr(held_out, "NUM_TREES", 8)
     patch.setattr(scores, "SHARE_DRAWS", 5)
     patch.setattr(classifier, "NUM_TREES", 8)
     patch.setattr(attacks, "RANDOM_LABELS", 20)

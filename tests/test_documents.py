@@ -24,7 +24,7 @@ NAME = re.compile(r"`(\w+(?:\.\w+)+)`")
 SLOW = {"README", "evidence", "hub"}
 CODEC = [f"--{key}={value}" for key, value in TINY["codec"].items()]
 SAMPLER = [f"{key}={value}".replace(" ", "") for key, value in TINY["sampler"]["ctgan"].items()]
-EVIDENCE = ["--bootstraps=100", "--seeds=1"]
+EVIDENCE = ["--bootstraps=100", "--seeds=1", "--reader_steps=2"]
 TINY_OPTIONS = {
     "run": [f"--codec.{one[2:]}" for one in CODEC]
     + [f"--sampler.ctgan.{one}" for one in SAMPLER]
@@ -247,7 +247,7 @@ def test_the_example_makes_a_release(tmp_path, monkeypatch, capsys):
     from hf_hybrid import evaluate_release
     from hf_hybrid.evaluation.options import EvaluationOptions
 
-    few = functools.partial(evaluate_release, options=EvaluationOptions(seeds=1, bootstraps=100))
+    few = functools.partial(evaluate_release, options=EvaluationOptions(seeds=1, bootstraps=100, reader_steps=2))
     monkeypatch.setattr(one_release, "evaluate_release", few)
     write_image_folder(tmp_path / "records", messy_table(160).replace({"only-one-patient-has-this": "deceased"}))
     tiny_codec().save_with_card(tmp_path / "codec")

@@ -30,6 +30,7 @@ HEAVY = {  # a dependency that is imported in one module
     "evaluate": {"metrics/utility.py"},
     "matplotlib": {"reports/drawing.py"},
     "pydicom": {"data/images.py"},
+    "torchxrayvision": {"models/xrv_features.py"},
     "transformers": {"models/image_features.py"},
 }
 ALLOWED_TO_ATTACKS = ("comparison", "options", "training_patients")  # of `evaluation`, for `evaluation/attacks`

@@ -207,3 +207,19 @@ def test_rows_come_back_from_the_table_that_ctgan_learns(monkeypatch):
     assert stock.discrete == ["crp state", "group"] and not stock.table.isna().any().any()
     np.testing.assert_array_equal(again.latents, table.latents)
     pd.testing.assert_frame_equal(again.frame, table.frame, check_dtype=False)
+
+
+def test_packed_phantoms_are_different_people_with_their_findings(tmp_path):
+    from hf_hybrid.models.public_images import PublicImages
+    from hf_hybrid.phantom.cohort import public_seed, sample_cohort
+
+    script = runpy.run_path(str(ROOT / "scripts" / "pack_phantoms.py"))
+    script["main"](tmp_path / "phantoms.npz", num_images=24, resolution=48)
+    images = PublicImages.load(tmp_path / "phantoms.npz")
+
+    assert images.pixels.shape == (24, 48, 48) and len(np.unique(images.groups)) == 24
+    assert set(images.sources) == {"phantoms"}
+    table = sample_cohort(48, public_seed(14)).table.drop_duplicates("patient_id").set_index("patient_id")
+    for name, labels in images.labels.items():
+        assert labels.tolist() == table.loc[images.patients, "findings"].str.contains(name).astype(float).tolist()
+    assert len(images.labels) == 5

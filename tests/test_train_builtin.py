@@ -1,5 +1,6 @@
 """The script that trains the shipped networks: every task at a tiny size, and the codec that comes out."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from hf_hybrid.models.public_images import PublicImages  # noqa: E402
 @pytest.fixture
 def tiny(monkeypatch):
     """The same trainings with smaller networks."""
-    core = {"resolution": 32, "latent_dim": 4, "base_channels": 4, "max_channels": 8}
+    core = {"resolution": 32, "latent_dim": 4, "base_channels": 4, "max_channels": 8, "code_noise": 0.3}
     monkeypatch.setattr(train_builtin, "CORE", core)
     monkeypatch.setattr(train_builtin, "WIDTHS", {64: (8, 16), 128: (8, 16)})
     monkeypatch.setattr(train_builtin, "TIMES", {64: (1.0, 0.5), 128: (1.0,)})
@@ -56,7 +57,7 @@ def test_every_task_runs_and_the_codec_draws(tmp_path, monkeypatch, tiny):
     assert images.labels["Mass"].tolist() == [float(place % 3 > 0) for place in range(24)] + [-1.0] * 24
     assert images.labels["kind"].tolist() == [-1.0] * 24 + [float((0, 2, 1)[place % 3]) for place in range(24)]
 
-    trainings = ["core", "refiner-64-flow", "refiner-64-distillation", "refiner-64-adversary", "refiner-128-flow"]
+    trainings = ["core-0.01", "core-0.1", "choose", "refiner-64-flow", "refiner-64-distillation", "refiner-128-flow"]
     options = ["--pack", pack, "--output_dir", built, "--steps", 1, "--every", 1, "--batch_size", 2]
     run(monkeypatch, "features-0", "features-1", *trainings, "refiner-128-distillation", "collect", *options)
 
@@ -64,7 +65,9 @@ def test_every_task_runs_and_the_codec_draws(tmp_path, monkeypatch, tiny):
     assert codec.config.resolution == 128 and codec.config.core_resolution == 32
     assert codec.decode(torch.randn(2, 4)).sample.shape == (2, 1, 128, 128)
     tensors = {name for name in codec.state_dict() if name.startswith("refiners.0.")}
-    saved = train_builtin._load(built / "refiner-64" / "adversary.safetensors")
+    saved = train_builtin._load(built / "refiner-64" / "distillation.safetensors")
     assert tensors == {f"refiners.0.{name}" for name in saved}
     assert all(torch.equal(codec.state_dict()[f"refiners.0.{name}"], tensor) for name, tensor in saved.items())
+    cores = json.loads((built / "cores.json").read_text())
+    assert cores["chosen"] in ("core-0.01", "core-0.1") and cores["pca"]["likeness"] > 0
     assert (built / "features-1" / "scores.json").exists() and (built / "trainings.json").exists()

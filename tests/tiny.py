@@ -78,14 +78,24 @@ def tiny_records(folder: Path, num_records: int = 160) -> Records:
 
 def tiny_codec(latent_dim: int = 6) -> AlphaGAN:
     """A codec whose linear path is a PCA of drawn spots, as `train-codec` starts one."""
-    rng = np.random.default_rng(1)
-    across, down = np.meshgrid(*[np.linspace(-1, 1, RESOLUTION)] * 2)
-    centres = rng.uniform(-0.6, 0.6, (60, 2))
-    spots = np.stack([np.exp(-4 * ((across - x) ** 2 + (down - y) ** 2)) for x, y in centres])
+    spots = _spots(60, seed=1)
     torch.manual_seed(0)
     codec = AlphaGAN(resolution=RESOLUTION, latent_dim=latent_dim, base_channels=4, max_channels=8)
     codec.initialise_linear_path(torch.from_numpy(spots).float()[:, None] * 1.2 - 0.6)
     return codec.eval()
+
+
+def _spots(count: int, seed: int) -> np.ndarray:
+    """Bright spots at random places, 0 to 1, `(count, RESOLUTION, RESOLUTION)`."""
+    rng = np.random.default_rng(seed)
+    across, down = np.meshgrid(*[np.linspace(-1, 1, RESOLUTION)] * 2)
+    centres = rng.uniform(-0.6, 0.6, (count, 2))
+    return np.stack([np.exp(-4 * ((across - x) ** 2 + (down - y) ** 2)) for x, y in centres])
+
+
+def drawn_spots(count: int, seed: int) -> np.ndarray:
+    """8-bit images like those that `tiny_codec` learned from."""
+    return (_spots(count, seed) * 153 + 51).round().astype(np.uint8)
 
 
 def made_up_rows(num_records: int = 400, latent_dim: int = 3, seed: int = 0) -> tuple[LatentRows, RecordSchema]:
@@ -150,3 +160,18 @@ def tiny_pipeline(folder: Path) -> HybridPipeline:
 def decode_png(data: bytes) -> np.ndarray:
     """Pixels of a PNG."""
     return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def builtin_codec(folder: Path, monkeypatch, name: str = "spots", **training) -> Path:
+    """Puts `tiny_codec` in float16 among the codecs of the package, as `builtin:NAME`; returns its folder."""
+    from hf_hybrid.models import builtin
+
+    monkeypatch.setattr(builtin, "FOLDER", folder / "weights")
+    facts = {"images": "drawn spots", "steps": 0, "seed": 0, "scores": {}, **training}
+    AlphaGAN.save_with_card(_in_half(tiny_codec()), folder / "weights" / name, facts, license="apache-2.0")
+    return folder / "weights" / name
+
+
+def _in_half(codec: AlphaGAN) -> AlphaGAN:
+    """The codec with weights that float16 holds exactly."""
+    return codec.half().float()

@@ -23,16 +23,22 @@ class Options(EvaluationOptions):
         test: `DATASET[:split]` of records of held-out patients; split "test" by default.
         targets: columns to predict; by default those of the release's schema.
         schema: schema file to read all records with; by default the release's own.
-        codec: folder or Hub id of the codec behind the release, to score its reconstructions.
+        codec: the codec behind the release (`builtin:NAME`, folder or Hub id), to score its reconstructions.
         measurements: CSV file with `file_name` and numbers measured in the real images; in synthetic records they
             should correlate with the rows as in real ones.
         seeds: number of repetitions, of which every score is the mean (choice of synthetic records, components,
             network); 3 by default.
-        image_model: "linear" (principal components of 32 px images; the default) or "cnn" (a small convolutional
-            network).
-        extractor: extractor of the image features for fidelity: "random" (a random convolutional network; the
-            default), "radiograph" (a small network of this package that knows chest radiographs; neither downloads),
-            or a model of the Hub that `transformers` loads.
+        image_model: "linear" (a linear model on principal components of 32 px images), "features" (on those of the
+            extractor's features at the resolution of the release), "auto" (for each target the one of these two that
+            predicts validation patients better, the other beside it; the default) or "cnn" (a small convolutional
+            network on 32 px images).
+        extractor: extractor of the image features for fidelity: "random" (a random convolutional network),
+            "radiograph" (a small network of this package that knows chest radiographs; neither downloads),
+            "xrv:densenet121-res224-all" and others of torchxrayvision, or a model of the Hub that `transformers`
+            loads; by default "radiograph" if the release's codec was trained on chest
+            radiographs, else "random".
+        reader_steps: steps of each network of the machine reader, which tells synthetic from real images; 250 by
+            default, 0 for texture statistics alone.
         parts: what to measure, all by default; a release without privacy cannot be pushed.
 
     The publisher's own page and the cache for a second run are written to `<release>-private/`.
@@ -49,6 +55,7 @@ class Options(EvaluationOptions):
     seeds: int | None = None
     image_model: str | None = None
     extractor: str | None = None
+    reader_steps: int | None = None
     parts: list[str] | None = None
 
     def __post_init__(self) -> None:
@@ -62,7 +69,8 @@ class Options(EvaluationOptions):
 
     def check_model(self) -> None:
         """Raises InputError for options that apply only to a release."""
-        of_releases = ("targets", "codec", "measurements", "seeds", "image_model", "extractor", "parts")
+        of_releases = ("targets", "codec", "measurements", "seeds", "image_model", "extractor")
+        of_releases += ("reader_steps", "parts")
         if given := [name for name in of_releases if getattr(self, name) is not None]:
             raise InputError(f"expected {', '.join(f'`{name}`' for name in given)} for a release only: leave it out")
 

@@ -52,11 +52,13 @@ class Options(SamplerOptions):
     """Fits a sampler to private records: encodes the images, protects the table, fits, saves a pipeline.
 
     Args:
-        codec: folder or Hub id.
+        codec: `builtin:radiographs` and others of the package, a folder or a Hub id.
         dataset: private records: image folder, parquet, saved `datasets` folder or Hub id; `name:split` picks a split.
         output_dir: new folder of the pipeline; checkpoints are kept in `<output_dir>.logs` until it is done.
         schema: YAML or JSON file that overrides the inferred schema.
         targets: columns that the utility scores will predict.
+        allow_other_images: encode images of another kind than the codec's public ones all the same; it is said in the
+            card.
     """
 
     codec: str
@@ -64,6 +66,7 @@ class Options(SamplerOptions):
     output_dir: str
     schema: str | None = None
     targets: list[str] | None = None
+    allow_other_images: bool = False
 
 
 def main(options: Options) -> int:
@@ -77,9 +80,10 @@ def main(options: Options) -> int:
     logs = output_dir.with_name(output_dir.name + ".logs")
     with new_folder(output_dir) as folder:
         records = load_records(options.dataset, options.schema, targets=options.targets)
-        pipeline = HybridPipeline.fit(records, options.codec, options.chosen, logs)
+        pipeline = HybridPipeline.fit(records, options.codec, options.chosen, logs, options.allow_other_images)
         pipeline.save_pretrained(folder)
     shutil.rmtree(logs, ignore_errors=True)  # its critic saw private rows: not kept longer than needed
+    sys.stdout.write(f"images: {pipeline.facts['sampler']['training']['images']}\n")
     sys.stdout.write(f"sampler: {how_it_learned(pipeline.facts['sampler'])}\n")
     sys.stdout.write(f"pipeline in {options.output_dir}\n")
     return 0

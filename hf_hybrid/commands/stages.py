@@ -13,6 +13,7 @@ from hf_hybrid.commands.train_codec import train
 from hf_hybrid.core.artifacts import CARD
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import private_folder, write_atomically
+from hf_hybrid.models.builtin import builtin_codecs, codec_fingerprint, codec_folder, is_builtin
 from hf_hybrid.models.options import CodecOptions
 
 logger = logging.getLogger(__name__)
@@ -56,9 +57,12 @@ class DataOptions:
         output_dir: folder of all results; private intermediate files are in its `logs/`.
         dataset: private records; None draws the built-in cohort.
         public_dataset: images that train the codec; drawn too, if the private records are.
-        pretrained_codec: folder or Hub id of a codec to use instead of training one.
+        pretrained_codec: a codec to use instead of training one: `builtin:radiographs` and others of the package, a
+            folder or a Hub id.
         schema: file that overrides the inferred schema of the columns, or the description itself.
         targets: columns that the utility scores predict.
+        allow_other_images: encode images of another kind than the codec's public ones all the same; it is said in the
+            card.
         cohort: the built-in private cohort.
         public_cohort: the built-in public images.
         split: how records are divided.
@@ -71,6 +75,7 @@ class DataOptions:
     pretrained_codec: str | None = None
     schema: str | dict | None = None
     targets: list[str] | None = None
+    allow_other_images: bool = False
     cohort: CohortOptions = field(default_factory=CohortOptions)
     public_cohort: CohortOptions = field(default_factory=lambda: CohortOptions(num_records=2000, seed=1))
     split: SplitOptions = field(default_factory=SplitOptions)
@@ -137,6 +142,8 @@ def private_records(options: DataOptions, stages: Stages) -> tuple[str, str | di
     from hf_hybrid.phantom.variables import phantom_schema
 
     dataset, schema = options.dataset, options.schema
+    if options.pretrained_codec and is_builtin(options.pretrained_codec):
+        codec_folder(options.pretrained_codec)  # whether there is such a codec
     if dataset is None:
         cohort = options.cohort
         folder = stages.logs / "cohort-images"
@@ -191,7 +198,7 @@ def make_codec(options: DataOptions, stages: Stages) -> Path | str:
     from hf_hybrid.data.sources import fingerprint, overlap
 
     if options.pretrained_codec:
-        stages.done["codec"] = fingerprint(options.pretrained_codec)
+        stages.done["codec"] = codec_fingerprint(options.pretrained_codec)
         return options.pretrained_codec
     public = _drawn_images(options, stages) if options.public_dataset is None else options.public_dataset
     codec = options.codec
@@ -216,7 +223,7 @@ def _drawn_images(options: DataOptions, stages: Stages) -> str:
     if options.dataset is not None:
         raise InputError(
             "expected `public_dataset` (images of the same kind, to train the codec on) or `pretrained_codec` "
-            "beside `dataset`, found neither: name one"
+            f"({', '.join(builtin_codecs()) or 'a folder or Hub id'}) beside `dataset`, found neither: name one"
         )
     cohort = options.public_cohort
     if cohort.seed == options.cohort.seed:
@@ -240,6 +247,7 @@ def encode_records(
     from hf_hybrid.core.files import new_folder
     from hf_hybrid.data.records import load_records
     from hf_hybrid.data.sources import fingerprint
+    from hf_hybrid.models.calibration import compare_images
     from hf_hybrid.synthesis.latent_table import LatentTable
     from hf_hybrid.synthesis.pipeline import load_codec
 
@@ -247,11 +255,14 @@ def encode_records(
 
     def encode(_: Path) -> None:
         records = load_records(f"{dataset}:train", schema, targets=options.targets)
-        loaded, _ = load_codec(codec)
+        loaded, facts = load_codec(codec)
+        images = compare_images(records, loaded, facts, options.allow_other_images)
+        logger.info("images: %s", images)
         with new_folder(latents, mode=0o700) as folder:
-            LatentTable.encode(records, loaded).save(folder)
+            LatentTable.encode(records, loaded, images).save(folder)
 
     inputs = {"dataset": fingerprint(dataset), "schema": _content(schema), "targets": options.targets}
+    inputs |= {"allow_other_images": True} if options.allow_other_images else {}
     return stages.run("latents", latents, inputs, encode)
 
 

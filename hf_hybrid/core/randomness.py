@@ -77,6 +77,15 @@ PURPOSES = (
     "refiner: images",
     "feature network: weights",
     "feature network: images",
+    # machine reader and the PCA beside it
+    "machine reader: folds",
+    "machine reader: weights",
+    "machine reader: images",
+    "fidelity: PCA",
+    # codes made normal
+    "code flow: images",
+    "code flow: noise",
+    "code flow: warps",
 )
 
 

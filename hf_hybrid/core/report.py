@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.families import VERDICTS, Family
-from hf_hybrid.core.scores import Facts, Recovered, Score, UtilityScore, plain_json
+from hf_hybrid.core.scores import Facts, ImageModelChoice, Recovered, Score, UtilityScore, plain_json
 
 PARTS = ("utility", "fidelity", "pairing", "privacy")
 MIN_BOOTSTRAPS = 100  # minimum replicates for the gate: fewer can hide a strong attack
@@ -35,11 +35,21 @@ class _Measured(Facts):
 
 @dataclass(frozen=True)
 class Utility(_Measured):
-    """Scores of models trained on synthetic and on real records; `interval` describes the intervals."""
+    """Scores of models trained on synthetic and on real records.
+
+    Args:
+        interval: description of the intervals.
+        scores: of every model.
+        headline: recovered shares.
+        image_models: which image model is shown of each target, if it was chosen on validation patients.
+    """
 
     interval: str
     scores: tuple[UtilityScore, ...] = field(metadata={"of": UtilityScore})
     headline: tuple[Recovered, ...] = field(metadata={"of": Recovered})
+    image_models: tuple[ImageModelChoice, ...] | None = field(
+        default=None, metadata={"of": ImageModelChoice, "optional": True}
+    )
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ class UtilityScore(Facts):
         metric: `auc`, `balanced_accuracy`, `r2` or `mae`.
         direction: which way is better.
         range: lowest and highest value, None if unbounded.
-        inputs: its inputs: `image`, `table` or `both`.
+        inputs: its inputs: `image`, `table`, `both`, or `other`: the image, by the image model that was not chosen.
         trained_on: name of the training set.
         n_train: training records with a value.
         n_test: test records with a value; None if their patients are too few to be disclosed.
@@ -144,6 +144,41 @@ class UtilityScore(Facts):
     difference: float | None
     difference_interval: tuple[float, float] | None
     reason: str | None
+
+
+@dataclass(frozen=True)
+class ImageModelChoice(Facts):
+    """Which image model the scores of a target are shown of: the one that predicts validation patients better.
+
+    Args:
+        target: column that is predicted.
+        metric: `auc` or `r2`.
+        shown: what the model of the inputs `image` and `both` sees, in words.
+        beside: the same of the inputs `other`.
+        shown_score: its score on validation patients, taken in turn from the training patients; None if not known.
+        beside_score: likewise.
+    """
+
+    target: str
+    metric: str
+    shown: str
+    beside: str
+    shown_score: float | None
+    beside_score: float | None
+
+    def to_dict(self) -> dict:
+        """JSON-able, rounded."""
+        scores = {name: _rounded(getattr(self, name)) for name in ("shown_score", "beside_score")}
+        return super().to_dict() | scores
+
+    @property
+    def in_words(self) -> str:
+        """Which image model is shown, with both scores on validation patients."""
+        scores = [
+            "not scored" if one is None else f"{self.metric} {one:.2f}"
+            for one in (self.shown_score, self.beside_score)
+        ]
+        return f"{self.target}: {self.shown} ({scores[0]}); other: {self.beside} ({scores[1]})"
 
 
 @dataclass(frozen=True)

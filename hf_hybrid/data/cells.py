@@ -10,6 +10,9 @@ MISSING_SPELLINGS = frozenset(
     "|na|n/a|#n/a|<na>|nan|nat|null|missing|unknown|unk|not available|not done|not known|nd|?|-|--|.".split("|")
 )
 TRUE_FALSE_PAIRS = (("yes", "no"), ("y", "n"), ("true", "false"), ("t", "f"), ("1", "0"), ("1.0", "0.0"))
+NO_LABEL = frozenset(
+    ("none", "no finding")
+)  # in a multi-label column that does not list them: an empty cell is missing
 LABEL_SEPARATOR = re.compile(r"\s*[|;]\s*")
 
 _MAX_DECIMALS = 22  # powers of ten up to this one are exact

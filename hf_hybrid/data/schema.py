@@ -265,7 +265,8 @@ def _read_column(raw: pd.Series, column: ColumnSchema, spellings: set[str]) -> t
         if column.kind == "categorical":
             value = names.get(value.lower(), names.get(OTHER))
         elif column.kind == "multi-label":
-            labels = {names.get(label.lower(), names.get(OTHER)) for label in value}
+            unlisted_none = cells.NO_LABEL - set(names)
+            labels = {names.get(one.lower(), names.get(OTHER)) for one in value if one.lower() not in unlisted_none}
             value = sorted(labels - {None})
             if None in labels and not value:
                 value = None

@@ -13,7 +13,12 @@ from hf_hybrid.core.provenance import code_hash, versions
 from hf_hybrid.evaluation.records import ComparedRecords
 
 # Packages that affect parts, in addition to those that affect a release, and their modules.
-_ALSO_DECIDE = {"scipy": "scipy", "scikit-image": "skimage", "transformers": "transformers"}
+_ALSO_DECIDE = {
+    "scipy": "scipy",
+    "scikit-image": "skimage",
+    "torchxrayvision": "torchxrayvision",
+    "transformers": "transformers",
+}
 
 
 class PartCache:
@@ -35,6 +40,8 @@ class PartCache:
             for one in compared.sets:
                 found.update(one.pixels.tobytes() + one.groups.tobytes() + one.frame.to_csv().encode())
             self.records = found.hexdigest()
+            for one, name in zip(compared.sets, ("release", "train", "test"), strict=True):
+                one.feature_store().keep(folder / f"features-{name}.npz", self.records)
 
     def part(self, name: str, decides: dict, measure: Callable[[], object]) -> object:
         """The part cached for the same records and `decides`, or else measured now; as read back from JSON."""

@@ -7,6 +7,8 @@ from hf_hybrid.core.errors import InputError, check_at_least
 from hf_hybrid.core.families import FAMILIES
 from hf_hybrid.core.report import PARTS
 
+IMAGE_MODELS = ("auto", "linear", "features", "cnn")
+
 
 @dataclass(kw_only=True)
 class PrivacyLimits:
@@ -54,18 +56,24 @@ class EvaluationOptions:
     Args:
         seeds: number of repetitions, of which every score is the mean (choice of synthetic records, network).
         bootstraps: patient bootstrap replicates of every interval.
-        image_model: "linear" (principal components of 32 px images) or "cnn" (a small convolutional network).
+        image_model: "linear" (a linear model on principal components of 32 px images), "features" (on those of the
+            extractor's features at the resolution of the release), "auto" (for each target the one of these two that
+            predicts validation patients better, taken in turn from the training patients; the other stands beside it)
+            or "cnn" (a small convolutional network on 32 px images).
         extractor: extractor of the image features for fidelity: "random" (a random convolutional network),
-            "radiograph" (a small network of this package that knows chest radiographs; neither downloads), or a model
-            of the Hub that `transformers` loads.
+            "radiograph" (a small network of this package that knows chest radiographs; neither downloads), "xrv:NAME"
+            (a network of torchxrayvision), or a model of the Hub that `transformers` loads. None: "radiograph" if the
+            facts of the release's codec say that its images are chest radiographs, else "random".
+        reader_steps: steps of each network of the machine reader; 0: texture statistics alone.
         parts: what to measure; a release without privacy cannot be pushed.
         privacy: limits of the risks.
     """
 
     seeds: int = 3
     bootstraps: int = 500
-    image_model: str = "linear"
-    extractor: str = "random"
+    image_model: str = "auto"
+    extractor: str | None = None
+    reader_steps: int = 250
     parts: list[str] = field(default_factory=lambda: list(PARTS))
     privacy: PrivacyLimits = field(default_factory=PrivacyLimits)
 
@@ -73,9 +81,10 @@ class EvaluationOptions:
         """Checks the values."""
         if not set(self.parts) <= set(PARTS):
             raise InputError(f"expected `parts` among {list(PARTS)}, found {self.parts}")
-        if self.image_model not in ("linear", "cnn"):
-            raise InputError(f"expected `image_model` linear or cnn, found {self.image_model!r}")
+        if self.image_model not in IMAGE_MODELS:
+            raise InputError(f"expected `image_model` among {list(IMAGE_MODELS)}, found {self.image_model!r}")
         check_at_least(self, 1, "seeds", "bootstraps")
+        check_at_least(self, 0, "reader_steps")
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ def _column(target: Target, found: dict[str, Estimate]) -> Score:
     own = found["synthetic"]
     reference = {REAL: found[REAL].value, SHUFFLED: found[SHUFFLED].value}
     limits = (0.0, 1.0) if metric == "auc" else (None, 1.0)
-    meaning = f"{target.name} predicted from the image ({metric}), learned on the release"
+    by = f" by {target.choice.shown}" if target.choice else ""
+    meaning = f"{target.name} predicted from the image{by} ({metric}), learned on the release"
     return Score(target.name, own.value, own.interval, _HIGHER, limits, target.num_patients, reference, meaning)
 
 

@@ -26,19 +26,17 @@ from hf_hybrid.evaluation.pairing import measure_pairing
 from hf_hybrid.evaluation.privacy import files_family, measure_privacy
 from hf_hybrid.evaluation.reconstruction import measure_reconstruction
 from hf_hybrid.evaluation.records import ComparedRecords, load_compared
-from hf_hybrid.evaluation.training_patients import TrainingPatients
 from hf_hybrid.evaluation.utility import measure_utility
 from hf_hybrid.hub.audit import find_leaks
 from hf_hybrid.models.codec import Codec
-from hf_hybrid.models.image_features import extractor_name
 from hf_hybrid.synthesis.pipeline import load_codec
 
 # The options that each part depends on.
 _DECIDES = {
-    "utility": ("seeds", "bootstraps", "image_model"),
-    "fidelity": ("bootstraps", "extractor"),
-    "pairing": ("bootstraps", "image_model"),
-    "privacy": ("bootstraps", "privacy"),
+    "utility": ("seeds", "bootstraps", "image_model", "extractor"),
+    "fidelity": ("bootstraps", "extractor", "reader_steps"),
+    "pairing": ("bootstraps", "image_model", "extractor"),
+    "privacy": ("bootstraps", "privacy", "extractor"),
 }
 _PACKAGES = ("numpy", "scikit-learn", "torch")
 
@@ -128,7 +126,8 @@ def load(inputs: EvaluationInputs) -> Loaded:
 def measure(loaded: Loaded, options: EvaluationOptions) -> Evaluation:
     """Measures every part that is asked for."""
     compared = loaded.compared
-    found = measure_sets(*compared.sets, compared.schema, options, loaded.cache, compared.training_patients)
+    comparison = Comparison(*compared.sets, compared.schema, options, compared.training_patients, codec=compared.codec)
+    found = _measure_parts(comparison, loaded.cache)
     parts = {
         name: replace(part, **_beside(name, loaded, options))
         for name, part in found.report.measured().items()
@@ -157,8 +156,6 @@ def measure_sets(
     test: EvaluationSet,
     schema: RecordSchema,
     options: EvaluationOptions | None = None,
-    cache: PartCache | None = None,
-    training_patients: TrainingPatients | None = None,
 ) -> Evaluation:
     """Scores synthetic records against real ones that are already in memory.
 
@@ -168,21 +165,23 @@ def measure_sets(
         test: records of held-out patients.
         schema: of the release; each of its targets is predicted from the image and from all other columns.
         options: how to score.
-        cache: cache of measured parts.
-        training_patients: which records of `train` the sampler learned from; None: all.
     """
-    options, cache = options or EvaluationOptions(), cache or PartCache()
+    return _measure_parts(Comparison(synthetic, train, test, schema, options or EvaluationOptions()), PartCache())
+
+
+def _measure_parts(comparison: Comparison, cache: PartCache) -> Evaluation:
+    options = comparison.options
     parts, pairs = dict.fromkeys(PARTS, NotMeasured()), []
     with tqdm([name for name in PARTS if name in options.parts], unit="part") as bar:
         for name in bar:
             bar.set_description(name)
             tell = _telling(bar, name)
-            comparison = Comparison(synthetic, train, test, schema, options, training_patients, tell)
-            found = cache.part(name, _decides(name, comparison), _MEASURE[name](comparison))
+            told = replace(comparison, tell=tell)
+            found = cache.part(name, _decides(name, told), _MEASURE[name](told))
             if name == "privacy":
                 found, pairs = found
             parts[name] = section_from_dict(name, found)
-    configuration = asdict(options) | {"extractor": extractor_name(options.extractor)}  # never a path of this machine
+    configuration = asdict(options) | {"extractor": comparison.extractor_name}  # never a path of this machine
     facts = {"configuration": configuration, "versions": {name: version(name) for name in _PACKAGES}}
     return Evaluation(Report(**parts, provenance=facts), closest_pairs=[ClosestPair(**pair) for pair in pairs])
 
@@ -194,8 +193,11 @@ def _telling(bar: tqdm, name: str) -> Callable[[str], None]:
 def _decides(name: str, comparison: Comparison) -> dict:
     options, training_patients = comparison.options, comparison.training_patients
     decides = {key: asdict(options)[key] for key in _DECIDES[name]}
-    if name == "fidelity" and Path(options.extractor).exists():
-        decides["extractor"] = fingerprint(options.extractor)
+    if "extractor" in decides:
+        extractor = comparison.extractor
+        decides["extractor"] = fingerprint(extractor) if Path(extractor).exists() else comparison.extractor_name
+    if name == "fidelity":
+        decides["latent_dim"] = comparison.latent_dim
     if name == "utility":
         decides["targets"] = comparison.schema.targets
     if name == "privacy" and training_patients:
@@ -227,12 +229,15 @@ def _beside(name: str, loaded: Loaded, options: EvaluationOptions) -> dict[str, 
     compared, real = loaded.compared, loaded.compared.records[1:]
     if name == "fidelity" and loaded.codec:
         images = [fingerprint(str(one)) for one in (loaded.inputs.train, loaded.inputs.test)]  # at the codec's size
-        decides = {"bootstraps": options.bootstraps, "images": images}
+        decides = {"bootstraps": options.bootstraps, "images": images, "reader_steps": options.reader_steps}
         decides["codec"] = [loaded.codec_facts, _hash_weights(loaded.codec)]
         found = loaded.cache.part(
             "codec",
             decides,
-            lambda: [one.to_dict() for one in measure_reconstruction(*real, loaded.codec, options.bootstraps)],
+            lambda: [
+                one.to_dict()
+                for one in measure_reconstruction(*real, loaded.codec, options.bootstraps, options.reader_steps)
+            ],
         )
         return {"codec": tuple(map(Score.from_dict, found))}
     if name == "pairing" and loaded.inputs.measurements:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hf_hybrid.core.scores import REAL, REPEATED, Recovered, UtilityScore
+from hf_hybrid.core.scores import REAL, REPEATED, ImageModelChoice, Recovered, UtilityScore
 from hf_hybrid.data.columns import ColumnSchema
 from hf_hybrid.data.privacy_rule import count_patients
 from hf_hybrid.evaluation.comparison import Comparison
@@ -15,7 +15,8 @@ from hf_hybrid.metrics import predictors
 from hf_hybrid.metrics.estimates import Estimate, Recovery, recover
 from hf_hybrid.metrics.utility import METRICS
 
-INPUTS = {"image": ("image",), "table": ("table",), "both": ("image", "table")}
+# `other`: the image again, by the image model that was not chosen.
+INPUTS = {"image": ("image",), "table": ("table",), "both": ("image", "table"), "other": ("other",)}
 
 
 class Target:
@@ -32,6 +33,8 @@ class Target:
         num_patients: number of patients of the test records.
         num_told: the same, None if too few to be disclosed.
         scored: classes that enough test patients have.
+        image_models: which model sees the image of the inputs `image` and `both`, and of `other`.
+        choice: how they were chosen, if they were.
         reason: why nothing can be scored, else None.
     """
 
@@ -54,6 +57,8 @@ class Target:
         )  # too few to be disclosed
         self.results: dict[tuple[str, str], _Result] = {}
         train_values = train_values[train_known]
+        self.image_models = {"image": comparison.options.image_model}
+        self.choice: ImageModelChoice | None = None
         self.scored, self.reason = self._what_can_be_scored(column, train_values, groups, schema.min_patients)
         self.constant = None if self.reason else self._estimates(self._constant(train_values), train_values)
 

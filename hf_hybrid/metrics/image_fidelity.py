@@ -4,10 +4,13 @@ All take features `(m, d)` of synthetic and `(n, d)` of real images. The numbers
 only numbers of equally many records, as for every reference here.
 """
 
+from typing import Self
+
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 from scipy.spatial.distance import cdist
 
+from hf_hybrid.core.randomness import seed_for
 from hf_hybrid.metrics.base import HIGHER, LOWER, FidelityMetric, MetricFacts
 
 NUM_NEIGHBOURS = 5
@@ -75,6 +78,38 @@ def multiscale_similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         found *= np.maximum(last.mean(axis=(1, 2)), 0) ** weight
         one, other = (uniform_filter(side, (0, 2, 2))[:, 1::2, 1::2] for side in (one, other))
     return found
+
+
+class ImagePCA:
+    """The simplest generator of images: a Gaussian of the principal components of real ones.
+
+    Args:
+        num_numbers: components; fewer if there are fewer images.
+        seed: of the decomposition.
+    """
+
+    def __init__(self, num_numbers: int, seed: int = 0) -> None:
+        self.num_numbers, self.seed = num_numbers, seed
+
+    def fit(self, pixels: np.ndarray) -> Self:
+        """Learns from 8-bit images `(n, side, side)`."""
+        from sklearn.decomposition import PCA
+
+        flat, self.shape_ = pixels.reshape(len(pixels), -1).astype(np.float32), pixels.shape[1:]
+        size = max(1, min(self.num_numbers, len(flat) - 1, flat.shape[1]))
+        state = seed_for(self.seed, "fidelity: PCA", 0, bits=32)
+        self.pca_ = PCA(size, svd_solver="randomized", random_state=state).fit(flat)
+        return self
+
+    def sample_codes(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Codes `(count, size)`: each component is normal with the variance that it has over the images."""
+        spread = np.sqrt(self.pca_.explained_variance_)
+        return (rng.normal(size=(count, len(spread))) * spread).astype(np.float32)
+
+    def images(self, codes: np.ndarray) -> np.ndarray:
+        """Codes -> 8-bit images `(n, side, side)`."""
+        found = self.pca_.inverse_transform(codes)
+        return found.reshape(len(codes), *self.shape_).clip(0, 255).round().astype(np.uint8)
 
 
 def _similarity(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,17 +1,19 @@
 """AlphaGAN: the codec between images and standardised latents (Rosca et al. 2017, arXiv 1706.04987)."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import FrozenDict, register_to_config
 from torch import nn
 from torch.nn import functional
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.randomness import seed_for
+from hf_hybrid.models.code_flow import CodeFlow
 from hf_hybrid.models.codec import Codec, DecoderOutput, EncoderOutput
-from hf_hybrid.models.layers import Encoder, Generator
+from hf_hybrid.models.layers import Encoder, Generator, PrincipalComponents, ResidualNetwork
 from hf_hybrid.models.refiner import Refiner
 
 RESOLUTIONS = (32, 64, 128, 256, 512)
@@ -25,7 +27,8 @@ class AlphaGAN(Codec):
 
     In parallel to the convolutions, a linear path works at `linear_resolution`. It is initialised with a PCA of the
     training images (`initialise_linear_path`): with few images or a short training, the codec then starts from the
-    best linear code instead of noise.
+    best linear code instead of noise. With `num_components`, encoder and generator work on as many principal
+    components instead of pixels, a hundred times faster: a CPU trains them in minutes.
 
     Args:
         resolution: height and width in pixels, a power of two from 32 to 512.
@@ -42,6 +45,9 @@ class AlphaGAN(Codec):
         core_resolution: resolution of encoder and generator; `resolution` if None.
         detail_widths: channels of each refiner, from `2 * core_resolution` upwards; none and no drawn detail if None.
         detail_times: where each refiner's steps begin, from 1 downwards: as many steps.
+        num_components: principal components that encoder and generator work on instead of convolutions; 0 for none.
+        flow_layers: couplings of the map that makes codes normal (`CodeFlow`); 0 for none.
+        code_noise: sd at the start of a training of the normal noise on codes (see `log_code_noise`); 0 for none.
         private_images: whether it learns from images that are not public; it is pushed only with a report then.
     """
 
@@ -65,36 +71,55 @@ class AlphaGAN(Codec):
         core_resolution: int | None = None,
         detail_widths: list[list[int]] | None = None,
         detail_times: list[list[float]] | None = None,
+        num_components: int = 0,
+        flow_layers: int = 0,
+        code_noise: float = 0.0,
         private_images: bool = False,
     ) -> None:
         super().__init__()
         core, detail_widths, detail_times = core_resolution or resolution, detail_widths or [], detail_times or []
-        _check_configuration(resolution, in_channels, latent_dim, base_channels, max_channels, layers_per_block, norm)
-        if resize_mode not in ("crop", "pad"):
-            raise InputError(f"expected `resize_mode` crop or pad, found {resize_mode!r}")
+        _check_configuration(self.config)
         _check_detail(resolution, core, detail_widths, detail_times)
-        widths = [min(base_channels * 2**stage, max_channels) for stage in range(core.bit_length() - 3)]
-        self.encoder = Encoder(in_channels, widths, layers_per_block, norm, latent_dim)
-        self.generator = Generator(in_channels, widths, layers_per_block, norm, latent_dim)
-        if linear_path:
-            side = min(linear_resolution, core)
-            self.linear_encoder = nn.Linear(in_channels * side**2, latent_dim)
-            self.linear_decoder = nn.Linear(latent_dim, in_channels * side**2)
-            for last in (self.encoder.layers[-1], self.generator.layers[-1]):  # the convolutions start at zero output
-                nn.init.zeros_(last.weight)
-                nn.init.zeros_(last.bias)
+        self._add_networks()
+        self.code_flow = CodeFlow(latent_dim, flow_layers) if flow_layers else None
         self.refiners = nn.ModuleList(
             Refiner(in_channels, list(one), list(times))
             for one, times in zip(detail_widths, detail_times, strict=True)
         )
+        # Log of the sd of each number's noise: what a latent says beyond it is drawn, as all other detail is.
+        self.log_code_noise = nn.Parameter(torch.full((latent_dim,), math.log(code_noise))) if code_noise else None
         self.register_buffer("latents_mean", torch.zeros(latent_dim))
         self.register_buffer("latents_std", torch.ones(latent_dim))
 
+    def _add_networks(self) -> None:
+        """Encoder, generator and the linear path or the principal components."""
+        config = self.config
+        shape = config.in_channels, self.linear_side, self.linear_side
+        values, latent_dim, layers = math.prod(shape), config.latent_dim, config.layers_per_block
+        if size := config.num_components:
+            self.components = PrincipalComponents(shape, size)
+            self.encoder: nn.Module = ResidualNetwork(size, size, latent_dim, layers)
+            self.generator: nn.Module = ResidualNetwork(latent_dim, size, size, layers)
+            return
+        stages = range(self.core_side.bit_length() - 3)
+        widths = [min(config.base_channels * 2**stage, config.max_channels) for stage in stages]
+        self.encoder = Encoder(config.in_channels, widths, layers, config.norm, latent_dim)
+        self.generator = Generator(config.in_channels, widths, layers, config.norm, latent_dim)
+        if config.linear_path:
+            self.linear_encoder, self.linear_decoder = nn.Linear(values, latent_dim), nn.Linear(latent_dim, values)
+            for last in (self.encoder.layers[-1], self.generator.layers[-1]):  # the convolutions start at zero output
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
+
     def linear_parameters(self) -> list[nn.Parameter]:
         """Parameters of the linear path, empty without one."""
-        if not self.config.linear_path:
+        if not self._is_linear:
             return []
         return [*self.linear_encoder.parameters(), *self.linear_decoder.parameters()]
+
+    @property
+    def _is_linear(self) -> bool:
+        return self.config.linear_path and not self.config.num_components
 
     @property
     def linear_side(self) -> int:
@@ -109,27 +134,41 @@ class AlphaGAN(Codec):
     def encode_raw(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Images in [-1, 1] -> codes before standardisation, which the code discriminator pulls towards N(0, 1)."""
         pixel_values = resized(pixel_values, self.core_side)
+        if self.config.num_components:
+            numbers = self.components.encode(functional.interpolate(pixel_values, size=self.linear_side, mode="area"))
+            return numbers[:, : self.config.latent_dim] + self.encoder(numbers)
         codes = self.encoder(pixel_values)
-        if self.config.linear_path:
+        if self._is_linear:
             small = functional.interpolate(pixel_values, size=self.linear_side, mode="area")
             codes = codes + self.linear_encoder(small.flatten(1))
         return codes
 
     def decode_raw(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes before standardisation -> mean images at the core's resolution, not yet clipped to [-1, 1]."""
+        if self.config.num_components:
+            # What the network adds is in one unit for all components: they are pixels of the same image.
+            scale, missing = self.components.scale, self.config.num_components - codes.shape[1]
+            added = self.generator(codes) * scale[: codes.shape[1]].mean() / scale
+            return resized(self.components.decode(functional.pad(codes, (0, missing)) + added), self.core_side)
         images = self.generator(codes)
-        if self.config.linear_path:
+        if self._is_linear:
             small = self.linear_decoder(codes).view(-1, self.config.in_channels, self.linear_side, self.linear_side)
             images = images + resized(small, self.core_side)
         return images
 
+    def with_noise(self, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Codes before standardisation with their noise, from normal noise of the same shape."""
+        return codes if self.log_code_noise is None else codes + self.log_code_noise.exp() * noise
+
     def standardise(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes -> latents with mean 0 and sd 1 over the training images."""
+        codes = codes if self.code_flow is None else self.code_flow(codes)
         return (codes - self.latents_mean) / self.latents_std
 
     def unstandardise(self, latents: torch.Tensor) -> torch.Tensor:
         """Inverse of `standardise`."""
-        return latents * self.latents_std + self.latents_mean
+        codes = latents * self.latents_std + self.latents_mean
+        return codes if self.code_flow is None else self.code_flow.inverse(codes)
 
     def encode(self, pixel_values: torch.Tensor) -> EncoderOutput:
         """Images `(batch, channels, height, width)` in [-1, 1] -> latents `(batch, latent_dim)`."""
@@ -140,16 +179,19 @@ class AlphaGAN(Codec):
 
     def decode(self, latents: torch.Tensor, seeds: Sequence[int] | None = None, detail: bool = True) -> DecoderOutput:
         """Latents `(batch, latent_dim)` -> images `(batch, channels, height, width)` in [-1, 1], see `Codec`."""
-        images = self.decode_raw(self.unstandardise(latents)).clamp(-1, 1)
-        if not detail or not len(self.refiners):
-            return DecoderOutput(sample=resized(images, self.config.resolution))
-        seeds = range(len(latents)) if seeds is None else seeds
-        streams = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        codes = self.unstandardise(latents)
+        if not detail:
+            return DecoderOutput(sample=resized(self.decode_raw(codes).clamp(-1, 1), self.config.resolution))
+        streams = [torch.Generator().manual_seed(int(one)) for one in (range(len(codes)) if seeds is None else seeds)]
+        if self.log_code_noise is not None:
+            noise = torch.stack([torch.randn(codes.shape[1], generator=stream) for stream in streams])
+            codes = self.with_noise(codes, noise.to(codes))
+        images = self.decode_raw(codes).clamp(-1, 1)
         for refiner in self.refiners:
             images = resized(images, 2 * images.shape[-1])
             noise = torch.stack([torch.randn(images.shape[1:], generator=stream) for stream in streams])
             images = refiner.draw(images, noise.to(images)).clamp(-1, 1)
-        return DecoderOutput(sample=images)
+        return DecoderOutput(sample=resized(images, self.config.resolution))
 
     def forward(self, pixel_values: torch.Tensor) -> DecoderOutput:
         """Reconstructs images."""
@@ -157,15 +199,18 @@ class AlphaGAN(Codec):
 
     @torch.no_grad()
     def initialise_linear_path(self, pixel_values: torch.Tensor) -> None:
-        """Sets the linear path to a PCA whose codes have sd 1 (no-op without one).
+        """Sets the linear path, or the principal components, to a PCA whose codes have sd 1 (no-op without one).
 
         Args:
-            pixel_values: training images `(batch, channels, height, width)` in [-1, 1], more than `latent_dim`.
+            pixel_values: training images `(batch, channels, height, width)` in [-1, 1], more than the PCA's numbers.
         """
-        if not self.config.linear_path:
+        if not (self.config.linear_path or self.config.num_components):
             return
         images = functional.interpolate(pixel_values, size=self.linear_side, mode="area").flatten(1)
-        mean, components, scale = principal_components(images, self.config.latent_dim)
+        mean, components, scale = principal_components(images, self.config.num_components or self.config.latent_dim)
+        if self.config.num_components:
+            self.components.fill(mean, components, scale)
+            return
         self.linear_encoder.weight.copy_(components / scale[:, None])
         self.linear_encoder.bias.copy_(-(self.linear_encoder.weight @ mean))
         self.linear_decoder.weight.copy_((components * scale[:, None]).T)
@@ -196,17 +241,23 @@ def principal_components(images: torch.Tensor, latent_dim: int) -> tuple[torch.T
     return tuple(torch.as_tensor(array, dtype=images.dtype) for array in found)
 
 
-def _check_configuration(
-    resolution: int, in_channels: int, latent_dim: int, base_channels: int, max_channels: int, layers: int, norm: str
-) -> None:
-    if resolution not in RESOLUTIONS:
-        raise InputError(f"expected `resolution` among {RESOLUTIONS}, found {resolution}")
-    if in_channels not in (1, 3):
-        raise InputError(f"expected `in_channels` 1 (grey) or 3 (RGB), found {in_channels}")
-    if min(latent_dim, base_channels, max_channels, layers) < 1:
+def _check_configuration(config: FrozenDict) -> None:
+    if config.resolution not in RESOLUTIONS:
+        raise InputError(f"expected `resolution` among {RESOLUTIONS}, found {config.resolution}")
+    if config.in_channels not in (1, 3):
+        raise InputError(f"expected `in_channels` 1 (grey) or 3 (RGB), found {config.in_channels}")
+    if min(config.latent_dim, config.base_channels, config.max_channels, config.layers_per_block) < 1:
         raise InputError("expected `latent_dim`, `base_channels`, `max_channels` and `layers_per_block` of at least 1")
-    if norm not in ("group", "none"):
-        raise InputError(f"expected `norm` group or none, found {norm!r}")
+    if config.norm not in ("group", "none"):
+        raise InputError(f"expected `norm` group or none, found {config.norm!r}")
+    if config.resize_mode not in ("crop", "pad"):
+        raise InputError(f"expected `resize_mode` crop or pad, found {config.resize_mode!r}")
+    if config.num_components and config.num_components < config.latent_dim:
+        raise InputError(
+            f"expected `num_components` of at least `latent_dim` {config.latent_dim}, found {config.num_components}"
+        )
+    if config.flow_layers and config.latent_dim % 2:
+        raise InputError(f"expected an even `latent_dim` beside `flow_layers`, found {config.latent_dim}")
 
 
 def _check_detail(resolution: int, core: int, widths: Sequence, times: Sequence) -> None:

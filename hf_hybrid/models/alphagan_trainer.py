@@ -1,11 +1,15 @@
 """Training of an AlphaGAN: the losses of Rosca et al. (2017), a held-out score that picks the weights, a PCA baseline.
 
-Losses (non-saturating; x a training image, E the encoder, G the generator, D and C the image and code discriminators,
-z ~ N(0, 1)):
+Losses (non-saturating; x a training image, E the encoder and the noise on codes, G the generator, D and C the image
+and code discriminators, z ~ N(0, 1)):
     E, G:  reconstruction_weight |x - G(E(x))| - adversarial_weight (log D(G(E(x))) + log D(G(z)))
            - code_weight log C(E(x))
     D:     -log D(x) - 1/2 log(1 - D(G(E(x)))) - 1/2 log(1 - D(G(z)))
     C:     -log C(z) - log(1 - C(E(x)))            (the first arXiv version swaps prior and posterior here)
+
+A codec with noise on its codes learns how much by E, G: + code_noise_weight KL(E(x) || N(0, 1)), the distance of a
+variational autoencoder (Kingma and Welling 2014, arXiv 1312.6114). With `sample_adversary`, D tells samples G(z) from
+reconstructions alone: G: - adversarial_weight log D(G(z)), D: -log D(G(E(x))) - log(1 - D(G(z))).
 """
 
 import shutil
@@ -17,13 +21,16 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
+from hf_hybrid.core.files import read_json, write_json
 from hf_hybrid.core.randomness import generator
 from hf_hybrid.data.pixels import image_grid, to_tensor, to_uint8
 from hf_hybrid.models.alphagan import AlphaGAN, principal_components
+from hf_hybrid.models.code_flow_trainer import CodeFlowTrainer
 from hf_hybrid.models.codec_batches import Batch, micro_batches
-from hf_hybrid.models.codec_scores import held_out_score
+from hf_hybrid.models.codec_scores import held_out_score, is_no_worse
 from hf_hybrid.models.discriminators import make_discriminators
 from hf_hybrid.models.options import CodecArguments
+from hf_hybrid.training.graphs import GraphedStep, can_record, learning_rate_of
 from hf_hybrid.training.run import TrainingRun, make_accelerator
 from hf_hybrid.training.weights import MovingAverage, average_gradients
 
@@ -40,6 +47,7 @@ class AlphaGANTrainer:
         arguments: the options.
         logging_dir: private folder for checkpoints, log and grids.
         groups: the patient of each image, `(n,)`; None when each image is a patient.
+        keep_weights: whether to start from the codec's own weights, without a PCA, and to leave its flow as it is.
     """
 
     def __init__(
@@ -49,15 +57,17 @@ class AlphaGANTrainer:
         arguments: CodecArguments,
         logging_dir: Path,
         groups: np.ndarray | None = None,
+        keep_weights: bool = False,
     ) -> None:
         self.arguments = arguments
         self.pixels = pixels
         self.logging_dir = Path(logging_dir)
         self.train, self.held_out = self._divide(np.arange(len(pixels)) if groups is None else groups)
         self.accelerator = make_accelerator(arguments, logging_dir)
-        discriminators = make_discriminators(codec.config, arguments.seed)
-        self.codec = codec
-        codec.initialise_linear_path(self._pca_images())
+        self.codec, self.keeps_weights = codec, keep_weights
+        if not keep_weights:
+            codec.initialise_linear_path(self._pca_images())
+        discriminators = make_discriminators(codec, arguments.seed)
         # Evaluation mode: placed and saved by Accelerate, gradients averaged by us (see `average_gradients`).
         # Channels last: faster on CPU (scripts/speed.py), and the layout that tensor cores need.
         self.codec, self.discriminators = (
@@ -69,6 +79,8 @@ class AlphaGANTrainer:
             self.discriminators, arguments.discriminator_learning_rate
         )
         self.schedulers = (codec_scheduler, discriminators_scheduler)
+        optimizers = [self.codec_optimizer, self.discriminators_optimizer]
+        self.graphed_step = GraphedStep(self.accelerator, self._single_step, optimizers)
         self.average = MovingAverage(self.accelerator, self.codec, arguments.ema_decay)
         # Every score loads these weights. After a kill the newest checkpoint may be older than they are, never newer.
         self.best_dir = self.logging_dir / "best"
@@ -83,18 +95,25 @@ class AlphaGANTrainer:
             Held-out scores (see `held_out_score`) of the chosen weights and of a PCA with as many dimensions.
         """
         self.run.resume()
+        if self.run.step == 0:
+            self._validate(0)  # the linear path, a PCA, is a candidate too
         for step in self.run.steps("training the codec"):
-            losses = self.train_step(self.batches(step))
+            batches = self.batches(step)
+            losses = self.graphed_step(*vars(batches[0]).values()) if len(batches) == 1 else self.train_step(batches)
             for scheduler in self.schedulers:
                 scheduler.step()
             self.average.update()
             self.run.log(step, losses)
-            if step % self.arguments.validation_steps == 0 or step == self.arguments.max_train_steps:
+            if step % self.arguments.validation_steps == 0:
                 self._validate(step)
-        if not self.best_dir.exists():  # the time ran out before the first score
+        if self.run.step % self.arguments.validation_steps:
             self._validate(self.run.step)
         self.accelerator.wait_for_everyone()
         self.codec = AlphaGAN.from_pretrained(self.best_dir).to(self.accelerator.device).eval()
+        if self.codec.code_flow is not None and not self.keeps_weights:
+            parts = self.train, self.held_out
+            CodeFlowTrainer(self.codec, self.pixels, parts, self.arguments, self.logging_dir / "flow").fit()
+            self._standardise_latents()
         return {"codec": self._score_codec(), "pca": self._score_pca()}
 
     def batches(self, step: int) -> list[Batch]:
@@ -115,10 +134,11 @@ class AlphaGANTrainer:
         for batch in batches:
             with self.accelerator.autocast():
                 codes = self.codec.encode_raw(batch.pixel_values)
-                fakes = self.codec.decode_raw(torch.cat([codes + batch.code_noise, batch.noise]))
-                losses = self.codec_loss(batch, codes, fakes)
+                noisy = self.codec.with_noise(codes, batch.code_noise)
+                fakes = self.codec.decode_raw(torch.cat([noisy, batch.noise]))
+                losses = self.codec_loss(batch, codes, noisy, fakes)
             self.accelerator.backward(sum(losses.values()) / len(batches))
-            drawn.append((batch, codes.detach(), fakes.detach()))
+            drawn.append((batch, noisy.detach(), fakes.detach()))
         average_gradients(self.accelerator, self.codec)
         self.codec_optimizer.step()
 
@@ -132,29 +152,53 @@ class AlphaGANTrainer:
         self.discriminators_optimizer.step()
         return {name: loss.detach() for name, loss in (losses | of_discriminators).items()}
 
-    def codec_loss(self, batch: Batch, codes: torch.Tensor, fakes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _single_step(self, *batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.train_step([Batch(*batch)])
+
+    def codec_loss(
+        self, batch: Batch, codes: torch.Tensor, noisy: torch.Tensor, fakes: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         """Losses of encoder and generator, weighted.
 
         Args:
             batch: images and prior codes.
             codes: of the images.
+            noisy: the codes with their noise.
             fakes: reconstructions of the images, then samples from the prior codes.
         """
-        arguments = self.arguments
-        reconstruction = functional.l1_loss(fakes[: len(codes)].float(), batch.pixel_values)
-        return {
+        arguments, count = self.arguments, len(codes)
+        reconstruction = functional.l1_loss(fakes[:count].float(), batch.pixel_values)
+        # Twice the mean over both kinds of fake = the sum of the two terms of the loss.
+        judged, factor = (fakes[count:], 1) if arguments.sample_adversary else (fakes, 2)
+        adversarial = factor * _bce(self.discriminators["image"](judged), True)
+        losses = {
             "reconstruction": arguments.reconstruction_weight * reconstruction,
-            # Twice the mean over both kinds of fake = the sum of the two terms of the loss.
-            "adversarial": arguments.adversarial_weight * 2 * _bce(self.discriminators["image"](fakes), True),
-            "code": arguments.code_weight * _bce(self.discriminators["code"](codes), True),
+            "adversarial": arguments.adversarial_weight * adversarial,
+            "code": arguments.code_weight * _bce(self.discriminators["code"](noisy), True),
         }
+        if arguments.code_noise_weight and self.codec.log_code_noise is not None:
+            log_sd = self.codec.log_code_noise
+            distance = (codes.float().square().mean(0) + (2 * log_sd).exp() - 1) / 2 - log_sd
+            losses["code_noise"] = arguments.code_noise_weight * distance.sum()
+        return losses
 
     def discriminators_loss(self, batch: Batch, codes: torch.Tensor, fakes: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Losses of the image and the code discriminator; arguments as of `codec_loss`, detached."""
-        of_images, of_codes = self.discriminators["image"], self.discriminators["code"]
+        """Losses of the image and the code discriminator.
+
+        Args:
+            batch: images and prior codes.
+            codes: of the images with their noise, detached.
+            fakes: reconstructions of the images, then samples from the prior codes; detached.
+        """
+        count = len(codes)
+        real, judged = (
+            (fakes[:count], fakes[count:]) if self.arguments.sample_adversary else (batch.pixel_values, fakes)
+        )
+        of_images = self.discriminators["image"](torch.cat([real, judged])).split([count, len(judged)])
+        of_codes = self.discriminators["code"](torch.cat([batch.noise, codes])).chunk(2)
         return {
-            "image_discriminator": _bce(of_images(batch.pixel_values), True) + _bce(of_images(fakes), False),
-            "code_discriminator": _bce(of_codes(batch.noise), True) + _bce(of_codes(codes), False),
+            f"{name}_discriminator": _bce(one, True) + _bce(other, False)
+            for name, (one, other) in {"image": of_images, "code": of_codes}.items()
         }
 
     def _optimizer(self, module: nn.Module, learning_rate: float) -> tuple:
@@ -164,9 +208,10 @@ class AlphaGANTrainer:
         linear = module.linear_parameters() if isinstance(module, AlphaGAN) else []
         others = [parameter for parameter in module.parameters() if all(parameter is not one for one in linear)]
         # A weight of the linear path sees thousands of pixels: at the full rate Adam undoes the PCA in a few steps.
-        groups = [{"params": others}, {"params": linear, "lr": learning_rate * arguments.linear_learning_rate_scale}]
-        groups = [group for group in groups if group["params"]]
-        optimizer = torch.optim.Adam(groups, lr=learning_rate, betas=(0.5, 0.99))
+        rates = (others, learning_rate), (linear, learning_rate * arguments.linear_learning_rate_scale)
+        groups = [{"params": one, "lr": learning_rate_of(self.accelerator, rate)} for one, rate in rates if one]
+        on_gpu = self.accelerator.device.type == "cuda"
+        optimizer = torch.optim.Adam(groups, betas=(0.5, 0.99), fused=on_gpu, capturable=can_record(self.accelerator))
         # Not prepared: Accelerate would step a prepared scheduler once per process.
         scheduler = get_scheduler(
             arguments.lr_scheduler,
@@ -191,12 +236,13 @@ class AlphaGANTrainer:
     def _pca_images(self) -> torch.Tensor:
         """Random training images for a PCA: as many as fit into 1 GiB, or twice its dimensions."""
         values = int(np.prod(self.pixels.shape[1:]))
-        count = min(_PCA_IMAGES, max(_PCA_VALUES // values, 2 * self.codec.config.latent_dim))
+        size = max(self.codec.config.latent_dim, self.codec.config.num_components)
+        count = min(_PCA_IMAGES, max(_PCA_VALUES // values, 2 * size))
         order = torch.randperm(len(self.train), generator=generator(self.arguments.seed, "codec: images of the PCA"))
         return to_tensor(self.pixels[np.sort(self.train[order[:count].numpy()])])
 
     def _validate(self, step: int) -> None:
-        """Scores the averaged weights on held-out images and keeps the best ones."""
+        """Scores the averaged weights on held-out images and keeps the best of those no worse than at the start."""
         if not self.accelerator.is_main_process:
             return
         with self.average.applied():
@@ -204,7 +250,10 @@ class AlphaGANTrainer:
             self._standardise_latents()
             score = self._score_codec()
             self.run.log(step, {f"validation_{name}": value for name, value in score.items()}, always=True)
-            if self.run.is_best(score["score"]):
+            path = self.logging_dir / "start.json"
+            if step == 0:
+                write_json(path, score)
+            if is_no_worse(score, read_json(path)) and self.run.is_best(score["score"]):
                 temporary = self.best_dir.with_suffix(".tmp")
                 self.codec.save_pretrained(temporary)
                 shutil.rmtree(self.best_dir, ignore_errors=True)
@@ -216,7 +265,8 @@ class AlphaGANTrainer:
     def _standardise_latents(self) -> None:
         count = total = squares = 0
         for first in range(0, len(self.train), _BATCH):
-            codes = self.codec.encode_raw(self._images(self.train[first : first + _BATCH])).double()
+            codes = self.codec.encode_raw(self._images(self.train[first : first + _BATCH]))
+            codes = (codes if self.codec.code_flow is None else self.codec.code_flow(codes)).double()
             count, total, squares = count + len(codes), total + codes.sum(0), squares + codes.square().sum(0)
         mean = total / count
         self.codec.latents_mean.copy_(mean)
@@ -230,7 +280,9 @@ class AlphaGANTrainer:
         def encode_and_decode(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             parts = [part.to(self.accelerator.device) for part in images.split(_BATCH)]
             latents = [self.codec.encode(part).latents for part in parts]
-            return torch.cat(latents).cpu(), torch.cat([self.codec.decode(part).sample for part in latents]).cpu()
+            return torch.cat(latents).cpu(), torch.cat(
+                [self.codec.decode(part, detail=False).sample for part in latents]
+            ).cpu()
 
         return held_out_score(encode_and_decode, to_tensor(self.pixels[self.held_out]))
 

@@ -1,5 +1,6 @@
 """The contract of every codec: images to standardised latents and back, saved without pickle, pushed with a card."""
 
+import copy
 import json
 import tempfile
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.provenance import hash_files, versions, write_provenance
 from hf_hybrid.core.randomness import generator
 from hf_hybrid.data.pixels import encode_png, image_grid, to_uint8
+from hf_hybrid.models.builtin import codec_folder, is_builtin
 
 NOT_STATED = {"images": "images that are not stated", "steps": 0, "seed": 0, "scores": {}}
 _FACTS = ("name", "citation", "is_closed_form")
@@ -113,6 +115,14 @@ class Codec(ModelMixin, ConfigMixin):
         write_provenance(folder, {"versions": versions(), "codec": self.facts(training), **said, "files": files})
         cards.codec_card(folder).save(folder / CARD)
 
+    def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
+        """As diffusers does; a part that float16 holds exactly is saved so: what came in float16 keeps its bytes."""
+        saved = copy.deepcopy(self)
+        for part in (saved, *saved.children()):
+            if all(torch.equal(tensor.half().to(tensor), tensor) for tensor in part.state_dict().values()):
+                part.half()
+        ModelMixin.save_pretrained(saved, save_directory, **kwargs)
+
     def push_to_hub(
         self,
         repo_id: str,
@@ -134,11 +144,15 @@ class Codec(ModelMixin, ConfigMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> Self:
-        """Loads a folder or a Hub id; only safetensors.
+        """Loads a codec of the package (`builtin:NAME`), a folder or a Hub id; only safetensors, computed in float32.
 
         Raises:
             InputError: nothing there, or another class's model (diffusers itself would load it with random weights).
         """
+        if is_builtin(pretrained_model_name_or_path):
+            pretrained_model_name_or_path = codec_folder(pretrained_model_name_or_path)
+        if "dtype" not in kwargs:
+            kwargs.setdefault("torch_dtype", torch.float32)
         try:
             config = cls.load_config(
                 pretrained_model_name_or_path, **{k: kwargs[k] for k in _HUB_ARGUMENTS if k in kwargs}

@@ -16,7 +16,7 @@ from hf_hybrid.models.options import CodecArguments
 class Batch:
     """One micro-batch: images `(batch, channels, height, width)` in [-1, 1] and prior codes `(batch, latent_dim)`.
 
-    `code_noise` `(batch, latent_dim)` is added to the images' codes before they are decoded.
+    `code_noise` `(batch, latent_dim)` is normal noise for the images' codes.
     """
 
     pixel_values: torch.Tensor
@@ -59,8 +59,7 @@ def micro_batches(
         images = (images * (1 + change[mine, 0]) + change[mine, 1]).clamp(-1, 1).to(device, non_blocking=True)
         if arguments.warp:
             images = augmented(images, on_device(device, seed, "codec: warps", step, first), arguments.warp)
-        shake = arguments.latent_noise * code_noise[mine]
-        found.append(Batch(images, *(one.to(device, non_blocking=True) for one in (noise[mine], shake))))
+        found.append(Batch(images, *(one[mine].to(device, non_blocking=True) for one in (noise, code_noise))))
     return found
 
 

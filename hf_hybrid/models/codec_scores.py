@@ -18,11 +18,9 @@ def held_out_score(
         images: `(n, channels, height, width)` in [-1, 1].
 
     Returns:
-        `l1` (0 to 2, lower is better), `ssim` (-1 to 1, higher), `latent_normality` (mean Kolmogorov-Smirnov distance
-        of a dimension to N(0, 1), 0 to 1, lower), `sharpness` (mean gradient of the reconstructions relative to that
-        of the images, 1 is right), and `score` = l1 + (1 - ssim) + latent_normality + |1 - sharpness| / 2 (lower),
-        which chooses the weights. Without sharpness the blurred mean of what an image may be would always win (Blau
-        and Michaeli 2018).
+        `l1` (0 to 2, lower is better), `psnr` (dB, at most 96, higher), `ssim` (-1 to 1, higher), `latent_normality`
+        (mean Kolmogorov-Smirnov distance of a number to N(0, 1), 0 to 1, lower), and `score` = l1 + (1 - ssim) +
+        latent_normality (lower), which chooses the weights. How sharp an image is does not count: artefacts are sharp.
     """
     latents, reconstructions = encode_and_decode(images)
     similar = [
@@ -31,14 +29,13 @@ def held_out_score(
     ]
     found = {
         "l1": float((images - reconstructions).abs().mean()),
+        "psnr": float(10 * torch.log10(4 / (images - reconstructions).square().mean().clamp(min=1e-9))),
         "ssim": float(np.mean(similar)),
         "latent_normality": float(np.mean([kstest(column, "norm").statistic for column in latents.numpy().T])),
-        "sharpness": _mean_gradient(reconstructions) / _mean_gradient(images),
     }
-    distance = found["l1"] + 1 - found["ssim"] + found["latent_normality"] + abs(1 - found["sharpness"]) / 2
-    return found | {"score": distance}
+    return found | {"score": found["l1"] + 1 - found["ssim"] + found["latent_normality"]}
 
 
-def _mean_gradient(images: torch.Tensor) -> float:
-    """Mean absolute difference between neighbouring pixels."""
-    return float(images.diff(dim=2).abs().mean() + images.diff(dim=3).abs().mean())
+def is_no_worse(scores: dict[str, float], reference: dict[str, float]) -> bool:
+    """Whether reconstructions are as near to the images as those of a reference, by every score of that."""
+    return scores["l1"] <= reference["l1"] and all(scores[name] >= reference[name] for name in ("psnr", "ssim"))

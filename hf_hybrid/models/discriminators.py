@@ -1,11 +1,15 @@
 """The two discriminators of an alphaGAN; they stay in the training checkpoint and are never handed on."""
 
+import copy
+
 import torch
-from diffusers.configuration_utils import FrozenDict
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from hf_hybrid.core.randomness import seed_for
+from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.models.layers import PrincipalComponents
 
 
 class ImageDiscriminator(nn.Module):
@@ -32,6 +36,29 @@ class ImageDiscriminator(nn.Module):
         return self.layers(pixel_values).squeeze(1)
 
 
+class ComponentDiscriminator(nn.Module):
+    """The same task on the principal components of images, for a codec whose networks work on them.
+
+    Args:
+        components: of the codec; copied.
+        width: of the hidden layers.
+    """
+
+    def __init__(self, components: PrincipalComponents, width: int = 256) -> None:
+        super().__init__()
+        self.components = copy.deepcopy(components)
+        size = len(components.scale)
+        layers = [spectral_norm(nn.Linear(size, width)), nn.LeakyReLU(0.2)]
+        layers += [spectral_norm(nn.Linear(width, width)), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, spectral_norm(nn.Linear(width, 1)))
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Images `(batch, channels, height, width)` -> logits `(batch,)` of being real."""
+        side = self.components.shape[-1]
+        small = functional.interpolate(pixel_values, size=side, mode="area")
+        return self.layers(self.components.encode(small)).squeeze(1)
+
+
 class CodeDiscriminator(nn.Module):
     """Prior codes against encoded ones. No batch norm here: it removes the statistics that distinguish them."""
 
@@ -50,9 +77,15 @@ class CodeDiscriminator(nn.Module):
         return self.layers(latents).squeeze(1)
 
 
-def make_discriminators(config: FrozenDict, seed: int) -> nn.ModuleDict:
-    """The discriminators `image` and `code` of a codec with this configuration."""
+def make_discriminators(codec: AlphaGAN, seed: int) -> nn.ModuleDict:
+    """The discriminators `image` and `code` of a codec whose principal components, if it has them, are known."""
+    config = codec.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "codec: discriminators"))
-        image = ImageDiscriminator(config.resolution, config.in_channels, config.base_channels, config.max_channels)
+        if config.num_components:
+            image: nn.Module = ComponentDiscriminator(codec.components)
+        else:
+            image = ImageDiscriminator(
+                config.resolution, config.in_channels, config.base_channels, config.max_channels
+            )
         return nn.ModuleDict({"image": image, "code": CodeDiscriminator(config.latent_dim)})

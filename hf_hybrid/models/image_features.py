@@ -2,13 +2,13 @@
 
 `random` needs no download: a convolutional network whose weights are drawn from a fixed seed. Distances in random
 features tell coarse differences of structure and grey values (Naeem et al. 2020, arXiv 2002.09797, section 5.2), not
-anatomy. `radiograph` is a network of this package that knows chest radiographs (`weights/README.md`). Any other name
-is a model of the Hub that `transformers` loads.
+anatomy. `radiograph` is a network of this package that knows chest radiographs (`weights/README.md`), `xrv:NAME` one
+of torchxrayvision. Any other name is a model of the Hub that `transformers` loads.
 """
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,9 +18,11 @@ from torch import nn
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.randomness import seed_for
+from hf_hybrid.models import xrv_features
 from hf_hybrid.models.radiograph_network import features_of, load_radiograph_network
 
 RANDOM, RADIOGRAPH = "random", "radiograph"
+RADIOGRAPHS = "chest radiographs"  # what a codec's facts say of the images that it was trained on
 _CHANNELS = (16, 32, 64)  # then as many as the last
 _LAST_SIDE = 4  # of the maps that are averaged: every feature sees a quarter of the image or more, whatever its size
 
@@ -31,7 +33,7 @@ def image_features(batches: Iterable[np.ndarray], extractor: str = RANDOM) -> np
 
     Args:
         batches: uint8 `(batch, side, side)` each.
-        extractor: `random`, `radiograph`, or the name of a model on the Hub or of its folder.
+        extractor: `random`, `radiograph`, `xrv:NAME`, or the name of a model on the Hub or of its folder.
 
     Raises:
         InputError: the model cannot be loaded.
@@ -42,6 +44,8 @@ def image_features(batches: Iterable[np.ndarray], extractor: str = RANDOM) -> np
     if extractor == RADIOGRAPH:
         network = load_radiograph_network(RADIOGRAPH)
         return np.concatenate([features_of(network, batch) for batch in batches]).astype(np.float64)
+    if extractor.startswith(xrv_features.PREFIX):
+        return xrv_features.xrv_features(batches, extractor)
     model, processor = _load(extractor)
     found = []
     for batch in batches:
@@ -50,6 +54,16 @@ def image_features(batches: Iterable[np.ndarray], extractor: str = RANDOM) -> np
         # Tokens `(n, tokens, d)` of a transformer, maps `(n, d, height, width)` of a convolutional network.
         found.append(states[:, 0] if states.ndim == 3 else states.mean(dim=(2, 3)))
     return torch.cat(found).double().numpy()
+
+
+def default_extractor(codec: Mapping | None) -> str:
+    """The extractor for the images of a codec, by the fact `content` of its training.
+
+    Args:
+        codec: facts about it, as in provenance; None if they are not known.
+    """
+    content = ((codec or {}).get("training") or {}).get("content")
+    return RADIOGRAPH if content == RADIOGRAPHS else RANDOM
 
 
 def extractor_name(extractor: str) -> str:

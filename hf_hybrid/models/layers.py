@@ -1,7 +1,8 @@
-"""The convolutional encoder and generator that an AlphaGAN is built from."""
+"""The encoders and generators that an AlphaGAN is built from: convolutional ones, and ones on principal components."""
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 
 class Encoder(nn.Module):
@@ -42,6 +43,66 @@ class Generator(nn.Module):
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes `(batch, latent_dim)` -> images `(batch, channels, height, width)`."""
         return self.layers(self.start(codes).view(len(codes), -1, 4, 4))
+
+
+class PrincipalComponents(nn.Module):
+    """Images <-> the numbers of a PCA, each with sd 1 over the training images; filled by `fill`, never trained.
+
+    Args:
+        shape: of an image, `(channels, side, side)`.
+        size: how many numbers.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], size: int) -> None:
+        super().__init__()
+        self.shape = shape
+        values = shape[0] * shape[1] * shape[2]
+        self.register_buffer("mean", torch.zeros(values))
+        self.register_buffer("components", torch.zeros(size, values))
+        self.register_buffer("scale", torch.ones(size))
+
+    def fill(self, mean: torch.Tensor, components: torch.Tensor, scale: torch.Tensor) -> None:
+        """Takes a PCA: mean `(values,)`, components `(size, values)`, standard deviations `(size,)`."""
+        for kept, new in zip((self.mean, self.components, self.scale), (mean, components, scale), strict=True):
+            kept.copy_(new)
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Images `(batch, *shape)` -> `(batch, size)`."""
+        return (images.flatten(1) - self.mean) @ self.components.T / self.scale
+
+    def decode(self, numbers: torch.Tensor) -> torch.Tensor:
+        """The inverse, but for what the components do not hold; the first components, if fewer numbers are given."""
+        scaled = numbers * self.scale[: numbers.shape[1]]
+        return (self.mean + scaled @ self.components[: numbers.shape[1]]).view(-1, *self.shape)
+
+
+class ResidualNetwork(nn.Module):
+    """Numbers `(batch, inputs)` -> `(batch, outputs)` by a linear layer, residual blocks and a linear layer.
+
+    Args:
+        inputs: how many.
+        width: of the blocks.
+        outputs: how many; 0 at the start.
+        blocks: each normalises, and adds two linear layers' output.
+    """
+
+    def __init__(self, inputs: int, width: int, outputs: int, blocks: int) -> None:
+        super().__init__()
+        self.start, self.end = nn.Linear(inputs, width), nn.Linear(width, outputs)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+            for _ in range(blocks)
+        )
+        for last in (self.end, *(block[-1] for block in self.blocks)):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Numbers -> numbers."""
+        numbers = functional.silu(self.start(numbers))
+        for block in self.blocks:
+            numbers = numbers + block(numbers)
+        return self.end(numbers)
 
 
 def _stage(in_channels: int, out_channels: int, layers: int, norm: str) -> list[nn.Module]:

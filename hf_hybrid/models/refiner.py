@@ -66,11 +66,3 @@ class Refiner(nn.Module):
         for start, end in zip(times, [*times[1:], 0.0], strict=True):
             state = self.move(state, start, end, coarse)
         return coarse + self.scale * state
-
-    def draw_last(self, coarse: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """As `draw`, with gradients through the last step alone."""
-        state, times = noise, [*self.times, 0.0]
-        with torch.no_grad():
-            for start, end in zip(times, times[1:-1], strict=False):
-                state = self.move(state, start, end, coarse)
-        return coarse + self.scale * self.move(state, times[-2], 0.0, coarse)

@@ -13,20 +13,13 @@ from hf_hybrid.core.randomness import seed_for
 from hf_hybrid.data.pixels import image_grid, to_uint8
 from hf_hybrid.models.augmentation import augmented, on_device
 from hf_hybrid.models.refiner import Refiner
-from hf_hybrid.models.refiner_losses import (
-    DetailDiscriminator,
-    balanced,
-    discriminator_loss,
-    distillation_loss,
-    flow_loss,
-    teacher_of,
-    teacher_state,
-)
+from hf_hybrid.models.refiner_losses import distillation_loss, flow_loss, teacher_of, teacher_state
 from hf_hybrid.training.arguments import TrainingArguments
+from hf_hybrid.training.graphs import GraphedStep, can_record, learning_rate_of, set_learning_rate
 from hf_hybrid.training.run import TrainingRun, make_accelerator
 from hf_hybrid.training.weights import MovingAverage
 
-STAGES = ("flow", "distillation", "adversary")
+STAGES = ("flow", "distillation")
 _SCALED_IMAGES, _SHOWN = 512, 8
 
 
@@ -35,10 +28,8 @@ class RefinerArguments(TrainingArguments):
     """Options of one stage of a refiner's training, beside those of every training.
 
     Args:
-        stage: `flow`, then `distillation`, then `adversary`; each but the first starts from the weights of another.
+        stage: `flow`, then `distillation`, which starts from the weights of the first.
         warp: strength of the random changes of the images, see `augmented`.
-        adversarial_ratio: gradient of the adversary at the last layer relative to that of the distillation.
-        discriminator_learning_rate: of the adversary.
         validation_steps: steps between two grids and held-out losses.
         compile: whether to fuse operations (`torch.compile`); worth it where a training takes more than some minutes.
     """
@@ -46,8 +37,6 @@ class RefinerArguments(TrainingArguments):
     stage: str = "flow"
     learning_rate: float = 1e-3
     warp: float = 1.0
-    adversarial_ratio: float = 0.5
-    discriminator_learning_rate: float = 2e-4
     validation_steps: int = 1000
     compile: bool = False
 
@@ -97,27 +86,28 @@ class RefinerTrainer:
         self.refiner = self.accelerator.prepare_model(
             refiner.to(memory_format=torch.channels_last), evaluation_mode=True
         )
-        self.optimizer = self._optimizer(self.refiner, arguments.learning_rate, (0.9, 0.99))
-        if arguments.stage == "adversary":
-            discriminator = seeded(arguments.seed, lambda: DetailDiscriminator(1))
-            self.discriminator = self.accelerator.prepare_model(
-                discriminator.to(self.device, memory_format=torch.channels_last), evaluation_mode=True
-            )
-            self.discriminator_optimizer = self._optimizer(
-                self.discriminator, arguments.discriminator_learning_rate, (0.0, 0.99)
-            )
+        optimizer = torch.optim.AdamW(
+            self.refiner.parameters(),
+            learning_rate_of(self.accelerator, arguments.learning_rate),
+            (0.9, 0.99),
+            weight_decay=0.0,
+            fused=self.device.type == "cuda",
+            capturable=can_record(self.accelerator),
+        )
+        self.optimizer = self.accelerator.prepare_optimizer(optimizer)
+        self.times = torch.tensor([*refiner.times, 0.0], device=self.device)
         self.average = MovingAverage(self.accelerator, self.refiner, arguments.ema_decay)
         self._compile()
+        step = self._flow_step if arguments.stage == "flow" else self._distillation_step
+        self.graphed_step = GraphedStep(self.accelerator, step, [self.optimizer])
         self.run = TrainingRun(self.accelerator, arguments, logging_dir, {"num_images": len(pixels)})
 
     def fit(self) -> Refiner:
         """Trains to the end of the budget; returns the refiner with its averaged weights."""
         self.run.resume()
         for step in self.run.steps(f"refiner: {self.arguments.stage}"):
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.run.learning_rate()
-            rng = on_device(self.device, self.arguments.seed, "refiner: images", step, 1)
-            losses = getattr(self, f"_{self.arguments.stage}_step")(*self._batch(rng), rng)
+            set_learning_rate(self.optimizer, self.run.learning_rate())
+            losses = self.graphed_step(*self._batch(step))
             self.average.update()
             self.run.log(step, losses)
             if step % self.arguments.validation_steps == 0:
@@ -133,72 +123,49 @@ class RefinerTrainer:
             functions = (torch.compile(one) for one in functions)
         self.flow, self.teacher_state, self.distil = functions
 
-    def _optimizer(self, module: torch.nn.Module, learning_rate: float, betas: tuple) -> torch.optim.Optimizer:
-        fused = self.device.type == "cuda"
-        optimizer = torch.optim.AdamW(module.parameters(), learning_rate, betas, weight_decay=0.0, fused=fused)
-        return self.accelerator.prepare_optimizer(optimizer)
-
-    def _batch(self, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Fine images that were turned, moved and the like, and their coarse images."""
-        chosen = torch.multinomial(self.weights, self.arguments.train_batch_size, replacement=True, generator=rng)
+    def _batch(self, step: int) -> tuple[torch.Tensor, ...]:
+        """Images that were turned, moved and the like, their coarse images, noise, and a random time of each."""
+        rng, count = (
+            on_device(self.device, self.arguments.seed, "refiner: images", step, 1),
+            self.arguments.train_batch_size,
+        )
+        chosen = torch.multinomial(self.weights, count, replacement=True, generator=rng)
         fine = augmented(self.pixels[chosen].float() / 127.5 - 1, rng, self.arguments.warp)
         with torch.no_grad(), self.accelerator.autocast():
-            return fine, self.coarse_of(fine, rng).float()
+            coarse = self.coarse_of(fine, rng).float()
+        if self.arguments.stage == "flow":
+            times = torch.randn(count, generator=rng, device=self.device)
+        else:
+            times = torch.randint(len(self.refiner.times), (count,), generator=rng, device=self.device)
+        return fine, coarse, self._noise(fine, rng), times
 
     def _noise(self, like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         return torch.randn(like.shape, generator=rng, device=self.device)
 
-    def _flow_step(self, fine: torch.Tensor, coarse: torch.Tensor, rng: torch.Generator) -> dict[str, torch.Tensor]:
-        normal = torch.randn(len(fine), generator=rng, device=self.device)
-        self.optimizer.zero_grad()
+    def _flow_step(
+        self, fine: torch.Tensor, coarse: torch.Tensor, noise: torch.Tensor, normal: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         with self.accelerator.autocast():
-            loss = self.flow(self.refiner, self.refiner.detail(fine, coarse), coarse, self._noise(fine, rng), normal)
-        self._descend(loss)
-        return {"flow": loss.detach()}
+            loss = self.flow(self.refiner, self.refiner.detail(fine, coarse), coarse, noise, normal)
+        return self._descend("flow", loss)
 
     def _distillation_step(
-        self, fine: torch.Tensor, coarse: torch.Tensor, rng: torch.Generator
+        self, fine: torch.Tensor, coarse: torch.Tensor, noise: torch.Tensor, place: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        self.optimizer.zero_grad()
-        loss = self._distillation_loss(fine, coarse, rng)
-        self._descend(loss)
-        return {"distillation": loss.detach()}
-
-    def _distillation_loss(self, fine: torch.Tensor, coarse: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        times = torch.tensor([*self.refiner.times, 0.0], device=self.device)
-        place = torch.randint(len(times) - 1, (len(fine),), generator=rng, device=self.device)
-        start, end = times[place], times[place + 1]
+        start, end = self.times[place], self.times[place + 1]
         weight = start[:, None, None, None]
-        state = (1 - weight) * self.refiner.detail(fine, coarse) + weight * self._noise(fine, rng)
+        state = (1 - weight) * self.refiner.detail(fine, coarse) + weight * noise
         with self.accelerator.autocast():
             goal = self.teacher_state(self.teacher, state, start, end, coarse)
-            return self.distil(self.refiner, state, goal.float(), start, end, coarse)
+            loss = self.distil(self.refiner, state, goal.float(), start, end, coarse)
+        return self._descend("distillation", loss)
 
-    def _adversary_step(self, fine: torch.Tensor, coarse: torch.Tensor, rng: torch.Generator) -> dict:
-        with self.accelerator.autocast():
-            drawn = self.refiner.draw_last(coarse, self._noise(fine, rng)).float()
-            self.discriminator_optimizer.zero_grad()
-            discriminated = discriminator_loss(self.discriminator, fine, drawn.detach(), coarse)
-        self.accelerator.backward(discriminated)
-        self.discriminator_optimizer.step()
-        self.discriminator.requires_grad_(False)
+    def _descend(self, name: str, loss: torch.Tensor) -> dict[str, torch.Tensor]:
         self.optimizer.zero_grad()
-        loss = self._distillation_loss(fine, coarse, rng)
-        with self.accelerator.autocast():
-            adversarial = -self.discriminator(drawn, coarse).float().mean()
-        ratio = self.arguments.adversarial_ratio * min(1.0, 10 * self.run.progress)
-        self._descend(balanced(loss, adversarial, self.refiner.network.conv_out.weight, ratio))
-        self.discriminator.requires_grad_(True)
-        return {
-            "distillation": loss.detach(),
-            "adversarial": adversarial.detach(),
-            "discriminator": discriminated.detach(),
-        }
-
-    def _descend(self, loss: torch.Tensor) -> None:
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.refiner.parameters(), 1.0)
         self.optimizer.step()
+        return {name: loss.detach()}
 
     @torch.no_grad()
     def _measure_scale(self, refiner: Refiner) -> None:

@@ -47,14 +47,20 @@ def mediastinum(canvas: Canvas, parameters: ImageParameters) -> np.ndarray:
     """Share of the chest's depth taken by the heart and the great vessels, 0 to 1."""
     width, knob, base = 2 * THORAX * parameters.heart_width, parameters.aortic_knob, canvas.base
     left = [(0.0, 0.04), (0.12, 0.045), (0.2, 0.054), (0.255, 0.06 + 0.015 * knob), (0.295, 0.068 + 0.032 * knob)]
-    left += [(0.335, 0.06 + 0.012 * knob), (0.39, 0.068), (0.45, 0.1), (base - 0.28, 0.42 * width)]
-    left += [(base - 0.2, 0.61 * width), (base - 0.13, 0.68 * width), (base - 0.08, 0.68 * width), (base, 0.5 * width)]
-    right = [(0.0, 0.04), (0.12, 0.045), (0.2, 0.055), (0.36, 0.064), (0.43, 0.068), (base - 0.27, 0.25 * width)]
-    right += [(base - 0.18, 0.33 * width), (base - 0.11, 0.30 * width), (base, 0.2 * width)]
+    left += [(0.335, 0.06 + 0.012 * knob), (0.39, 0.068), (0.45, 0.1), (base - 0.28, 0.45 * width)]
+    left += [(base - 0.22, 0.59 * width), (base - 0.16, 0.665 * width), (base - 0.115, 0.69 * width)]
+    left += [(base - 0.07, 0.66 * width), (base - 0.03, 0.57 * width), (base, 0.46 * width)]
+    right = [(0.0, 0.04), (0.12, 0.045), (0.2, 0.055), (0.36, 0.064), (0.43, 0.068), (base - 0.28, 0.25 * width)]
+    right += [
+        (base - 0.22, 0.315 * width),
+        (base - 0.16, 0.33 * width),
+        (base - 0.1, 0.29 * width),
+        (base, 0.2 * width),
+    ]
     left_edge, right_edge = signed_distance(left, canvas.y, canvas.x), signed_distance(right, canvas.y, -canvas.x)
     thick = 1 - 0.35 * np.exp(-np.clip(np.minimum(left_edge, right_edge), 0, None) / 0.04)
     thick *= 1 - 0.9 * canvas.inside(canvas.y - base + 0.07, 0.12)  # below, the liver is as dense as the heart
-    return canvas.inside(left_edge, 0.022) * canvas.inside(right_edge, 0.022) * thick
+    return canvas.inside(left_edge, 0.013) * canvas.inside(right_edge, 0.016) * thick
 
 
 def ribs(canvas: Canvas) -> np.ndarray:
@@ -144,10 +150,33 @@ def vessels(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     return 0.28 * hila + canvas.strokes(*trunks, 0.0065) + canvas.strokes(points, brightness, 0.003)
 
 
+def effusions(canvas: Canvas, parameters: ImageParameters) -> np.ndarray:
+    """Share of fluid above the costophrenic angles: level in the middle, drawn up along the wall as a meniscus."""
+    share = np.zeros_like(canvas.x)
+    for side, height in ((-1, parameters.effusion_right), (1, parameters.effusion_left)):
+        if height:
+            wall = THORAX * (0.86 + 0.14 * canvas.y) - side * canvas.x  # distance from the wall of the chest
+            rise = height * (0.82 + 0.7 * np.exp(-np.clip(wall, 0, None) / (0.03 + 0.12 * height)))
+            share += canvas.inside(canvas.y - canvas.base + rise, 0.012) * canvas.inside(side * canvas.x - 0.03, 0.02)
+    return share
+
+
+def nodule(canvas: Canvas, diameter: float, rng: np.random.Generator) -> np.ndarray:
+    """Absorption of a ball in the upper or middle field of one lung."""
+    side, depth, outwards = rng.choice([-1, 1]), rng.uniform(0.2, 0.6), rng.uniform(0.5, 0.78)
+    if not diameter:
+        return np.zeros_like(canvas.x)
+    x, y = side * THORAX * outwards * (0.8 + 0.2 * depth), canvas.apex + depth * (canvas.base - canvas.apex)
+    off = np.hypot(canvas.x - x, canvas.y - y) / (0.5 * diameter)
+    return 0.36 * np.sqrt(np.clip(1 - off**2, 0, 1)) * canvas.inside((1 - off) * 0.5 * diameter, 0.006)
+
+
 def opacities(canvas: Canvas, air: np.ndarray, extent: float, rng: np.random.Generator) -> np.ndarray:
     """Patches in both lungs, 0 to 1, more at the rim and the base, over the share `extent` of the lung area."""
     patches, blotches, grain = (canvas.texture(rng, size) for size in (9, 17, 50))
     score = 1.2 * patches + 0.8 * blotches + 0.25 * grain + 0.5 * rng.standard_normal() * np.sign(canvas.x)
     score += 2.2 / THORAX * canvas.across + 1.6 / (canvas.base - canvas.apex) * canvas.y
+    focus = np.sign(rng.standard_normal()) * 0.24, rng.uniform(0.35, 0.65)
+    score += 3 * np.exp(-(((canvas.x - focus[0]) / 0.1) ** 2) - ((canvas.y - focus[1]) / 0.11) ** 2)
     threshold = float(np.quantile(score[air > 0.35], 1 - extent))
     return np.clip((score - threshold) / 0.9, 0, 1) * np.clip(0.75 + 0.25 * grain, 0, 1)

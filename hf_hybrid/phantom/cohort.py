@@ -1,4 +1,4 @@
-"""The built-in cohort: drawn chest radiographs linked with 13 clinical variables.
+"""The built-in cohort: drawn chest radiographs linked with 14 clinical variables.
 
 Everything is drawn from formulas, so the cohort may be shared, and the truth behind every image is known. The images
 have the geometry and the grey scale of frontal chest radiographs; they are no anatomical or radiological model.
@@ -26,9 +26,10 @@ _MANY = 500  # images that are worth the start of processes: some five seconds o
 def sample_cohort(num_records: int, seed: int) -> Cohort:
     """Sample tables and linked image parameters of patients with pneumonia.
 
-    Severity, age and comorbidity drive everything. The opacities hold a part of the disease that the table does not
-    show, the oxygen saturation one that the image does not show, and the outcome depends on both. About 15 % of the
-    patients have two or three records: same person and outcome, while the disease moves towards that outcome.
+    Severity, age and comorbidity drive everything. The opacities hold a part of the disease of which the table says
+    at most that there are some, the oxygen saturation one that the image does not show, and the outcome depends on
+    both. About 15 % of the patients have two or three records: same person and outcome, while the disease moves
+    towards that outcome. Every finding in the table is drawn, and no image shows one that the table does not name.
 
     Args:
         num_records: 1 or more. A larger cohort starts with the records of a smaller one.
@@ -45,6 +46,11 @@ def sample_cohort(num_records: int, seed: int) -> Cohort:
     )
 
 
+def public_seed(seed: int) -> int:
+    """The seed of public images for a user's `seed`: their people are never those of a cohort that a user draws."""
+    return int(numpy_generator(seed, "public images", 0).integers(2**63))
+
+
 def write_phantom(
     output_dir: str | os.PathLike,
     num_records: int = 1342,
@@ -54,7 +60,7 @@ def write_phantom(
 ) -> None:
     """Write a cohort as an image folder that `datasets.load_dataset("imagefolder", data_dir=output_dir)` reads.
 
-    Writes `train/*.png` (8-bit grey), `train/metadata.csv` (`file_name`, `patient_id` and the 13 variables) and,
+    Writes `train/*.png` (8-bit grey), `train/metadata.csv` (`file_name`, `patient_id` and the 14 variables) and,
     outside the loaded data, `truth.csv` (the image parameters by `file_name`). The same arguments give the same bytes,
     and more records leave the first ones as they are. The folder appears only when it is complete.
 
@@ -71,7 +77,7 @@ def write_phantom(
     """
     check_resolution(resolution)
     if images_only:
-        seed = int(numpy_generator(seed, "public images", 0).integers(2**63))
+        seed = public_seed(seed)
     with new_folder(output_dir) as folder:
         cohort = sample_cohort(num_records, seed)
         file_names = [f"{index:05d}.png" for index in range(num_records)]

@@ -9,9 +9,16 @@ from hf_hybrid.phantom.parameters import ImageParameters
 
 
 def draw_devices(canvas: Canvas, parameters: ImageParameters, rng: np.random.Generator) -> np.ndarray:
-    """Absorption of endotracheal and stomach tube, central line, electrodes with leads, and the letter L."""
+    """Absorption of pacemaker, tubes to trachea and stomach, central line, electrodes with leads, the letter L."""
     along = np.linspace(0, 1, 192)[:, None]
     lines, discs = [], np.zeros_like(canvas.x)  # lines: points and brightness
+    pocket = rng.spawn(1)[0].normal([0.27, 0.235], 0.012)  # below the left clavicle
+    if parameters.pacemaker:
+        corner = np.maximum(np.abs(np.stack([canvas.x, canvas.y]) - pocket[:, None, None]) - 0.018, 0)
+        discs += 0.55 * canvas.inside(0.024 - np.hypot(*corner), 0.003)
+        tip = [0.1, canvas.base - 0.09]
+        lines.append((_bezier(pocket, [0.2, 0.1], [0.06, 0.14], [-0.02, 0.2], along), 0.35))
+        lines.append((_bezier([-0.02, 0.2], [-0.1, 0.45], [-0.07, 0.72], tip, along), 0.35))
     if parameters.endotracheal_tube:
         tip = [-0.006, rng.uniform(0.22, 0.29)]
         tube = _bezier([0.01, -0.1], [0.01, 0.0], [0.0, 0.1], tip, along)

@@ -17,6 +17,11 @@ class ImageParameters:
         aortic_knob: Prominence of the aortic arch, 0 to 1.
         opacity_extent: Share of the lung area with opacities, 0 to 1.
         opacity_density: Share of the air that an opacity replaces, 0 to 1 (consolidation).
+        effusion_right: Height of the fluid above the right costophrenic angle, as a share of the image side, 0 (none)
+            to 0.35.
+        effusion_left: The same on the left.
+        nodule: Diameter of a round spot in a lung, as a share of the image side, 0 (none) to 0.1.
+        pacemaker: Draw one below the left clavicle, with its lead.
         endotracheal_tube: Draw it, together with a stomach tube.
         central_line: Draw a central venous line.
         electrodes: Number of electrocardiogram electrodes with their leads, 0 to 5.
@@ -40,6 +45,10 @@ class ImageParameters:
     aortic_knob: float = 0.3
     opacity_extent: float = 0.0
     opacity_density: float = 0.7
+    effusion_right: float = 0.0
+    effusion_left: float = 0.0
+    nodule: float = 0.0
+    pacemaker: bool = False
     endotracheal_tube: bool = False
     central_line: bool = False
     electrodes: int = 0

@@ -8,6 +8,8 @@ import pandas as pd
 from scipy.special import expit
 from scipy.stats import beta, norm
 
+from hf_hybrid.phantom.findings import heart_width, names_of, opacity_density, sample_lasting, sample_passing
+from hf_hybrid.phantom.parameters import ImageParameters
 from hf_hybrid.phantom.variables import BOUNDS, CATEGORIES
 
 
@@ -16,7 +18,7 @@ class Cohort:
     """A sampled cohort, before anything is drawn: two tables with one row per record, in the same order.
 
     Attributes:
-        table: `patient_id` and the 13 variables, with missing cells.
+        table: `patient_id` and the 14 variables, with missing cells.
         truth: The fields of `ImageParameters`, complete.
     """
 
@@ -36,7 +38,7 @@ def sample_patients(number: int, rng: np.random.Generator) -> pd.DataFrame:
     opacity = 0.55 * severity + 0.85 * image_only
     desaturation = 0.6 * severity + 0.75 * table_only
     risk = -2.95 + 0.75 * older + 0.8 * opacity + 0.65 * desaturation + np.array([0, 0.5, 0.3, 0.1, 0.8])[comorbidity]
-    return pd.DataFrame(
+    person = pd.DataFrame(
         {
             "patient_id": [f"phantom-{index:05d}" for index in range(number)],
             "female": draw[:, 10] < 0.44,
@@ -50,6 +52,7 @@ def sample_patients(number: int, rng: np.random.Generator) -> pd.DataFrame:
             "deceased": draw[:, 11] < expit(risk),
         }
     )
+    return person.assign(**sample_lasting(person, rng.spawn(1)[0]))
 
 
 def sample_records(
@@ -69,8 +72,10 @@ def sample_records(
     normal = iter(normal_rng.standard_normal((len(person), 22)).T)
     record = _sample_state(person, visit, uniform, normal)
     table = _omit_cells(_sample_table(record, normal), record["severity"], uniform)
-    image = _sample_anatomy(record, normal) | _sample_devices(record, uniform) | _sample_exposure(record, normal)
-    return Cohort(table=table, truth=pd.DataFrame(image).round(4))
+    image = _sample_anatomy(record, normal) | sample_passing(record, uniform_rng.spawn(1)[0])
+    image |= _sample_devices(record, uniform) | _sample_exposure(record, normal)
+    truth = pd.DataFrame({field.name: image[field.name] for field in dataclasses.fields(ImageParameters)}).round(4)
+    return Cohort(table=table.assign(findings=names_of(truth)), truth=truth)
 
 
 def _sample_state(
@@ -142,14 +147,14 @@ def _sample_anatomy(record: pd.DataFrame, normal: Iterator[np.ndarray]) -> dict[
     inflation = 0.95 * pulmonary - 0.4 * bedside - 0.12 * heavy - 0.15 * record["severity"] + 0.25 * next(normal)
     return {
         "anteroposterior": bedside,
-        "heart_width": heart.clip(0.33, 0.7),
+        "heart_width": heart_width(heart, bedside),
         "inflation": inflation.clip(-1, 1.5),
         "soft_tissue": expit(-0.6 + 1.1 * heavy + 0.3 * next(normal)),
         "breast": expit(-0.4 + 0.9 * heavy + 0.5 * next(normal)).where(female, 0),
         "bone_density": (0.66 - (0.09 + 0.05 * female) * older + 0.1 * next(normal)).clip(0, 1),
         "aortic_knob": expit(-0.7 + 0.9 * older + 0.7 * next(normal)),
         "opacity_extent": expit(-1.5 + 1.05 * record["opacity"]),
-        "opacity_density": (0.72 + 0.1 * record["opacity"] + 0.07 * next(normal)).clip(0.2, 1),
+        "opacity_density": opacity_density(record["opacity"], next(normal)),
     }
 
 
@@ -157,9 +162,10 @@ def _sample_devices(record: pd.DataFrame, uniform: Iterator[np.ndarray]) -> dict
     """The image parameters of tubes, lines, electrodes and marker."""
     icu = record["icu"]
     return {
+        "pacemaker": record["pacemaker"],
         "endotracheal_tube": record["intubated"],
         "central_line": icu & (next(uniform) < 0.7),
-        "electrodes": np.where(icu, 2 + 4 * next(uniform), 2 * next(uniform) * record["bedside"]).astype(int),
+        "electrodes": np.where(icu, 2 + 4 * next(uniform), 1.25 * next(uniform) * record["bedside"]).astype(int),
         "marker": next(uniform) < 0.6,
     }
 

@@ -1,4 +1,4 @@
-"""The 13 clinical variables of the built-in cohort: units, bounds, categories and schema."""
+"""The 14 clinical variables of the built-in cohort: units, bounds, categories, findings and schema."""
 
 PHANTOM_UNITS = {
     "age": "years",
@@ -25,6 +25,7 @@ CATEGORIES = {
     "comorbidity": ["none", "cardiac", "pulmonary", "diabetes", "immunosuppressed"],
     "outcome": ["discharged", "deceased"],
 }
+FINDINGS = ["cardiomegaly", "device", "effusion", "nodule", "opacity"]  # what a reader of the image would report
 
 
 def phantom_schema() -> dict:
@@ -35,6 +36,7 @@ def phantom_schema() -> dict:
         columns[name] = {"role": "clinical", "kind": kind, "unit": unit, "bounds": list(BOUNDS[name])}
     for name, categories in CATEGORIES.items():
         columns[name] = {"role": "clinical", "kind": "categorical", "categories": list(categories)}
+    columns["findings"] = {"role": "clinical", "kind": "multi-label", "categories": list(FINDINGS)}
     for target in ("age", "outcome"):
         columns[target]["role"] = "target"
     return {"columns": columns}

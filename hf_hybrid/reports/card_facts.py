@@ -12,6 +12,7 @@ from hf_hybrid.core.files import read_json
 from hf_hybrid.core.provenance import NO_LICENSE, read_provenance
 from hf_hybrid.core.report import PARTS, NotMeasured, Report
 from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.reports.codec_tables import EvidenceTables, evidence_tables
 from hf_hybrid.reports.column_facts import ColumnFacts, column_facts, release_columns
 from hf_hybrid.reports.score_tables import (
     PrivacyTables,
@@ -25,10 +26,10 @@ from hf_hybrid.reports.score_tables import (
 
 _CODEC_SCORES = {
     "l1": "mean absolute error of a reconstruction in [-1, 1] (lower is better)",
+    "psnr": "peak signal-to-noise ratio of the reconstructions in dB (higher is better)",
     "ssim": "structural similarity of a reconstruction (higher is better)",
     "latent_normality": "distance of the latents from a normal distribution (lower is better)",
-    "sharpness": "gradient of the reconstructions relative to that of the images (1 is best)",
-    "score": "chooses the weights: l1 + (1 - ssim) + latent_normality + abs(1 - sharpness) / 2 (lower is better)",
+    "score": "chooses the weights: l1 + (1 - ssim) + latent_normality (lower is better)",
 }
 _NOT_EVALUATED = NotMeasured("the release was generated and not evaluated")
 _TABLES = {
@@ -64,7 +65,8 @@ class ReleaseFacts:
 class ModelFacts:
     """Facts for the card of a codec or a pipeline; a codec has no `sampler` and no `columns`.
 
-    `privacy` is the result of attacks on the files, None if they were not made.
+    `privacy` is the result of attacks on the files, None if they were not made; `image_range` are the errors on
+    held-out public images, `evidence` the scores of a study of a codec; None if they were not measured.
     """
 
     codec: dict
@@ -76,6 +78,8 @@ class ModelFacts:
     privacy: PrivacyTables | None = None
     license: str = NO_LICENSE
     accepted_risk: str = ""
+    image_range: dict | None = None
+    evidence: EvidenceTables | None = None
 
 
 def release_facts(folder: str | Path) -> ReleaseFacts:
@@ -121,6 +125,9 @@ def codec_facts(folder: str | Path) -> ModelFacts:
     facts = ModelFacts(codec, None, known_fact(provenance, "versions"), [], _samples(Path(folder)), scores)
     if report := read_report(folder):
         facts.privacy = privacy_tables(report.privacy)
+    facts.image_range = codec["training"].get("image_range")
+    if evidence := provenance.get("evidence"):
+        facts.evidence = evidence_tables(evidence)
     facts.license, facts.accepted_risk = provenance.get("license", NO_LICENSE), provenance.get("accepted_risk", "")
     return facts
 

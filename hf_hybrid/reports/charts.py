@@ -86,7 +86,7 @@ def _utility(part: Utility, colours: Colours) -> Iterator[tuple["Figure", str]]:
 
 
 def _drawn_scores(part: Utility | NotMeasured | None) -> Iterator[tuple[str, str, list[UtilityScore]]]:
-    scores = part.scores if isinstance(part, Utility) else ()
+    scores = [one for one in part.scores if one.inputs in TITLES] if isinstance(part, Utility) else ()
     for (target, metric), some in by_target_and_metric(scores).items():
         if metric in CHANCE and any(score.interval for score in some):
             yield target, metric, some

@@ -8,7 +8,7 @@ from hf_hybrid.core.families import Family, Limit
 from hf_hybrid.core.report import Fidelity, Pairing, Privacy, Utility
 from hf_hybrid.core.scores import Recovered, Score, UtilityScore
 
-INPUTS = {"image": "Image only", "table": "Table only", "both": "Image and table"}
+INPUTS = {"image": "Image only", "table": "Table only", "both": "Image and table", "other": "Image, other model"}
 METRICS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "r2": "R2", "mae": "mean absolute error"}
 _VERDICTS = {
     "pass": (
@@ -50,11 +50,15 @@ class ScoreTable:
 
 @dataclass
 class UtilityTables:
-    """The utility scores; `interval` describes the numbers in parentheses, `shares` holds the recovered shares."""
+    """The utility scores; `interval` describes the numbers in parentheses, `shares` holds the recovered shares.
+
+    `image_models` says which image model was chosen for each target, if one was.
+    """
 
     interval: str
     shares: list[dict]
     tables: list[ScoreTable]
+    image_models: list[str] = field(default_factory=list)
 
     @property
     def shares_by_target(self) -> dict[str, dict[str, str]]:
@@ -110,7 +114,8 @@ def utility_tables(part: Utility) -> UtilityTables:
     groups = by_target_and_metric(part.scores)
     main_metric = {target: metric for target, metric in reversed(groups)}
     shares = [_share_row(one) for one in largest(part.headline) if one.metric == main_metric[one.target]]
-    return UtilityTables(part.interval, shares, [_score_table(*group, scores) for group, scores in groups.items()])
+    tables = [_score_table(*group, scores) for group, scores in groups.items()]
+    return UtilityTables(part.interval, shares, tables, [one.in_words for one in part.image_models or ()])
 
 
 def fidelity_tables(part: Fidelity) -> ScoreTables:

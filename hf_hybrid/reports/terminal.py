@@ -44,6 +44,9 @@ def _format_utility(utility: Utility | NotMeasured) -> str:
         tested = f"tested on {counts[0]} real records of {counts[1]} patients"
         lines.append(f"{target}: {metric}, {scores[0].direction}, {tested}")
         lines += [*_table(scores), ""]
+    if utility.image_models:
+        lines.append("Image models, chosen on validation patients among the training patients:")
+        lines += [f"  {one.in_words}" for one in utility.image_models]
     lines.append(f"In parentheses: {utility.interval}.")
     return "\n".join(lines) + "\n" + format_shares(utility)
 

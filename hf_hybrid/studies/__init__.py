@@ -1,4 +1,5 @@
-"""Studies that run many evaluations or ask people: the benchmark of samplers, the reader study.
+"""Studies that run many evaluations or ask people: the benchmark of samplers, the reader study, the study of a codec.
 
-Floor 6: imports the floors below. Offers `benchmark` and `reader_study`.
+Floor 6: imports the floors below. Offers `benchmark`, `reader_study` and `codec_study` (with `codec_parts`,
+`codec_quality` and `codec_attacks`).
 """

@@ -144,7 +144,7 @@ class SampleScorer:
     def __init__(self, table: LatentTable, train: Records, tested: Records, codec: Codec, bootstraps: int) -> None:
         self.schema, self.codec, self.groups = table.schema, codec, table.groups
         self.tested_groups = tested.groups
-        self.options = EvaluationOptions(seeds=1, bootstraps=bootstraps)
+        self.options = EvaluationOptions(seeds=1, bootstraps=bootstraps, image_model="linear")
         self.learned = LatentRows.from_dataset(table.dataset, table.schema)
         self.tested = encode_rows(tested, table.schema, codec)
         self.transform = TableTransform(table.schema).fit(self.learned.latents, self.learned.frame, table.groups)

@@ -10,11 +10,12 @@ import torch
 
 from hf_hybrid.core.artifacts import SCHEMA
 from hf_hybrid.core.errors import InputError
-from hf_hybrid.core.files import private_folder
+from hf_hybrid.core.files import private_folder, read_json, write_json
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.pixels import to_tensor
 from hf_hybrid.data.records import Records
 from hf_hybrid.data.schema import RecordSchema
+from hf_hybrid.models.calibration import NOT_COMPARED
 from hf_hybrid.models.codec import Codec
 from hf_hybrid.samplers.rows import LatentRows
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _ENCODED = 64  # images encoded at once
+_IMAGES = "images.json"
 
 
 @dataclass
@@ -32,14 +34,16 @@ class LatentTable:
         dataset: `z_000`, `z_001`, ... and the clinical columns; no id, no group.
         schema: the protected schema, which may be published.
         groups: an arbitrary number per patient, shape `(num_records,)`; it counts patients and is never published.
+        images: how the images compare with those that the codec knows, see `calibration.compare_images`.
     """
 
     dataset: "Dataset"
     schema: RecordSchema
     groups: np.ndarray
+    images: str = NOT_COMPARED
 
     @classmethod
-    def encode(cls, records: Records, codec: Codec) -> Self:
+    def encode(cls, records: Records, codec: Codec, images: str = NOT_COMPARED) -> Self:
         """Step I: images through the codec's encoder, cells through the privacy rule.
 
         Records with a cell that the protected schema cannot express are left out, with a warning.
@@ -47,6 +51,7 @@ class LatentTable:
         Args:
             records: the private records.
             codec: its device is used; images are resized to its resolution.
+            images: what `calibration.compare_images` found.
 
         Raises:
             InputError: no clinical column, or too few patients to learn from.
@@ -67,7 +72,7 @@ class LatentTable:
             raise InputError(f"expected no column named like a latent, found {clash}: rename it")
         records = expressible_records(records, schema)
         _check_patients(records, "their other records hold rare answers; merge answers or leave columns out")
-        return cls(encode_rows(records, schema, codec).to_dataset(schema), schema, records.groups)
+        return cls(encode_rows(records, schema, codec).to_dataset(schema), schema, records.groups, images)
 
     def save(self, folder: str | Path) -> None:
         """Writes a private folder (mode 0700): a saved `datasets` folder, the schema and the patient numbers."""
@@ -75,6 +80,7 @@ class LatentTable:
         self.dataset.save_to_disk(folder / "table")
         self.schema.save(folder / SCHEMA)
         np.save(folder / "groups.npy", self.groups)
+        write_json(folder / _IMAGES, {"images": self.images})
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -83,7 +89,8 @@ class LatentTable:
 
         folder = Path(folder)
         schema = RecordSchema.load(folder / SCHEMA)
-        return cls(load_from_disk(folder / "table"), schema, np.load(folder / "groups.npy"))
+        images = read_json(folder / _IMAGES)["images"]
+        return cls(load_from_disk(folder / "table"), schema, np.load(folder / "groups.npy"), images)
 
 
 def _check_patients(records: Records, advice: str) -> None:

@@ -29,6 +29,8 @@ from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.tables import to_arrow
 from hf_hybrid.hub import upload
 from hf_hybrid.hub.download import local_folder
+from hf_hybrid.models.builtin import builtin_facts, codec_folder, is_builtin
+from hf_hybrid.models.calibration import compare_images
 from hf_hybrid.models.codec import Codec
 from hf_hybrid.models.registry import load_codec_model
 from hf_hybrid.reports import cards
@@ -68,38 +70,29 @@ class HybridPipeline(ModelHubMixin):
         codec: str | Path | Codec,
         sampler: Sampler,
         logging_dir: Path | None = None,
+        allow_other_images: bool = False,
     ) -> Self:
         """Learns private records.
 
         Args:
             records: the private records, or their latent table.
-            codec: folder or Hub id of a codec, or the codec itself (whose training the cards then call "not stated").
+            codec: `builtin:NAME`, folder or Hub id of a codec, or the codec itself (whose training the cards then call
+                "not stated").
             sampler: unfitted, with its options.
             logging_dir: private folder with which a broken fit is resumed.
+            allow_other_images: whether images of another kind than the codec's public ones are encoded all the same.
+
+        Raises:
+            InputError: the images are of another kind, or there is too little to learn from.
         """
         codec, codec_facts = load_codec(codec) if isinstance(codec, str | Path) else (codec, codec.facts())
-        table = records if isinstance(records, LatentTable) else LatentTable.encode(records, codec)
+        if isinstance(records, LatentTable):
+            table = records
+        else:
+            images = compare_images(records, codec, codec_facts, allow_other_images)
+            table = LatentTable.encode(records, codec, images)
         sampler.fit(table.dataset, table.schema, table.groups, logging_dir)
-        configuration = asdict(sampler)
-        # A sampler in closed form has none of these.
-        steps = (
-            {
-                "steps": configuration["max_train_steps"],
-                "kept_step": sampler.best_step_,
-                "seed": configuration["seed"],
-            }
-            if "max_train_steps" in configuration
-            else {}
-        )
-        sampler_facts = {
-            "class": type(sampler).__name__,
-            "config": configuration,
-            "training": {"num_records": len(table.dataset), "num_patients": len(set(table.groups.tolist())), **steps},
-            "contains_training_records": sampler.contains_training_records,
-            "is_closed_form": sampler.is_closed_form,
-            "citation": sampler.citation,
-        }
-        return cls(codec, sampler, table.schema, {"codec": codec_facts, "sampler": sampler_facts})
+        return cls(codec, sampler, table.schema, {"codec": codec_facts, "sampler": _sampler_facts(sampler, table)})
 
     def __call__(self, num_records: int, seed: int = 0, conditions: Conditions | None = None) -> "Dataset":
         """Draws records into a temporary Arrow file, so that memory does not grow with their number.
@@ -233,9 +226,34 @@ def decode_images(codec: Codec, latents: np.ndarray, seed: int, first: int = 0) 
 
 
 def load_codec(name: str | Path) -> tuple[Codec, dict]:
-    """A codec, on the GPU if there is one, and what made it, from a folder or Hub id."""
-    folder = local_folder(name)
-    return load_codec_model(folder).to(_device()).eval(), read_provenance(folder)["codec"]
+    """A codec, on the GPU if there is one, and what made it, from `builtin:NAME`, a folder or a Hub id."""
+    folder = codec_folder(name)
+    facts = read_provenance(folder)["codec"] | ({"builtin": builtin_facts(name)} if is_builtin(name) else {})
+    return load_codec_model(folder).to(_device()).eval(), facts
+
+
+def _sampler_facts(sampler: Sampler, table: LatentTable) -> dict:
+    """What provenance and cards say of a sampler and of the table that it learned."""
+    configuration = asdict(sampler)
+    training = {
+        "num_records": len(table.dataset),
+        "num_patients": len(set(table.groups.tolist())),
+        "images": table.images,
+    }
+    if "max_train_steps" in configuration:  # not in closed form
+        training |= {
+            "steps": configuration["max_train_steps"],
+            "kept_step": sampler.best_step_,
+            "seed": configuration["seed"],
+        }
+    return {
+        "class": type(sampler).__name__,
+        "config": configuration,
+        "training": training,
+        "contains_training_records": sampler.contains_training_records,
+        "is_closed_form": sampler.is_closed_form,
+        "citation": sampler.citation,
+    }
 
 
 def _device() -> str:

@@ -15,7 +15,7 @@ class MovingAverage:
 
         self.module = module
         self.device = accelerator.device
-        self.average = EMAModel(module.parameters(), decay=decay) if decay else None
+        self.average = EMAModel(module.parameters(), decay=decay, foreach=True) if decay else None
         if self.average:
             self.average.to(self.device)
             accelerator.register_for_checkpointing(self)

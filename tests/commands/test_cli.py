@@ -227,18 +227,21 @@ def test_an_option_that_only_a_release_has_is_known_to_be_given():
     assert given.seeds == EvaluationOptions().seeds and given.scoring() == EvaluationOptions(bootstraps=7)
     with pytest.raises(InputError, match="expected `seeds` for a release only: leave it out"):
         given.check_model()
-    with pytest.raises(InputError, match="expected `image_model` linear or cnn, found 'resnet'"):
+    with pytest.raises(InputError, match="expected `image_model` among .*, found 'resnet'"):
         cli.parse("evaluate", [*EVALUATE, "--image_model=resnet"])
 
 
 def test_the_help_of_evaluate_tells_the_defaults_of_a_release():
     text = " ".join(cli.make_parser("evaluate").format_help().split())
 
-    assert EvaluationOptions() == EvaluationOptions(seeds=3, image_model="linear", extractor="random", parts=[*PARTS])
+    assert EvaluationOptions() == EvaluationOptions(
+        seeds=3, image_model="auto", extractor=None, reader_steps=250, parts=[*PARTS]
+    )
     for told in (
         "network); 3 by default",
-        "32 px images; the default)",
-        "convolutional network; the default)",
+        "the other beside it; the default)",
+        'chest radiographs, else "random"',
+        "250 by default, 0 for texture statistics alone",
         "all by default",
     ):
         assert told in text

@@ -1,5 +1,6 @@
 """`hf-hybrid run`: everything once, nothing twice, and the same bytes after a kill at any stage."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import time
 
 import pytest
 import yaml
+from tiny import builtin_codec
 from tiny_run import TINY
 
 from hf_hybrid.commands import cli
@@ -84,8 +86,8 @@ def test_the_release_loads_and_has_the_size_asked_for(whole, tmp_path):
     schema = RecordSchema.load(whole / "release" / "schema.json")
     train = load_records(f"{whole / 'logs' / 'records'}:train", schema)
 
-    assert (len(train), len(expressible_records(train, schema))) == (92, 81)  # some hold an answer that few share
-    assert len(release) == 2 * 81
+    assert (len(train), len(expressible_records(train, schema))) == (92, 79)  # some hold an answer that few share
+    assert len(release) == 2 * 79
 
 
 def test_the_report_measures_the_targets_of_the_cohort(whole):
@@ -246,6 +248,44 @@ def test_private_records_need_public_images_or_a_codec(tmp_path, whole, capsys):
     assert "expected `public_dataset` (images of the same kind" in capsys.readouterr().err
 
 
+def test_a_codec_of_the_package_needs_no_public_images_and_what_it_makes_can_be_pushed(
+    whole, tmp_path, monkeypatch, capsys
+):
+    codec = builtin_codec(tmp_path, monkeypatch)
+    # Not on the whole cohort: a limit as loose as this lets 40 patients pass.
+    evidence = {"parts": ["privacy"], "bootstraps": 100, "privacy": {"membership_above_chance": 0.9}}
+    config = write_config(
+        tmp_path,
+        dataset=str(whole / "logs" / "records"),
+        pretrained_codec="builtin:spots",
+        evaluation={**TINY["evaluation"], **evidence},
+    )
+
+    assert run(config, tmp_path / "run") == 0
+    assert not (tmp_path / "run" / "codec").exists()
+    weights = "diffusion_pytorch_model.safetensors"
+    for made_of_it in ("release", "pipeline"):
+        facts = json.loads((tmp_path / "run" / made_of_it / "provenance.json").read_text())["codec"]
+        sha256 = hashlib.sha256((codec / weights).read_bytes()).hexdigest()
+        assert facts["builtin"] == {"name": "builtin:spots", "sha256": sha256}
+    handed_on = made(tmp_path / "run")
+    assert handed_on[f"pipeline/codec/{weights}"] == (codec / weights).read_bytes()
+    assert [name for name, data in handed_on.items() if str(tmp_path).encode() in data] == []
+    capsys.readouterr()
+    assert cli.main(["push", str(tmp_path / "run" / "pipeline"), "--repo_id", "me/mine", "--dry_run"]) == 0
+    assert f"would send codec/{weights}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["run", "benchmark"])
+def test_an_unknown_codec_of_the_package_is_refused_at_once(tmp_path, capsys, command):
+    argv = [command, "--config", str(tmp_path / "c.yaml"), "--output_dir", str(tmp_path / "run")]
+    (tmp_path / "c.yaml").write_text("pretrained_codec: builtin:lungs")
+
+    assert cli.main(argv) == 2
+    assert "expected a codec of the package (" in capsys.readouterr().err
+    assert list((tmp_path / "run" / "logs").iterdir()) == []
+
+
 def test_no_targets_is_not_measured(tmp_path, whole):
     schema = {"columns": {"outcome": {"role": "clinical"}, "age": {"role": "clinical"}}}
     config = write_config(
@@ -293,7 +333,7 @@ def test_commands_that_handle_private_data_try_no_address_at_all(whole, tmp_path
     assert cli.main(push) == 3
     assert "in which privacy was measured, found none" in capsys.readouterr().err
     sides = [f"--train={records}:train", f"--test={records}:test"]
-    assert cli.main(["evaluate", str(release), *sides, "--seeds=1", "--bootstraps=100"]) == 0
+    assert cli.main(["evaluate", str(release), *sides, "--seeds=1", "--bootstraps=100", "--reader_steps=2"]) == 0
     assert json.loads((release / "report.json").read_text())["utility"]["status"] == "measured"
     assert cli.main(push) == 0
     assert "would send data/train-00000-of-00001.parquet" in capsys.readouterr().out

@@ -220,6 +220,18 @@ def test_unknown_categories_go_to_other_where_there_is_one():
     assert unread == {}
 
 
+def test_a_word_for_no_label_is_an_empty_list_unless_it_is_listed():
+    raw = pd.DataFrame({"findings": ["a|b", "None", "No Finding", "", "new", ["none"]]})
+    for listed, expected in (
+        (["a", "b"], [["a", "b"], [], [], None, None, []]),
+        (["a", "b", "other"], [["a", "b"], [], [], None, ["other"], []]),
+        (["a", "b", "No Finding"], [["a", "b"], [], ["No Finding"], None, None, []]),
+    ):
+        column = ColumnSchema("clinical", "multi-label", categories=listed)
+        frame, _ = RecordSchema({"image": ColumnSchema("image"), "findings": column}).read(raw)
+        assert list(frame["findings"]) == expected
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

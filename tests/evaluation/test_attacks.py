@@ -13,11 +13,11 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.families import Family, Limit, Verdict
 from hf_hybrid.data.columns import ColumnSchema
 from hf_hybrid.data.schema import RecordSchema
-from hf_hybrid.evaluation.attacks import membership
 from hf_hybrid.evaluation.attacks.base import Attack, judged
 from hf_hybrid.evaluation.attacks.copies import CopyAttack
 from hf_hybrid.evaluation.attacks.distance import DistanceAttack
 from hf_hybrid.evaluation.attacks.embedded_copies import EmbeddedCopyAttack
+from hf_hybrid.evaluation.attacks.feature_distance import FeatureDistanceAttack
 from hf_hybrid.evaluation.attacks.spaces import AttackSpaces
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
 from hf_hybrid.evaluation.options import EvaluationOptions, PrivacyLimits
@@ -123,12 +123,26 @@ def test_train_and_test_cannot_be_exchanged(planted, setting, monkeypatch, plant
 
 def test_rows_that_lie_nearer_to_others_by_chance_are_no_exchange():
     """Images gave training patients away with an AUC of .91 where rows had .29: that release was refused."""
-    rng, options = np.random.default_rng(0), EvaluationOptions(bootstraps=100)
-    spaces = SimpleNamespace(options=options, held_out=SimpleNamespace(num_patients=60), num_patients=240)
-    sides, baseline = ((rng.normal(shift, 1, 180), rng.normal(0, 1, 60)) for shift in (-2, 0))
-    assert len(membership._tests("distance attack: row", spaces, sides, baseline, is_whole=False)) == 2
+    rng = np.random.default_rng(0)
+    train, held_out, fresh = (rng.normal(size=(count, 12)) for count in (180, 60, 400))
+    spaces = SimpleNamespace(
+        options=EvaluationOptions(bootstraps=100),
+        num_cells=3,
+        train=SimpleNamespace(groups=np.arange(180)),
+        held_out=SimpleNamespace(groups=np.arange(60), num_patients=60),
+        num_patients=240,
+    )
+    release = [
+        np.tile(train[:, :9], (2, 1)),
+        np.tile(held_out[:, 9:], (6, 1)),
+    ]  # images of one side, rows of the other
+    spaces.records = [np.concatenate(release, axis=1), train, held_out, fresh]
+    found = {test.score.name: test.score.reference for test in DistanceAttack().run(spaces).tests}
+    row, image = (found[f"distance attack: {part}"]["AUC on the release"] for part in ("row", "image"))
+    assert row < 0.1 and image > 0.9
+    spaces.records[0] = np.tile(held_out, (6, 1))
     with pytest.raises(InputError, match="found it nearer to `test`"):
-        membership._tests("distance attack: record", spaces, sides, baseline, is_whole=True)
+        DistanceAttack().run(spaces)
 
 
 def test_ordinary_shift_is_no_exchange(planted, setting, monkeypatch):
@@ -280,3 +294,43 @@ def test_every_number_says_what_it_is_read_against(scored):
         assert score["direction"] == "lower is better"
     dcr, nndr = section["screening"]
     assert dcr["reference"] == {"no difference": 0.5} and "held-out patients" in nndr["reference"]
+
+
+def test_the_distance_in_features_finds_images_that_are_the_same_at_32_pixels():
+    """Stripes of one pixel, each patient's own: the release repeats those of the training patients."""
+    rng, columns = (
+        np.random.default_rng(0),
+        {"age": ColumnSchema("clinical", "integer", bounds=(0, 99), decimals=0, states=[])},
+    )
+    schema = RecordSchema({"image": ColumnSchema("image"), **columns})
+
+    def people(own: np.ndarray) -> EvaluationSet:
+        images = np.full((len(own), 64, 64), 120.0)
+        images += (own[:, :, None, None] * _stripes()).sum(axis=1)
+        frame = pd.DataFrame({"age": rng.integers(20, 90, len(own)) * 1.0})
+        pixels = np.full((len(own), 32, 32), 120, np.uint8) + rng.integers(0, 3, (len(own), 32, 32), dtype=np.uint8)
+        images = images.clip(0, 255).astype(np.uint8)
+        return EvaluationSet(pixels, frame, np.arange(len(own)), lambda rows: iter([images[rows]]))
+
+    train, held_out, other = (rng.uniform(-25, 25, (count, 12)) for count in (120, 100, 240))
+    repeated = np.repeat(train, 2, axis=0) + rng.normal(0, 0.5, (240, 12))
+    options, found = EvaluationOptions(bootstraps=100), {}
+    for name, release in (("repeated", repeated), ("other", other)):
+        spaces = AttackSpaces(Comparison(*map(people, (release, train, held_out)), schema, options))
+        found[name] = [
+            attack().run(spaces).tests[place].score.reference["AUC"]
+            for attack, place in ((FeatureDistanceAttack, 1), (DistanceAttack, 3))
+        ]
+        assert len(FeatureDistanceAttack().run(spaces).tests) == 2
+    assert found["repeated"][0] > 0.9 and 0.3 < found["repeated"][1] < 0.7  # in features, and at 32 px
+    assert 0.35 < found["other"][0] < 0.65
+
+
+def _stripes() -> np.ndarray:
+    """Twelve patterns of single pixels, each in a field of its own, `(12, 64, 64)`."""
+    board = (-1.0) ** np.add.outer(np.arange(64), np.arange(64))
+    found = np.zeros((12, 64, 64))
+    for place in range(12):
+        top, left = 16 * (place // 4), 16 * (place % 4)
+        found[place, top : top + 16, left : left + 16] = board[:16, :16]
+    return found

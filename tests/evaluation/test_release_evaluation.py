@@ -19,14 +19,14 @@ from hf_hybrid.core.scores import TRAINING, Recovered, UtilityScore
 from hf_hybrid.data.columns import ColumnSchema
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.tables import to_arrow
-from hf_hybrid.evaluation import fidelity, release_evaluation, utility
+from hf_hybrid.evaluation import held_out, release_evaluation, utility
 from hf_hybrid.evaluation.comparison import EvaluationSet
 from hf_hybrid.evaluation.options import EvaluationOptions, PrivacyLimits
 from hf_hybrid.metrics import predictors
 from hf_hybrid.models import image_predictor
 from hf_hybrid.reports import charts, terminal
 
-FAST = EvaluationOptions(seeds=1, bootstraps=60)
+FAST = EvaluationOptions(seeds=1, bootstraps=60, image_model="linear", reader_steps=2)
 UTILITY = dataclasses.replace(FAST, parts=["utility"])
 
 
@@ -81,7 +81,7 @@ def scores(report: Report, **wanted) -> dict[str, dict]:
 
 @pytest.fixture(scope="module")
 def same_distribution() -> Report:
-    options = EvaluationOptions(seeds=2, bootstraps=100)
+    options = EvaluationOptions(seeds=2, bootstraps=100, image_model="linear")
     return evaluate_sets(small(1000, 0), small(200, 1), small(160, 2), schema("died", "crp"), options)
 
 
@@ -171,6 +171,7 @@ def test_every_number_says_what_it_is(same_distribution):
     assert report["provenance"]["configuration"] == {
         **{"seeds": 2, "bootstraps": 100, "image_model": "linear"},
         "extractor": "random convolutional network (seed 0)",
+        "reader_steps": 250,
         "parts": ["utility"],
         "privacy": limits,
     }
@@ -443,7 +444,7 @@ def test_names_that_are_no_file_names_get_charts_of_their_own(same_distribution,
 
 
 def test_bad_options_are_refused():
-    with pytest.raises(InputError, match="expected `image_model` linear or cnn, found 'resnet'"):
+    with pytest.raises(InputError, match="expected `image_model` among .*, found 'resnet'"):
         EvaluationOptions(image_model="resnet")
     with pytest.raises(InputError, match="expected `seeds` of at least 1, found 0"):
         EvaluationOptions(seeds=0)
@@ -507,7 +508,15 @@ def test_a_limit_on_the_command_line_decides_the_verdict(folders, capsys):
     release, real, _ = folders
     (release / "assets").mkdir()
     (release / "assets" / "samples.png").write_bytes(png())
-    words = ["evaluate", str(release), f"--train={real}", f"--test={real}", "--seeds=1", "--bootstraps=20"]
+    words = [
+        "evaluate",
+        str(release),
+        f"--train={real}",
+        f"--test={real}",
+        "--seeds=1",
+        "--bootstraps=20",
+        "--reader_steps=2",
+    ]
     words += ["--parts", '["privacy"]']
     assert cli.main([*words, "--privacy.linkability", "0.99"]) == 0
     assert "  linkability: inconclusive: its limit is looser than the default of 0.09\n" in capsys.readouterr().out
@@ -579,10 +588,13 @@ def test_the_command_completes_the_release(folders, capsys):
     release, real, sets = folders
     (release / "assets").mkdir()
     (release / "assets" / "samples.png").write_bytes(png())
-    options = evaluate.Options(release=str(release), train=f"{real}:train", test=str(real), seeds=1, bootstraps=60)
+    options = evaluate.Options(release=str(release), train=f"{real}:train", test=str(real))
+    options = dataclasses.replace(options, seeds=1, bootstraps=60, reader_steps=2)
     assert evaluate.main(options) == 0
     expected = Report.from_dict(json.loads((release / "report.json").read_text("utf-8")))
-    assert expected.utility == evaluate_sets(*sets, schema("died"), FAST).utility
+    assert (
+        expected.utility == evaluate_sets(*sets, schema("died"), dataclasses.replace(FAST, image_model="auto")).utility
+    )
     assert expected.fidelity.extractor.endswith(f"images of {CODEC['config']['resolution']} px")
     assert set(expected.measured()) == set(PARTS)
     private = release.with_name("release-private")
@@ -596,7 +608,7 @@ def test_the_command_completes_the_release(folders, capsys):
 
 def test_images_are_compared_as_large_as_the_release_has_them(monkeypatch):
     """What is lost in images of 32 px, such as blur, is told."""
-    monkeypatch.setattr(fidelity, "NUM_TREES", 20)
+    monkeypatch.setattr(held_out, "NUM_TREES", 20)
     sharp = np.random.default_rng(0).integers(0, 2, (2, 120, 64, 32)).repeat(2, axis=3) * 200
     sharp[..., 1::2] = 200 - sharp[..., 1::2]  # stripes of one pixel, whose mean is the same everywhere
     blurred = np.full_like(sharp[0], 100)
@@ -608,7 +620,7 @@ def test_images_are_compared_as_large_as_the_release_has_them(monkeypatch):
             yield from (images[rows[:7]], images[rows[7:]]) if len(rows) > 7 else (images[rows],)
 
         sets.append(dataclasses.replace(one, pixels=np.full_like(one.pixels, 100), read_images=read))
-    options = EvaluationOptions(bootstraps=50, parts=["fidelity"])
+    options = EvaluationOptions(bootstraps=50, reader_steps=2, parts=["fidelity"])
     found = release_evaluation.measure_sets(*sets, schema("died"), options).report.fidelity.to_dict()
     assert found["extractor"] == "random convolutional network (seed 0), images of 64 px"
     images = {one["name"]: one for one in found["images"]}
@@ -619,6 +631,27 @@ def test_images_are_compared_as_large_as_the_release_has_them(monkeypatch):
         < images["coverage"]["reference"][TRAINING]
     )
     assert images["similarity of two images (MS-SSIM)"]["value"] == 1
+
+
+def test_a_codec_of_chest_radiographs_brings_their_extractor_unless_another_is_asked_for(folders, tmp_path):
+    release, real, _ = folders
+    facts = provenance.read_provenance(release)
+    facts["codec"] = facts["codec"] | {"training": facts["codec"]["training"] | {"content": "chest radiographs"}}
+    provenance.write_provenance(release, facts)
+    options = dataclasses.replace(FAST, parts=["fidelity"], bootstraps=10)
+    wanted = dataclasses.replace(options, extractor="random")
+    private = tmp_path / "private"  # what was cached for one extractor is not taken for another
+    found = [
+        release_evaluation.evaluate_release(release, real, real, one, private_dir=private) for one in (options, wanted)
+    ]
+
+    words = "radiograph network of hf_hybrid (the codec's images are chest radiographs)"
+    assert found[0].fidelity.extractor.startswith(words)
+    assert found[0].provenance["configuration"]["extractor"] == words
+    assert found[1].fidelity.extractor.startswith("random convolutional network")
+    assert (
+        f"draws of a PCA of {facts['codec']['config']['latent_dim']} numbers" in found[1].fidelity.images[0].reference
+    )
 
 
 def test_a_second_run_redoes_only_what_has_changed(folders, tmp_path, monkeypatch):
@@ -670,13 +703,22 @@ def test_the_publisher_sees_real_images_the_closest_pairs_and_reconstructions(fo
     facts = provenance.read_provenance(release)
     facts["codec"] = provenance.read_provenance(tmp_path / "codec")["codec"]
     provenance.write_provenance(release, facts)
-    words = ["evaluate", str(release), f"--train={real}", f"--test={real}", "--seeds=1", "--bootstraps=20"]
+    words = [
+        "evaluate",
+        str(release),
+        f"--train={real}",
+        f"--test={real}",
+        "--seeds=1",
+        "--bootstraps=20",
+        "--reader_steps=2",
+    ]
     assert cli.main([*words, "--codec", str(tmp_path / "codec"), "--parts", '["fidelity", "privacy"]']) == 0
     report = json.loads((release / "report.json").read_text("utf-8"))
-    names = ["codec L1", "codec PSNR", "codec SSIM"]
+    names = ["codec L1", "codec PSNR", "codec SSIM", "codec machine reader AUC"]
     assert [one["name"] for one in report["fidelity"]["codec"]] == names
     for one in report["fidelity"]["codec"]:
-        assert one["interval"][0] < one["value"] < one["interval"][1] and len(one["reference"]) == 1 and one["n"] == 30
+        low, high = one["interval"]
+        assert low <= one["value"] <= high and len(one["reference"]) == 1 and one["n"] == 30
     private = release.with_name("release-private")
     pictures = {path.name for path in private.glob("*.png")}
     assert pictures == {"real.png", "reconstructions.png", "closest_images.png"}

@@ -1,5 +1,6 @@
 """The codec: the contract of any codec, the alphaGAN's losses, exact resume, and gradients over processes."""
 
+import contextlib
 import json
 import os
 
@@ -11,9 +12,10 @@ from accelerate.state import AcceleratorState
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.models.alphagan import AlphaGAN
 from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
-from hf_hybrid.models.codec_scores import held_out_score
-from hf_hybrid.models.options import CodecArguments
+from hf_hybrid.models.codec_scores import held_out_score, is_no_worse
+from hf_hybrid.models.options import CodecArguments, ImageFacts
 from hf_hybrid.models.train_codec import train_codec
+from hf_hybrid.training.weights import MovingAverage
 
 TINY = {"resolution": 32, "latent_dim": 8, "base_channels": 4, "max_channels": 8}
 
@@ -296,26 +298,33 @@ def test_mixed_precision_trains(tmp_path):
     assert np.isfinite(list(training.fit()["codec"].values())).all()
 
 
-def test_the_best_weights_are_kept_not_the_last(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("found", "best"),
+    [
+        ([{"l1": 0.2, "score": 0.7}, {"l1": 0.1, "score": 0.5}, {"l1": 0.1, "score": 0.6}], 1),
+        # A better score does not count where reconstructions are worse than those of the PCA at the start.
+        ([{"l1": 0.2, "score": 0.7}, {"l1": 0.3, "score": 0.5}, {"l1": 0.3, "score": 0.4}], 0),
+    ],
+)
+def test_the_best_weights_are_kept_and_never_worse_ones_than_the_pca(tmp_path, monkeypatch, found, best):
     training = trainer(tmp_path)
-    scores = iter([0.5, 0.9])
-    score = AlphaGANTrainer._score_codec
+    scores, averages, applied = iter(found), [], MovingAverage.applied
     monkeypatch.setattr(
-        AlphaGANTrainer, "_score_codec", lambda self: score(self) | {"score": next(scores, score(self)["score"])}
+        AlphaGANTrainer, "_score_codec", lambda self: {"psnr": 20.0, "ssim": 0.5} | next(scores, found[best])
     )
-    kept = []
-    validate = AlphaGANTrainer._validate
 
-    def remember(self, step):
-        validate(self, step)
-        kept.append(weights(AlphaGAN.from_pretrained(self.best_dir)))
+    @contextlib.contextmanager
+    def seen(self):
+        with applied(self) as module:
+            yield module
+            averages.append(weights(module))
 
-    monkeypatch.setattr(AlphaGANTrainer, "_validate", remember)
+    monkeypatch.setattr(MovingAverage, "applied", seen)
     training.fit()
 
-    assert len(kept) == 2
+    assert len(averages) == 3
     for name, value in weights(training.codec).items():
-        assert torch.equal(value, kept[0][name]), name
+        assert torch.equal(value, averages[best][name]), name
 
 
 def test_images_that_are_not_square_are_padded_when_the_codec_says_so(tmp_path):
@@ -354,22 +363,24 @@ def test_a_score_of_perfect_reconstructions():
 
     assert score["l1"] == 0 and score["ssim"] == pytest.approx(1)
     assert score["latent_normality"] < 0.05
-    assert score["sharpness"] == pytest.approx(1)
+    assert score["psnr"] > 60
     assert score["score"] == pytest.approx(score["latent_normality"])
 
 
-def test_a_blurred_reconstruction_is_not_sharp():
-    images = torch.rand(4, 1, 32, 32) * 2 - 1
-    blurred = torch.nn.functional.avg_pool2d(images, 3, stride=1, padding=1)
-    score = held_out_score(lambda batch: (torch.randn(4, 100), blurred), images)
+def test_artefacts_improve_no_score():
+    images = torch.nn.functional.avg_pool2d(torch.rand(4, 1, 40, 40) * 2 - 1, 9, stride=1)
+    grid = 0.1 * (-1.0) ** (torch.arange(32)[:, None] + torch.arange(32))
+    normal = torch.randn(4, 100)
+    blurred, artefacts = (held_out_score(lambda _, one=one: (normal, one), images) for one in (images, images + grid))
 
-    assert score["sharpness"] < 0.6
+    assert artefacts["score"] > blurred["score"] and not is_no_worse(artefacts, blurred)
+    assert is_no_worse(blurred, artefacts) and is_no_worse(blurred, blurred)
 
 
 def test_training_writes_a_codec_folder_without_its_discriminators(tmp_path):
     arguments = CodecArguments(max_train_steps=2, train_batch_size=4, validation_steps=2)
-    config = {**TINY, "in_channels": 3}
-    scores = train_codec(lambda: Images(40), config, arguments, tmp_path / "codec", image_source="40 drawn waves")
+    config, said = {**TINY, "in_channels": 3}, ImageFacts(image_source="40 drawn waves", image_content="waves")
+    scores = train_codec(lambda: Images(40), config, arguments, tmp_path / "codec", said)
     folder = tmp_path / "codec"
     facts = json.loads((folder / "provenance.json").read_text())
 
@@ -382,6 +393,7 @@ def test_training_writes_a_codec_folder_without_its_discriminators(tmp_path):
         "provenance.json",
     ]
     assert facts["codec"]["training"]["images"] == "40 drawn waves"
+    assert facts["codec"]["training"]["content"] == "waves"
     assert facts["codec"]["training"]["scores"]["pca"]["l1"] == round(scores["pca"]["l1"], 4)
     assert "40 drawn waves" in (folder / "README.md").read_text()
     assert not [

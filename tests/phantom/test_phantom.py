@@ -15,7 +15,7 @@ from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.phantom.cohort import sample_cohort, write_phantom
 from hf_hybrid.phantom.drawing import draw_phantom
 from hf_hybrid.phantom.parameters import ImageParameters
-from hf_hybrid.phantom.variables import PHANTOM_UNITS, phantom_schema
+from hf_hybrid.phantom.variables import FINDINGS, PHANTOM_UNITS, phantom_schema
 
 COLUMNS = phantom_schema()["columns"]
 VARIABLES = [name for name, column in COLUMNS.items() if column["role"] != "group"]
@@ -71,11 +71,13 @@ def test_a_larger_cohort_starts_with_the_smaller_one():
 
 def test_the_table_keeps_to_its_schema(cohort):
     assert set(cohort.table.columns) == set(COLUMNS)
-    assert len(VARIABLES) == 13 and len(PHANTOM_UNITS) == 6
+    assert len(VARIABLES) == 14 and len(PHANTOM_UNITS) == 6
     for name in VARIABLES:
         cells = cohort.table[name].dropna()
         if COLUMNS[name]["kind"] == "categorical":
             assert set(cells) == set(COLUMNS[name]["categories"])
+        elif COLUMNS[name]["kind"] == "multi-label":
+            assert set("|".join(cells).split("|")) == {*COLUMNS[name]["categories"], "none"}
         else:
             low, high = COLUMNS[name]["bounds"]
             assert cells.between(low, high).all() and cells.nunique() > 15
@@ -97,7 +99,8 @@ def test_the_schema_is_one_that_the_library_reads(cohort):
     schema = RecordSchema.infer(table, "image", phantom_schema())
     typed, unread = schema.read(table)
     assert not unread and schema.targets == ["age", "outcome"] and schema.group_column == "patient_id"
-    assert (typed[VARIABLES].isna() == table[VARIABLES].isna()).all(axis=None)  # "none" is a category
+    assert (typed[VARIABLES].isna() == table[VARIABLES].isna()).all(axis=None)  # "none" is a category, or no label
+    assert ["|".join(labels) or "none" for labels in typed["findings"]] == table["findings"].tolist()
 
 
 def test_prevalence_and_missing_cells_are_those_of_a_hospital(cohort):
@@ -130,6 +133,30 @@ def test_the_clinical_columns_agree_with_each_other_and_with_the_image(cohort):
     assert table["bmi"].corr(truth["soft_tissue"], method="spearman") > 0.8
 
 
+def test_findings_are_as_frequent_and_as_linked_as_in_a_hospital(cohort):
+    table, findings = cohort.table, cohort.table["findings"].str.get_dummies("|")
+    assert findings[FINDINGS].mean().between(0.05, 0.35).all() and 0.2 < (findings[FINDINGS].sum(axis=1) > 1).mean()
+    deceased, icu, cardiac = (
+        table[name] == value for name, value in (("outcome", "deceased"), ("icu", "yes"), ("comorbidity", "cardiac"))
+    )
+    for name, group in (("opacity", deceased), ("effusion", deceased), ("device", icu), ("cardiomegaly", cardiac)):
+        assert findings[name][group].mean() > 1.5 * findings[name][~group].mean()
+    lasting = findings[["nodule"]].join(cohort.truth["pacemaker"])
+    assert (lasting.groupby(table["patient_id"]).nunique() == 1).all(axis=None)
+
+
+def test_the_table_names_what_the_image_shows(cohort):
+    findings, truth = cohort.table["findings"].str.get_dummies("|").astype(bool), cohort.truth
+    assert (findings["cardiomegaly"] == (truth["heart_width"] > np.where(truth["anteroposterior"], 0.55, 0.5))).all()
+    drawn = truth[["pacemaker", "endotracheal_tube", "central_line", "electrodes"]].astype(bool).any(axis=1)
+    assert (findings["device"] == drawn).all()
+    assert (findings["effusion"] == (truth["effusion_right"] + truth["effusion_left"] > 0)).all()
+    assert (findings["nodule"] == (truth["nodule"] > 0)).all()
+    density = truth["opacity_density"]
+    assert density[findings["opacity"]].min() > density[~findings["opacity"]].max() + 0.15
+    assert (findings["none"] == ~findings[FINDINGS].any(axis=1)).all()
+
+
 def test_some_patients_have_several_records(cohort):
     patients = cohort.table.groupby("patient_id")
     sizes = patients.size()
@@ -140,13 +167,16 @@ def test_some_patients_have_several_records(cohort):
 
 
 def test_the_outcome_depends_on_the_table_and_on_the_image(cohort):
-    table = pd.get_dummies(cohort.table[VARIABLES].drop(columns="outcome")).astype(float)
+    findings = cohort.table["findings"].str.get_dummies("|")
+    table = pd.get_dummies(cohort.table[VARIABLES].drop(columns=["outcome", "findings"])).astype(float)
     extent = cohort.truth[["opacity_extent"]]
     image = np.log(extent / (1 - extent))
     from_table, from_image, from_both = (auc(part, cohort) for part in (table, image, table.join(image)))
     assert 0.75 < from_table < 0.86
     assert 0.70 < from_image < 0.82
     assert from_both > max(from_table, from_image) + 0.01
+    # The table says that there is an opacity, but not how far it goes.
+    assert from_table < auc(table.join(findings), cohort) < from_both + 0.01
 
 
 # The image
@@ -172,6 +202,9 @@ def test_an_image_is_a_grey_square_and_the_same_for_the_same_seed(resolution):
             anteroposterior=True,
             opacity_extent=0.4,
             breast=0.6,
+            effusion_right=0.2,
+            nodule=0.07,
+            pacemaker=True,
             endotracheal_tube=True,
             central_line=True,
             electrodes=5,
@@ -211,6 +244,9 @@ def test_the_heart_has_the_width_it_is_told_and_is_wider_in_an_anteroposterior_v
     [
         {"endotracheal_tube": True},
         {"central_line": True},
+        {"pacemaker": True},
+        {"nodule": 0.06},
+        {"effusion_left": 0.15},
         {"electrodes": 3},
         {"marker": True},
         {"breast": 0.8},
@@ -224,6 +260,28 @@ def test_the_heart_has_the_width_it_is_told_and_is_wider_in_an_anteroposterior_v
 def test_a_parameter_brightens_its_part_of_the_image(parameters):
     change = draw(**parameters) - draw()
     assert change.max() > 4 and change.mean() > 0
+
+
+def test_fluid_lies_above_the_angle_of_its_side_and_reaches_higher_at_the_wall():
+    clear = draw(128)
+    right, left = (draw(128, **{f"effusion_{side}": 0.25}) - clear for side in ("right", "left"))
+    for change, wet, dry in ((right, slice(0, 64), slice(64, 128)), (left, slice(64, 128), slice(0, 64))):
+        assert change[:, wet].mean() > 5 and np.abs(change[:, dry]).max() < 3 and np.abs(change[:48]).max() < 3
+    at_the_wall, inside = (
+        np.argmax(right[:, columns].mean(axis=1) > 15) for columns in (slice(14, 24), slice(40, 50))
+    )
+    assert 0 < at_the_wall < inside - 3
+
+
+def test_a_nodule_is_a_small_round_spot_in_a_lung():
+    change = np.stack([draw(128, seed, nodule=0.07, zoom=1.0) - draw(128, seed, zoom=1.0) for seed in range(20)])
+    spots = change > 10
+    assert (change.max(axis=(1, 2)) > 25).all()
+    for spot in spots:
+        assert 45 < spot.sum() < 80  # a circle of nine pixels: 63
+        rows, columns = np.nonzero(spot)
+        assert np.ptp(rows) <= 10 and np.ptp(columns) <= 10
+        assert 20 < rows.mean() < 90 and 12 < abs(columns.mean() - 63.5) < 48
 
 
 def test_deep_breath_darkens_the_base_and_noise_follows_its_parameter():

@@ -15,6 +15,7 @@ from example_folders import (
     make_codec,
     make_pipeline,
     make_release,
+    make_studied_codec,
     png,
     privacy,
     risk,
@@ -239,11 +240,18 @@ class TestMissingFact:
 class TestModelCards:
     @pytest.mark.parametrize(
         ("make", "render", "golden"),
-        [(make_codec, cards.codec_card, "codec_card.md"), (make_pipeline, cards.pipeline_card, "pipeline_card.md")],
+        [
+            (make_studied_codec, cards.codec_card, "codec_card.md"),
+            (make_pipeline, cards.pipeline_card, "pipeline_card.md"),
+        ],
         ids=["codec", "pipeline"],
     )
     def test_whole_text(self, tmp_path, make, render, golden):
         assert str(render(make(tmp_path / "model"))) == (EXPECTED / golden).read_text()
+
+    def test_what_was_not_measured_is_not_in_the_card_of_a_codec(self, tmp_path):
+        text = cards.codec_card(make_codec(tmp_path / "codec")).text
+        assert "Evidence on public patients" not in text and "held-out ones" not in text
 
     def test_codec_without_scores_says_so(self, tmp_path):
         folder = make_codec(tmp_path / "codec")

@@ -210,7 +210,7 @@ def test_no_canary_is_in_a_pipeline_or_release(tmp_path, pipeline):
     others["patient_id"] += "-of-the-test"
     test = write_image_folder(tmp_path / "test", others, seed=5)
     inputs = EvaluationInputs(release, str(train), str(test))
-    report = evaluate_and_complete(inputs, EvaluationOptions(seeds=1, bootstraps=20))
+    report = evaluate_and_complete(inputs, EvaluationOptions(seeds=1, bootstraps=20, reader_steps=2))
     assert "utility" in report.measured()
     evaluate_model(tmp_path / "pipeline", str(train), str(test), EvaluationOptions(bootstraps=20))
     number = str(CANARY_NUMBER).split(".")[0]

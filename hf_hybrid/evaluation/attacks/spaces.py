@@ -4,6 +4,9 @@ An attacker holds the release and knowledge about a person; the model is not use
 alone, so that training and held-out patients are treated alike.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
 from hf_hybrid.data import privacy_rule
@@ -35,7 +38,7 @@ class AttackSpaces:
     def __init__(self, comparison: Comparison) -> None:
         train = comparison.train
         self.schema = privacy_rule.protected(comparison.schema, train.frame, train.groups)
-        self.options = comparison.options
+        self.options, self.extractor = comparison.options, comparison.extractor
         every = np.arange(len(train))
         self.training_patients = comparison.training_patients or TrainingPatients(every, every[:0])
         learned, validation = (
@@ -44,22 +47,34 @@ class AttackSpaces:
         every = (comparison.synthetic, learned, comparison.test, validation)
         *self.sets, validation = [one.restricted(self.schema) for one in every]
         self.synthetic, self.train, self.held_out = self.sets
-        train = self.train
+        self._validation = validation
         space = RowSpace(self.schema, self.synthetic.frame)
         self.cells = [space.features(one.frame) for one in self.sets]
-        pixels = [one.pixels for one in (*self.sets, validation)]
-        components, real = predictors.image_components(pixels[0], np.concatenate(pixels[1:]))
-        *self.images, of_validation = [components, *np.split(real, np.cumsum([len(one) for one in self.sets[1:]]))]
-        *rows, rows_validation = [
-            LatentRows(image.astype(np.float32), one.frame)
-            for image, one in zip((*self.images, of_validation), (*self.sets, validation), strict=True)
-        ]
-        copula = GaussianCopulaSampler().fit(rows[1].to_dataset(self.schema), self.schema, train.groups)
-        baseline = copula.sample(len(self.synthetic), seed=0, purpose="attack: baseline of the release")
-        self.baseline = LatentRows.from_dataset(baseline, self.schema)
+        joint = self._joint([one.pixels for one in (*self.sets, validation)])
+        self.images, self.records, self.baseline = joint.images, joint.records, joint.baseline
+        self.validation = joint.validation, validation.groups
+
+    @cached_property
+    def feature_records(self) -> list[np.ndarray]:
+        """`records` with components of the extractor's features at the resolution of the release."""
+        return self._joint([one.features(self.extractor) for one in (*self.sets, self._validation)]).records
+
+    def _joint(self, seen: list[np.ndarray]) -> "_Joint":
+        """Components and cells in one space.
+
+        Args:
+            seen: pixels or features of release, training, held-out and validation patients.
+        """
+        every = (*self.sets, self._validation)
+        components, real = predictors.image_components(seen[0], np.concatenate(seen[1:]))
+        images = [components, *np.split(real, np.cumsum([len(one) for one in self.sets[1:]]))]
+        rows = [LatentRows(image.astype(np.float32), one.frame) for image, one in zip(images, every, strict=True)]
+        copula = GaussianCopulaSampler().fit(rows[1].to_dataset(self.schema), self.schema, self.train.groups)
+        drawn = copula.sample(len(self.synthetic), seed=0, purpose="attack: baseline of the release")
+        baseline = LatentRows.from_dataset(drawn, self.schema)
         transform = TableTransform(self.schema).fit(rows[0].latents, rows[0].frame, np.arange(len(self.synthetic)))
-        self.records = [joint_features(transform, one) for one in (*rows, self.baseline)]
-        self.validation = joint_features(transform, rows_validation), validation.groups
+        *records, validation = [joint_features(transform, one) for one in rows]
+        return _Joint(images[:3], [*records, joint_features(transform, baseline)], baseline, validation)
 
     @property
     def multiple(self) -> float:
@@ -67,9 +82,24 @@ class AttackSpaces:
         return len(self.synthetic) / len(self.train)
 
     @property
+    def num_cells(self) -> int:
+        """Numbers for the cells in `records` and in `feature_records`; they stand behind those of the image."""
+        return self.records[0].shape[1] - self.images[0].shape[1]
+
+    @property
     def num_patients(self) -> int:
         """Training and held-out patients."""
         return self.train.num_patients + self.held_out.num_patients
+
+
+@dataclass(frozen=True)
+class _Joint:
+    """What `AttackSpaces` shows of one space of images."""
+
+    images: list[np.ndarray]
+    records: list[np.ndarray]
+    baseline: LatentRows
+    validation: np.ndarray
 
 
 def side_by_side(cells: dict[str, np.ndarray]) -> np.ndarray:
