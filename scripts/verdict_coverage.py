@@ -10,7 +10,7 @@ import json
 import sys
 import warnings
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import planted_leaks
@@ -121,7 +121,8 @@ def table(rows: list[dict]) -> str:
 def save(output: Path, rows: list[dict], options: Options) -> None:
     """Writes the JSON file and the table."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"versions": versions(), "setting": asdict(options), "multiple": options.multiple, "rows": rows}
+    # Sizes and seeds are those of the rows: several calls may have made them.
+    facts = {"versions": versions(), "multiple": options.multiple, "rows": rows}
     write_atomically(output, json.dumps(facts, indent=1) + "\n")
     write_atomically(output.with_suffix(".md"), table(rows))
 
