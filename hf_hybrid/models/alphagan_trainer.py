@@ -26,15 +26,15 @@ from hf_hybrid.core.randomness import generator
 from hf_hybrid.data.pixels import image_grid, to_tensor, to_uint8
 from hf_hybrid.models.alphagan import AlphaGAN, principal_components
 from hf_hybrid.models.code_flow_trainer import CodeFlowTrainer
-from hf_hybrid.models.codec_batches import Batch, micro_batches
+from hf_hybrid.models.codec_batches import Batch, divided, micro_batches
 from hf_hybrid.models.codec_scores import held_out_score, is_no_worse
-from hf_hybrid.models.discriminators import make_discriminators
+from hf_hybrid.models.discriminators import binary_loss, make_discriminators
 from hf_hybrid.models.options import CodecArguments
 from hf_hybrid.training.graphs import GraphedStep, can_record, learning_rate_of
 from hf_hybrid.training.run import TrainingRun, make_accelerator
 from hf_hybrid.training.weights import MovingAverage, average_gradients
 
-_SCORED_IMAGES, _PCA_IMAGES, _PCA_VALUES = 128, 4096, 2**28
+_PCA_IMAGES, _PCA_VALUES = 4096, 2**28
 _BATCH = 64
 
 
@@ -62,7 +62,7 @@ class AlphaGANTrainer:
         self.arguments = arguments
         self.pixels = pixels
         self.logging_dir = Path(logging_dir)
-        self.train, self.held_out = self._divide(np.arange(len(pixels)) if groups is None else groups)
+        self.train, self.held_out = divided(np.arange(len(pixels)) if groups is None else groups, arguments)
         self.accelerator = make_accelerator(arguments, logging_dir)
         self.codec, self.keeps_weights = codec, keep_weights
         if not keep_weights:
@@ -170,11 +170,11 @@ class AlphaGANTrainer:
         reconstruction = functional.l1_loss(fakes[:count].float(), batch.pixel_values)
         # Twice the mean over both kinds of fake = the sum of the two terms of the loss.
         judged, factor = (fakes[count:], 1) if arguments.sample_adversary else (fakes, 2)
-        adversarial = factor * _bce(self.discriminators["image"](judged), True)
+        adversarial = factor * binary_loss(self.discriminators["image"](judged), True)
         losses = {
             "reconstruction": arguments.reconstruction_weight * reconstruction,
             "adversarial": arguments.adversarial_weight * adversarial,
-            "code": arguments.code_weight * _bce(self.discriminators["code"](noisy), True),
+            "code": arguments.code_weight * binary_loss(self.discriminators["code"](noisy), True),
         }
         if arguments.code_noise_weight and self.codec.log_code_noise is not None:
             log_sd = self.codec.log_code_noise
@@ -197,7 +197,7 @@ class AlphaGANTrainer:
         of_images = self.discriminators["image"](torch.cat([real, judged])).split([count, len(judged)])
         of_codes = self.discriminators["code"](torch.cat([batch.noise, codes])).chunk(2)
         return {
-            f"{name}_discriminator": _bce(one, True) + _bce(other, False)
+            f"{name}_discriminator": binary_loss(one, True) + binary_loss(other, False)
             for name, (one, other) in {"image": of_images, "code": of_codes}.items()
         }
 
@@ -221,17 +221,6 @@ class AlphaGANTrainer:
         )
         self.accelerator.register_for_checkpointing(scheduler)
         return self.accelerator.prepare_optimizer(optimizer), scheduler
-
-    def _divide(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Images to learn from and images to score, no patient among both."""
-        patients = np.unique(groups)
-        if len(patients) < 2:
-            groups = patients = np.arange(len(groups))
-        share = min(_SCORED_IMAGES / len(groups), self.arguments.validation_share)
-        count = min(max(1, round(share * len(patients))), len(patients) - 1)
-        order = torch.randperm(len(patients), generator=generator(self.arguments.seed, "codec: held-out images"))
-        is_held_out = np.isin(groups, patients[order[:count].numpy()])
-        return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
     def _pca_images(self) -> torch.Tensor:
         """Random training images for a PCA: as many as fit into 1 GiB, or twice its dimensions."""
@@ -307,8 +296,3 @@ class AlphaGANTrainer:
         path = self.logging_dir / "grids" / f"step-{step:06d}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(image_grid(to_uint8(shown), columns=len(images))).save(path)
-
-
-def _bce(logits: torch.Tensor, real: bool) -> torch.Tensor:
-    """Binary cross-entropy of logits against one answer: -log D or -log(1 - D)."""
-    return functional.softplus(-logits.float() if real else logits.float()).mean()

@@ -11,6 +11,8 @@ from hf_hybrid.data.pixels import to_tensor
 from hf_hybrid.models.augmentation import augmented, on_device
 from hf_hybrid.models.options import CodecArguments
 
+_SCORED_IMAGES = 128
+
 
 @dataclass
 class Batch:
@@ -22,6 +24,23 @@ class Batch:
     pixel_values: torch.Tensor
     noise: torch.Tensor
     code_noise: torch.Tensor
+
+
+def divided(groups: np.ndarray, arguments: CodecArguments) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the images to learn from and of those to score, no patient among both.
+
+    Args:
+        groups: the patient of each image, `(n,)`.
+        arguments: with `validation_share`; at most 128 images or so are scored.
+    """
+    patients = np.unique(groups)
+    if len(patients) < 2:
+        groups = patients = np.arange(len(groups))
+    share = min(_SCORED_IMAGES / len(groups), arguments.validation_share)
+    count = min(max(1, round(share * len(patients))), len(patients) - 1)
+    order = torch.randperm(len(patients), generator=generator(arguments.seed, "codec: held-out images"))
+    is_held_out = np.isin(groups, patients[order[:count].numpy()])
+    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
 
 def micro_batches(

@@ -89,3 +89,8 @@ def make_discriminators(codec: AlphaGAN, seed: int) -> nn.ModuleDict:
                 config.resolution, config.in_channels, config.base_channels, config.max_channels
             )
         return nn.ModuleDict({"image": image, "code": CodeDiscriminator(config.latent_dim)})
+
+
+def binary_loss(logits: torch.Tensor, real: bool) -> torch.Tensor:
+    """Binary cross-entropy of logits against one answer: -log D or -log(1 - D)."""
+    return functional.softplus(-logits.float() if real else logits.float()).mean()

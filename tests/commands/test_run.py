@@ -94,7 +94,7 @@ def test_the_report_measures_the_targets_of_the_cohort(whole):
     report = json.loads((whole / "release" / "report.json").read_text())
 
     assert {score["target"] for score in report["utility"]["scores"]} == {"outcome", "age"}
-    assert {score["inputs"] for score in report["utility"]["scores"]} == {"image", "table", "both"}
+    assert {score["inputs"] for score in report["utility"]["scores"]} == {"image", "other", "table", "both"}
 
 
 def test_a_second_run_makes_nothing(whole, tmp_path, monkeypatch):

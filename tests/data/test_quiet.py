@@ -41,10 +41,11 @@ os.dup2(told, 1)
 """
 
 
-def png():
+def png(seed=0):
     stream, text = io.BytesIO(), PngInfo()
     text.add_text("PatientName", NAME)
-    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).save(stream, "PNG", pnginfo=text)
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 8), dtype=np.uint8)
+    Image.fromarray(pixels).save(stream, "PNG", pnginfo=text)
     return stream.getvalue()
 
 
@@ -73,8 +74,8 @@ def image_folder(folder):
     folder.mkdir()
     table = columns()
     names = [f"{one:03}.png" for one in range(len(table["age"]))]
-    for name in names:
-        (folder / name).write_bytes(png())
+    for place, name in enumerate(names):
+        (folder / name).write_bytes(png(place))
     pd.DataFrame({"file_name": names, **table}).to_csv(folder / "metadata.csv", index=False)
     return folder
 
