@@ -80,6 +80,7 @@ class NetworkOptions:
         layers_per_block: convolutions at each resolution.
         norm: `group` or `none`.
         linear_path: whether a PCA-initialised linear path runs beside the convolutions.
+        linear_resolution: resolution at which the linear path works, or the components.
         resize_mode: how images that are not square become so, `crop` (their middle) or `pad` (all, on black).
         num_components: principal components that encoder and generator work on instead of convolutions, a hundred
             times faster; 0 for convolutions.
@@ -97,6 +98,7 @@ class NetworkOptions:
     layers_per_block: int = 1
     norm: str = "group"
     linear_path: bool = True
+    linear_resolution: int = 64
     resize_mode: str = "crop"
     num_components: int = 0
     flow_layers: int = 0
