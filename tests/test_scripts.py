@@ -129,6 +129,28 @@ def test_a_folder_that_is_no_clone_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def result_tables(report):
+    script = ROOT / "scripts" / "result_tables.py"
+    return subprocess.run([sys.executable, script, report], capture_output=True, text=True)
+
+
+def test_the_results_of_the_radiographs_are_those_of_their_report():
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()
+    done = result_tables(ROOT / "docs" / "results" / "covid_cxr_report.json")
+    lines = [line for line in done.stdout.splitlines() if line]
+
+    assert done.returncode == 0, done.stderr
+    assert sum(line.startswith("### ") for line in lines) == 4 and len(lines) > 40
+    assert [line for line in lines if line.startswith("|") and line not in page] == []
+
+
+def test_a_report_without_all_parts_has_no_tables():
+    done = result_tables(ROOT / "docs" / "results" / "covid_cxr_pipeline_report.json")
+
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.startswith("error: expected a report of a release with all parts, found no utility")
+
+
 def speed(*words):
     shown, script = io.StringIO(), ROOT / "scripts" / "speed.py"
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(shown), pytest.raises(SystemExit) as ended:
