@@ -9,6 +9,7 @@ from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.data.pixels import to_uint8
 from hf_hybrid.evaluation.reconstruction import reconstruction_scores
 from hf_hybrid.metrics.estimates import bootstrap_weights
+from hf_hybrid.metrics.fidelity import draws_of_patients
 from hf_hybrid.metrics.image_fidelity import frechet_distance, multiscale_similarity
 from hf_hybrid.models.calibration import mean_images
 from hf_hybrid.models.codec import Codec
@@ -69,10 +70,7 @@ def likeness(sets: dict[str, np.ndarray], held_out: np.ndarray, patients: np.nda
         num_bootstraps: replicates; a tenth of them are made.
     """
     size = min(len(one) for one in sets.values())
-    rng = numpy_generator(0, "fidelity: held-out patients")
-    rows = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
-    draws = [rng.integers(len(rows), size=len(rows)) for _ in range(max(2, num_bootstraps // 10))]
-    draws = [np.concatenate([rows[patient] for patient in draw]) for draw in draws]
+    draws = draws_of_patients(patients, max(2, num_bootstraps // 10))
     found = {"images": size, "held-out images": len(held_out)}
     for name, features in sets.items():
         chosen = features[numpy_generator(0, "fidelity: records").permutation(len(features))[:size]]
