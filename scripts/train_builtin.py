@@ -23,9 +23,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
-from torch.nn import functional
 
-from hf_hybrid.data.pixels import to_uint8
+from hf_hybrid.data.pixels import to_tensor, to_uint8
 from hf_hybrid.metrics.image_fidelity import frechet_distance
 from hf_hybrid.models.alphagan import AlphaGAN, resized
 from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
@@ -33,7 +32,7 @@ from hf_hybrid.models.calibration import reconstruction_error_range
 from hf_hybrid.models.codec_scores import held_out_score, is_no_worse
 from hf_hybrid.models.image_features import RADIOGRAPHS
 from hf_hybrid.models.options import CodecArguments
-from hf_hybrid.models.public_images import HELD_OUT, UNKNOWN, PublicImages
+from hf_hybrid.models.public_images import HELD_OUT, UNKNOWN, PublicImages, shrunk
 from hf_hybrid.models.radiograph_network import features_of, load_radiograph_network, read_radiograph_network
 from hf_hybrid.models.radiograph_trainer import RadiographArguments, RadiographTrainer, label_scores
 from hf_hybrid.models.refiner import Refiner
@@ -100,7 +99,7 @@ def score(args: argparse.Namespace) -> None:
     """Scores a feature network at 128 pixels on the patients that nothing sees."""
     images = _images(args.pack)
     held_out = images.part(images.tenths == HELD_OUT)
-    held_out.pixels = _shrunk(held_out.pixels, 128)
+    held_out.pixels = shrunk(held_out.pixels, 128)
     folder = args.output_dir / f"features-{args.seed}"
     network = read_radiograph_network(folder / "weights.safetensors")
     scores = {name: round(value, 3) for name, value in label_scores(network, held_out).items()}
@@ -110,7 +109,7 @@ def score(args: argparse.Namespace) -> None:
 def core(args: argparse.Namespace) -> None:
     """Trains encoder and generator at 64 pixels, with a weight of the noise on codes."""
     images = _training(_images(args.pack))
-    pixels = _shrunk(images.pixels, CORE["resolution"])
+    pixels = shrunk(images.pixels, CORE["resolution"])
     arguments = CodecArguments(
         **_budget(args),
         train_batch_size=args.batch_size or 128,
@@ -142,7 +141,7 @@ def choose(args: argparse.Namespace) -> None:
     """Chooses a core by its reconstructions of the second tenth and by the likeness of its samples."""
     images, side = _images(args.pack), 2 * CORE["resolution"]
     held_out = images.part(images.tenths == 1)
-    fine, training = _tensor(_shrunk(held_out.pixels, side)), _tensor(_shrunk(_training(images).pixels, side))
+    fine, training = to_tensor(shrunk(held_out.pixels, side)), to_tensor(shrunk(_training(images).pixels, side))
     refiner = Refiner(1, _widths(images)[side], TIMES[side]).eval()
     started = args.start and args.start.exists()
     if started:
@@ -172,7 +171,10 @@ def core_scores(
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     codec, side = codec.to(device), CORE["resolution"]
-    encode = lambda images: torch.cat([codec.encode_raw(part.to(device)) for part in images.split(256)])  # noqa: E731
+
+    def encode(images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([codec.encode_raw(part.to(device)) for part in images.split(256)])
+
     codes = encode(training)
     small = resized(held_out, side)
     latents = codec.standardise(encode(held_out))
@@ -193,7 +195,7 @@ def core_scores(
 
 
 def _copula_draws(codes: np.ndarray, count: int) -> torch.Tensor:
-    """Draws of a Gaussian copula of codes `(n, d)`, `(count, d)`."""
+    """Draws of a Gaussian copula of codes `(n, d)`, `(count, d)`; the sampler of that name needs `datasets`."""
     places = (rankdata(codes, axis=0) - 0.5) / len(codes)
     rng = np.random.default_rng(0)
     normal = rng.multivariate_normal(np.zeros(codes.shape[1]), np.corrcoef(ndtri(places).T), count, method="eigh")
@@ -205,7 +207,7 @@ def refine(args: argparse.Namespace) -> None:
     """Trains a stage of the refiner of one resolution."""
     images = _images(args.pack)
     widths = _widths(images)[args.resolution]
-    held_out = _shrunk(images.part(images.tenths == 1).pixels[:: args.every], args.resolution)
+    held_out = shrunk(images.part(images.tenths == 1).pixels[:: args.every], args.resolution)
     images = _training(images)
     arguments = RefinerArguments(
         **_budget(args),
@@ -227,7 +229,7 @@ def refine(args: argparse.Namespace) -> None:
     trainer = RefinerTrainer(
         refiner,
         coarse_of,
-        _shrunk(images.pixels, args.resolution),
+        shrunk(images.pixels, args.resolution),
         images.weights,
         held_out,
         arguments,
@@ -280,20 +282,6 @@ def _training(images: PublicImages) -> PublicImages:
     return images.part(images.tenths > 1)
 
 
-def _shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
-    """8-bit images at another resolution, means of areas."""
-    if pixels.shape[-1] == side:
-        return pixels
-    found = [
-        functional.interpolate(torch.from_numpy(part)[:, None].float(), size=side, mode="area")[:, 0]
-        .round()
-        .byte()
-        .numpy()
-        for part in np.array_split(pixels, max(1, len(pixels) // 256))
-    ]
-    return np.concatenate(found)
-
-
 def _is_phantoms(images: PublicImages) -> bool:
     return set(images.sources) == {"phantoms"}
 
@@ -304,10 +292,6 @@ def _widths(images: PublicImages) -> dict[int, tuple[int, ...]]:
 
 def _warp(images: PublicImages) -> float:
     return min(WARP.get(str(source), 1.0) for source in set(images.sources))
-
-
-def _tensor(pixels: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(pixels)[:, None].float() / 127.5 - 1
 
 
 def _from_core(args: argparse.Namespace):

@@ -160,10 +160,13 @@ class AlphaGAN(Codec):
         """Codes before standardisation with their noise, from normal noise of the same shape."""
         return codes if self.log_code_noise is None else codes + self.log_code_noise.exp() * noise
 
+    def make_normal(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes through the code flow, if there is one."""
+        return codes if self.code_flow is None else self.code_flow(codes)
+
     def standardise(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes -> latents with mean 0 and sd 1 over the training images."""
-        codes = codes if self.code_flow is None else self.code_flow(codes)
-        return (codes - self.latents_mean) / self.latents_std
+        return (self.make_normal(codes) - self.latents_mean) / self.latents_std
 
     def unstandardise(self, latents: torch.Tensor) -> torch.Tensor:
         """Inverse of `standardise`."""

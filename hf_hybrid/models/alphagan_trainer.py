@@ -255,7 +255,7 @@ class AlphaGANTrainer:
         count = total = squares = 0
         for first in range(0, len(self.train), _BATCH):
             codes = self.codec.encode_raw(self._images(self.train[first : first + _BATCH]))
-            codes = (codes if self.codec.code_flow is None else self.codec.code_flow(codes)).double()
+            codes = self.codec.make_normal(codes).double()
             count, total, squares = count + len(codes), total + codes.sum(0), squares + codes.square().sum(0)
         mean = total / count
         self.codec.latents_mean.copy_(mean)

@@ -10,6 +10,7 @@ from hf_hybrid.data.pixels import to_tensor
 from hf_hybrid.models.alphagan import AlphaGAN
 from hf_hybrid.models.augmentation import augmented, on_device
 from hf_hybrid.models.options import CodecArguments, FlowArguments
+from hf_hybrid.training.graphs import set_learning_rate
 from hf_hybrid.training.run import TrainingRun, make_accelerator
 from hf_hybrid.training.weights import BestWeights, MovingAverage
 
@@ -67,8 +68,7 @@ class CodeFlowTrainer:
         self.run.resume()
         self.run.is_best(at_start)
         for step in self.run.steps("making the codes normal"):
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.run.learning_rate()
+            set_learning_rate(self.optimizer, self.run.learning_rate())
             loss = self.flow.loss(self._batch(step))
             self.optimizer.zero_grad()
             self.accelerator.backward(loss)

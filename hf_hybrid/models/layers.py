@@ -1,4 +1,4 @@
-"""The encoders and generators that an AlphaGAN is built from: convolutional ones, and ones on principal components."""
+"""What networks are built from: encoders and generators of an AlphaGAN, and the block of networks that judge."""
 
 import torch
 from torch import nn
@@ -103,6 +103,30 @@ class ResidualNetwork(nn.Module):
         for block in self.blocks:
             numbers = numbers + block(numbers)
         return self.end(numbers)
+
+
+class HalvingBlock(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut; halves the resolution, rounded up.
+
+    Args:
+        narrow: channels before, any number.
+        wide: channels after, a multiple of 8.
+    """
+
+    def __init__(self, narrow: int, wide: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False),
+            nn.GroupNorm(8, wide),
+            nn.SiLU(),
+            nn.Conv2d(wide, wide, 3, padding=1, bias=False),
+            nn.GroupNorm(8, wide),
+        )
+        self.shortcut = nn.Conv2d(narrow, wide, 1, bias=False)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps `(batch, channels, height, width)` at half the resolution."""
+        return functional.silu(self.layers(maps) + self.shortcut(functional.avg_pool2d(maps, 2, ceil_mode=True)))
 
 
 def _stage(in_channels: int, out_channels: int, layers: int, norm: str) -> list[nn.Module]:

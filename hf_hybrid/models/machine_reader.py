@@ -18,6 +18,7 @@ from hf_hybrid.core.randomness import generator, numpy_generator, seed_for
 from hf_hybrid.metrics.estimates import Estimate, bootstrap_weights
 from hf_hybrid.metrics.predictions import auc
 from hf_hybrid.models.image_texture import texture_statistics
+from hf_hybrid.models.layers import HalvingBlock
 
 NUM_STEPS = 250  # of a network
 NUM_READ = 400  # images of each side that are read for a report, at most
@@ -111,31 +112,13 @@ def _read_texture(statistics: np.ndarray, labels: np.ndarray, others: np.ndarray
     return model.fit(learned, labels).decision_function(read)
 
 
-class _Block(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut; halves the resolution."""
-
-    def __init__(self, narrow: int, wide: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False),
-            nn.GroupNorm(8, wide),
-            nn.SiLU(),
-            nn.Conv2d(wide, wide, 3, padding=1, bias=False),
-            nn.GroupNorm(8, wide),
-        )
-        self.shortcut = nn.Conv2d(narrow, wide, 1, bias=False)
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        return functional.silu(self.layers(maps) + self.shortcut(functional.avg_pool2d(maps, 2, ceil_mode=True)))
-
-
 class _Network(nn.Module):
     """Images `(batch, 1, side, side)` in [-1, 1] -> logits `(batch,)`; four halvings, then means and maxima."""
 
     def __init__(self) -> None:
         super().__init__()
         self.start = nn.Conv2d(2, _WIDTHS[0], 4, stride=2, padding=1)
-        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip(_WIDTHS, _WIDTHS[1:], strict=False)))
+        self.blocks = nn.Sequential(*(HalvingBlock(a, b) for a, b in zip(_WIDTHS, _WIDTHS[1:], strict=False)))
         self.head = nn.Linear(2 * _WIDTHS[-1], 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -13,13 +13,25 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
+from hf_hybrid.data.pixels import to_tensor, to_uint8
+from hf_hybrid.models.alphagan import resized
+
 HELD_OUT, TENTHS = 0, 10
 UNKNOWN = -1
+_AT_A_TIME = 256
 
 
 def tenth(source: str, patient: str) -> int:
     """Which tenth of a source's patients a patient is in, 0 to 9; tenth 0 is held out of every training."""
     return int.from_bytes(hashlib.sha256(f"{source}/{patient}".encode()).digest()[:8], "big") % TENTHS
+
+
+def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
+    """8-bit images `(n, height, width)` at another resolution, means of areas; a few at a time."""
+    if pixels.shape[-1] == side:
+        return pixels
+    parts = np.array_split(pixels, max(1, len(pixels) // _AT_A_TIME))
+    return np.concatenate([to_uint8(resized(to_tensor(part), side)) for part in parts])
 
 
 @dataclass

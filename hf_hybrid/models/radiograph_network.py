@@ -14,29 +14,12 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
+from hf_hybrid.models.layers import HalvingBlock
+
 WIDTHS = (24, 48, 96, 160, 224)
 WEIGHTS = Path(__file__).parent / "weights"
 _EMBEDDED = 128  # images at a time
 _SMALLEST = 96  # below it, images are enlarged: the last maps need a few places to average over
-
-
-class _Block(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut; halves the resolution."""
-
-    def __init__(self, narrow: int, wide: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False),
-            nn.GroupNorm(8, wide),
-            nn.SiLU(),
-            nn.Conv2d(wide, wide, 3, padding=1, bias=False),
-            nn.GroupNorm(8, wide),
-        )
-        self.shortcut = nn.Conv2d(narrow, wide, 1, bias=False)
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Maps `(batch, channels, height, width)` at half the resolution."""
-        return functional.silu(self.layers(maps) + self.shortcut(functional.avg_pool2d(maps, 2)))
 
 
 class RadiographNetwork(nn.Module):
@@ -50,7 +33,7 @@ class RadiographNetwork(nn.Module):
     def __init__(self, num_binary: int, num_classes: int) -> None:
         super().__init__()
         self.start = nn.Conv2d(1, WIDTHS[0], 3, padding=1)
-        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False)))
+        self.blocks = nn.Sequential(*(HalvingBlock(a, b) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False)))
         features = 2 * WIDTHS[-1]
         self.binary, self.age, self.kind = (nn.Linear(features, size) for size in (num_binary, 1, num_classes))
 

@@ -12,9 +12,8 @@ from hf_hybrid.core.randomness import numpy_generator, seed_for
 from hf_hybrid.data import privacy_rule
 from hf_hybrid.data.pixels import to_tensor, to_uint8
 from hf_hybrid.data.schema import RecordSchema
-from hf_hybrid.models.alphagan import resized
 from hf_hybrid.models.codec import Codec
-from hf_hybrid.models.public_images import HELD_OUT, PublicImages
+from hf_hybrid.models.public_images import HELD_OUT, PublicImages, shrunk
 from hf_hybrid.models.radiograph_network import features_of, load_radiograph_network
 from hf_hybrid.samplers.copula import GaussianCopulaSampler
 from hf_hybrid.samplers.rows import LatentRows
@@ -137,11 +136,6 @@ def parts_of(codec: Codec, images: PublicImages, num_patients: int, num_draws: i
             NAMES.get(source, str(source)),
             Part(train, held_out, draws, _scaled_features(held_out.pixels, codec.device)),
         )
-
-
-def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
-    """8-bit images at another resolution, means of areas."""
-    return np.concatenate([to_uint8(resized(to_tensor(part), side)) for part in _parts(pixels)])
 
 
 def _parts(array: np.ndarray) -> list[np.ndarray]:

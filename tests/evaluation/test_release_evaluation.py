@@ -504,20 +504,17 @@ def test_a_release_folder_is_scored_as_the_records_in_it(folders):
     assert {row["target"] for row in other_target.to_dict()["utility"]["scores"]} == {"sex"}
 
 
+def small_evaluation(release, real):
+    """The words of a command that evaluates a release at little cost."""
+    paths = ["evaluate", str(release), f"--train={real}", f"--test={real}"]
+    return [*paths, "--seeds=1", "--bootstraps=20", "--reader_steps=2"]
+
+
 def test_a_limit_on_the_command_line_decides_the_verdict(folders, capsys):
     release, real, _ = folders
     (release / "assets").mkdir()
     (release / "assets" / "samples.png").write_bytes(png())
-    words = [
-        "evaluate",
-        str(release),
-        f"--train={real}",
-        f"--test={real}",
-        "--seeds=1",
-        "--bootstraps=20",
-        "--reader_steps=2",
-    ]
-    words += ["--parts", '["privacy"]']
+    words = [*small_evaluation(release, real), "--parts", '["privacy"]']
     assert cli.main([*words, "--privacy.linkability", "0.99"]) == 0
     assert "  linkability: inconclusive: its limit is looser than the default of 0.09\n" in capsys.readouterr().out
     report = json.loads((release / "report.json").read_text("utf-8"))
@@ -703,15 +700,7 @@ def test_the_publisher_sees_real_images_the_closest_pairs_and_reconstructions(fo
     facts = provenance.read_provenance(release)
     facts["codec"] = provenance.read_provenance(tmp_path / "codec")["codec"]
     provenance.write_provenance(release, facts)
-    words = [
-        "evaluate",
-        str(release),
-        f"--train={real}",
-        f"--test={real}",
-        "--seeds=1",
-        "--bootstraps=20",
-        "--reader_steps=2",
-    ]
+    words = small_evaluation(release, real)
     assert cli.main([*words, "--codec", str(tmp_path / "codec"), "--parts", '["fidelity", "privacy"]']) == 0
     report = json.loads((release / "report.json").read_text("utf-8"))
     names = ["codec L1", "codec PSNR", "codec SSIM", "codec machine reader AUC"]
