@@ -62,10 +62,10 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file atomically."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a file atomically; text as UTF-8."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     os.replace(temporary, path)
 
 

@@ -2,12 +2,12 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from hf_hybrid.core.files import write_atomically
 from hf_hybrid.data.sources import fingerprint
 from hf_hybrid.models.image_features import image_features
 
@@ -70,6 +70,4 @@ class FeatureStore:
             return
         content = io.BytesIO()
         np.savez(content, digest=np.array(self._digest(extractor)), known=known, features=features)
-        unfinished = self._path.with_suffix(".tmp")
-        unfinished.write_bytes(content.getbuffer())
-        os.replace(unfinished, self._path)  # whole or not there
+        write_atomically(self._path, content.getvalue())

@@ -14,7 +14,8 @@ from hf_hybrid.metrics.estimates import Estimate
 from hf_hybrid.metrics.membership import attack_auc, by_patient, nearest_distances
 from hf_hybrid.metrics.reidentification import mean_by_patient
 from hf_hybrid.metrics.risk import FAIL_LEVEL, EstimatedRisk, RateRisk, Risk, interval
-from hf_hybrid.studies.codec_parts import CODEC, PCA, Part, Side, shrunk
+from hf_hybrid.models.public_images import shrunk
+from hf_hybrid.studies.codec_parts import CODEC, PCA, Part, Side
 
 NOT_ABOVE, ABOVE = "not above its floor", "above its floor"
 DIFFERENCE = f"{CODEC} - {PCA}"

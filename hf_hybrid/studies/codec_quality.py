@@ -13,7 +13,8 @@ from hf_hybrid.metrics.fidelity import draws_of_patients
 from hf_hybrid.metrics.image_fidelity import frechet_distance, multiscale_similarity
 from hf_hybrid.models.calibration import mean_images
 from hf_hybrid.models.codec import Codec
-from hf_hybrid.studies.codec_parts import Part, shrunk
+from hf_hybrid.models.public_images import shrunk
+from hf_hybrid.studies.codec_parts import Part
 
 METRICS = ("l1", "psnr", "ssim")
 MEAN, DRAWN, LINEAR = "mean image", "drawn", "PCA"
