@@ -180,11 +180,15 @@ class AlphaGAN(Codec):
             raise ValueError(f"expected `pixel_values` (batch, {expected}), found {tuple(pixel_values.shape)}: resize")
         return EncoderOutput(latents=self.standardise(self.encode_raw(pixel_values)))
 
+    def mean_images(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents -> mean images in [-1, 1] at the core's resolution."""
+        return self.decode_raw(self.unstandardise(latents)).clamp(-1, 1)
+
     def decode(self, latents: torch.Tensor, seeds: Sequence[int] | None = None, detail: bool = True) -> DecoderOutput:
         """Latents `(batch, latent_dim)` -> images `(batch, channels, height, width)` in [-1, 1], see `Codec`."""
-        codes = self.unstandardise(latents)
         if not detail:
-            return DecoderOutput(sample=resized(self.decode_raw(codes).clamp(-1, 1), self.config.resolution))
+            return DecoderOutput(sample=resized(self.mean_images(latents), self.config.resolution))
+        codes = self.unstandardise(latents)
         streams = [torch.Generator().manual_seed(int(one)) for one in (range(len(codes)) if seeds is None else seeds)]
         if self.log_code_noise is not None:
             noise = torch.stack([torch.randn(codes.shape[1], generator=stream) for stream in streams])

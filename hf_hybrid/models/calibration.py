@@ -70,20 +70,13 @@ def image_errors(codec: Codec, batches: Iterable[np.ndarray]) -> dict[str, np.nd
     for batch in batches:
         images = resized(to_tensor(np.array(batch)).to(codec.device), codec.config.resolution)
         latents = codec.encode(images).latents
-        means = mean_images(codec, latents)
+        means = codec.mean_images(latents)
         images = resized(images, means.shape[-1])
         variance = (images - images.mean((1, 2, 3), keepdim=True)).square().mean((1, 2, 3)).clamp(min=_LEAST_VARIANCE)
         found[L1].append((images - means).abs().mean((1, 2, 3)))
         found[LOST_VARIANCE].append((images - means).square().mean((1, 2, 3)) / variance)
         found[LATENT_SQUARE].append(latents.square().mean(1))
     return {name: torch.cat(parts).double().cpu().numpy() for name, parts in found.items()}
-
-
-def mean_images(codec: Codec, latents: torch.Tensor) -> torch.Tensor:
-    """Latents -> mean images in [-1, 1] at the resolution that the codec's generator works at."""
-    if hasattr(codec, "decode_raw"):  # an alphaGAN: before its image is enlarged
-        return codec.decode_raw(codec.unstandardise(latents)).clamp(-1, 1)
-    return codec.decode(latents, detail=False).sample
 
 
 def compare_images(records: "Records", codec: Codec, facts: dict, allow_other_images: bool = False) -> str:

@@ -79,6 +79,10 @@ class Codec(ModelMixin, ConfigMixin):
         """
         raise NotImplementedError
 
+    def mean_images(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents -> mean images in [-1, 1] at the resolution that the codec makes them at, before enlargement."""
+        return self.decode(latents, detail=False).sample
+
     @property
     def arguments(self) -> dict:
         """The constructor's arguments, without what diffusers adds."""

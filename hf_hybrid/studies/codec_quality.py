@@ -11,7 +11,6 @@ from hf_hybrid.evaluation.reconstruction import reconstruction_scores
 from hf_hybrid.metrics.estimates import bootstrap_weights
 from hf_hybrid.metrics.fidelity import draws_of_patients
 from hf_hybrid.metrics.image_fidelity import frechet_distance, multiscale_similarity
-from hf_hybrid.models.calibration import mean_images
 from hf_hybrid.models.codec import Codec
 from hf_hybrid.models.public_images import shrunk
 from hf_hybrid.studies.codec_parts import Part
@@ -33,7 +32,7 @@ def reconstruction(codec: Codec, part: Part, num_bootstraps: int) -> dict:
     found = {f"{side} px": _reconstruction(held_out.pixels, held_out.patients, made, num_bootstraps)}
     with torch.inference_mode():
         latents = torch.from_numpy(held_out.latents).to(codec.device).split(_BATCH)
-        means = np.concatenate([to_uint8(mean_images(codec, one)) for one in latents])
+        means = np.concatenate([to_uint8(codec.mean_images(one)) for one in latents])
     if (core := means.shape[1]) < side:
         made = {name: shrunk(one, core) for name, one in made.items()} | {MEAN: means}
         pixels = shrunk(held_out.pixels, core)

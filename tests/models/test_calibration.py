@@ -13,7 +13,7 @@ from hf_hybrid.commands import cli
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.data.records import load_records
 from hf_hybrid.models import calibration
-from hf_hybrid.models.calibration import compare_images, image_errors, mean_images, reconstruction_error_range
+from hf_hybrid.models.calibration import compare_images, image_errors, reconstruction_error_range
 
 SIDE = 32
 
@@ -83,7 +83,7 @@ def test_an_image_of_a_codec_with_refiners_is_compared_where_its_generator_works
     torch.manual_seed(0)
     detail = {"core_resolution": 32, "detail_widths": [[8]], "detail_times": [[1.0]]}
     codec = AlphaGAN(resolution=64, latent_dim=4, base_channels=4, max_channels=8, **detail).eval()
-    assert mean_images(codec, torch.zeros(2, 4)).shape == (2, 1, 32, 32)
+    assert codec.mean_images(torch.zeros(2, 4)).shape == (2, 1, 32, 32)
     assert image_errors(codec, [np.full((2, 64, 64), 200, np.uint8)])["l1"].shape == (2,)
 
 
