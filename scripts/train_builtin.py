@@ -38,12 +38,13 @@ from hf_hybrid.models.radiograph_trainer import RadiographArguments, RadiographT
 from hf_hybrid.models.refiner import Refiner
 from hf_hybrid.models.refiner_trainer import RefinerArguments, RefinerTrainer, seeded
 
-CORE = {"resolution": 64, "latent_dim": 64, "num_components": 384, "flow_layers": 8, "code_noise": 0.3}
+CORE = {"resolution": 64, "latent_dim": 64, "num_components": 384, "code_noise": 0.3}
 PHANTOM_CORE = CORE | {"num_components": 160}
 WIDTHS = {128: (32, 64, 128), 256: (24, 48, 64)}
 PHANTOM_WIDTHS = {128: (24, 48, 96)}  # a third of the weights
 TIMES = {128: (1.0, 0.5), 256: (1.0,)}
 BATCH = {128: 256, 256: 96}
+LEARNING_RATES = {"flow": 1e-3, "distillation": 4e-4}  # of a refiner
 WARP = {"public_cxr": 1.0, "kids_cxr": 1.0, "phantoms": 0.3}  # of these there are as many as one likes
 SOURCES = {  # of phantoms or not
     False: {
@@ -108,7 +109,7 @@ def score(args: argparse.Namespace) -> None:
 
 def core(args: argparse.Namespace) -> None:
     """Trains encoder and generator at 64 pixels, with a weight of the noise on codes."""
-    images = _training(_images(args.pack))
+    images = _training(_images(args.pack)).with_equal_sources()
     pixels = shrunk(images.pixels, CORE["resolution"])
     arguments = CodecArguments(
         **_budget(args),
@@ -214,7 +215,7 @@ def refine(args: argparse.Namespace) -> None:
         stage=args.stage,
         train_batch_size=args.batch_size or BATCH[args.resolution],
         warp=_warp(images),
-        learning_rate=1e-3 if args.stage == "flow" else 4e-4,
+        learning_rate=args.learning_rate or LEARNING_RATES[args.stage],
         lr_warmup_steps=200,
         ema_decay=0.999 if args.stage == "flow" else 0.998,
         validation_steps=2000,
@@ -352,6 +353,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--checkpoint", type=int, default=5000)
     parser.add_argument("--batch_size", type=int)
+    parser.add_argument("--learning_rate", type=float, help="of a refiner")
     parser.add_argument("--every", type=int, default=4, help="one of so many held-out images is scored in the logs")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()

@@ -44,7 +44,11 @@ def measure_pairing(comparison: Comparison) -> Pairing:
     columns = [
         _column(target, scored[target.name]) if target.name in scored else _unscored(target) for target in targets
     ]
-    skills = [_skills(target, scored[target.name]) for target in targets if target.name in scored]
+    skills = [
+        {name: skill_of(target.metrics[0], one) for name, one in scored[target.name].items()}
+        for target in targets
+        if target.name in scored
+    ]
     scores = [_overall(skills, comparison.test.num_patients)] if skills else []
     scores.append(_similarity_gap(comparison))
     interval = f"95 % of {comparison.options.bootstraps} patient-cluster bootstraps"
@@ -70,13 +74,13 @@ def _unscored(target: Target) -> Score:
     return Score(target.name, None, None, _HIGHER, (None, 1.0), target.num_told, reason=reason)
 
 
-def _skills(target: Target, found: dict[str, Estimate]) -> dict[str, Estimate]:
-    """The score above chance, as a share of its maximum; an R2 below -1 counts as -1."""
-    chance = CHANCE[target.metrics[0]]
-    return {
-        name: Estimate(*(np.maximum((numbers - chance) / (1 - chance), -1) for numbers in (one.value, one.replicates)))
-        for name, one in found.items()
-    }
+def skill_of(metric: str, estimate: Estimate) -> Estimate:
+    """A score above chance, as a share of its maximum; an R2 below -1 counts as -1."""
+    chance = CHANCE[metric]
+    numbers = (
+        np.maximum((numbers - chance) / (1 - chance), -1) for numbers in (estimate.value, estimate.replicates)
+    )
+    return Estimate(*numbers)
 
 
 def _overall(found: list[dict[str, Estimate]], num_patients: int) -> Score:

@@ -41,7 +41,7 @@ def _pictures(evaluation: Evaluation) -> dict[str, np.ndarray]:
     look["fit"] = config.get("resize_mode", "crop")
     found = {"real": image_grid(train.select(chosen).pixel_values(**look))}
     if codec is not None:
-        pixels, kept = reconstruct(test.select(np.arange(min(8, len(test)))), codec)
+        pixels, kept = reconstruct(test.select(np.arange(min(8, len(test)))), codec, True)
         found["reconstructions"] = image_grid(np.concatenate([pixels, kept]), columns=len(pixels))
     if pairs := [pair for pair in evaluation.closest_pairs if pair.part == "image"]:
         sides = [

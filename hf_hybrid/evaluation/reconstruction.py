@@ -13,30 +13,40 @@ from hf_hybrid.models.codec import Codec
 from hf_hybrid.models.machine_reader import NUM_READ, Reading, read_images, reader_meaning
 
 _SCORES = {
-    "codec L1": ("lower is better", (0.0, 2.0), "mean absolute error of a reconstruction, grey values from -1 to 1"),
-    "codec PSNR": ("higher is better", (0.0, None), "peak signal-to-noise ratio of a reconstruction, in dB"),
-    "codec SSIM": ("higher is better", (-1.0, 1.0), "structural similarity of a reconstruction"),
+    "codec L1": ("lower is better", (0.0, 2.0), "mean absolute error of a mean image, grey values from -1 to 1"),
+    "codec PSNR": ("higher is better", (0.0, None), "peak signal-to-noise ratio of a mean image, in dB"),
+    "codec SSIM": ("higher is better", (-1.0, 1.0), "structural similarity of a mean image"),
 }
 READER = "codec machine reader AUC"
+_DRAWN = "with the detail that it draws"
 _GREY = (0.299, 0.587, 0.114)
 _ENCODED = 64
 _MAX_CELLS = 2**28  # maximum size of the training images of the PCA: 1 GiB
 
 
-def reconstruct(records: Records, codec: Codec) -> tuple[np.ndarray, np.ndarray]:
-    """Images at the codec's resolution and their reconstructions, uint8 `(n, side, side[, 3])` each."""
+def reconstruct(records: Records, codec: Codec, *details: bool) -> list[np.ndarray]:
+    """Images at the codec's resolution and their reconstructions, uint8 `(n, side, side[, 3])` each.
+
+    Args:
+        records: whose images.
+        codec: encodes and decodes them.
+        details: for each kind of reconstruction, whether detail is drawn (True) or it is the mean image.
+    """
     config, found = codec.config, []
     with torch.inference_mode():
         for batch in records.iter_pixels(config.resolution, config.in_channels, config.resize_mode, _ENCODED):
-            found.append((batch, to_uint8(codec(to_tensor(batch).to(codec.device)).sample)))
-    pixels, reconstructions = (np.concatenate(side) for side in zip(*found, strict=True))
-    return pixels, reconstructions
+            latents = codec.encode(to_tensor(batch).to(codec.device)).latents
+            found.append([batch, *(to_uint8(codec.decode(latents, detail=detail).sample) for detail in details)])
+    return [np.concatenate(side) for side in zip(*found, strict=True)]
 
 
 def measure_reconstruction(
     train: Records, test: Records, codec: Codec, num_bootstraps: int, reader_steps: int
 ) -> list[Score]:
     """L1, PSNR and SSIM on held-out patients, and whether a machine reader tells reconstructions from their images.
+
+    What a codec keeps of an image is scored on its mean image: detail that is drawn is not that of the patient. How
+    like an image it looks, which the reader tells, is scored with that detail.
 
     Args:
         train: training records, from which the PCA learns; the codec has no such advantage.
@@ -45,17 +55,19 @@ def measure_reconstruction(
         num_bootstraps: patient bootstrap replicates.
         reader_steps: see `EvaluationOptions`.
     """
-    pixels, own = reconstruct(test, codec)
+    pixels, means, drawn = reconstruct(test, codec, False, True)
     baseline, linear = _pca_reconstructions(train, pixels, codec)
-    scored = [reconstruction_scores(pixels, side) for side in (own, linear)]
+    beside = {baseline: linear} | ({} if (means == drawn).all() else {_DRAWN: drawn})
+    scored = reconstruction_scores(pixels, means)
+    references = {name: reconstruction_scores(pixels, one).mean(axis=0) for name, one in beside.items()}
     weights = bootstrap_weights(test.groups, num_bootstraps, seed=0)
     found, patients = [], len(np.unique(test.groups))
     for place, (name, (direction, limits, meaning)) in enumerate(_SCORES.items()):
-        values, reference = (side[:, place] for side in scored)
+        values = scored[:, place]
         ends = np.percentile(weights @ values / weights.sum(axis=1), [2.5, 97.5]).tolist()
-        references = {baseline: reference.mean()}
-        found.append(Score(name, values.mean(), tuple(ends), direction, limits, patients, references, meaning))
-    return [*found, _reader_score(pixels, own, {baseline: linear}, test.groups, num_bootstraps, reader_steps)]
+        reference = {name: one[place] for name, one in references.items()}
+        found.append(Score(name, values.mean(), tuple(ends), direction, limits, patients, reference, meaning))
+    return [*found, _reader_score(pixels, drawn, {baseline: linear}, test.groups, num_bootstraps, reader_steps)]
 
 
 def reconstruction_scores(images: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -80,6 +80,11 @@ class PublicImages:
         labels = {name: values[chosen] for name, values in self.labels.items()}
         return PublicImages(self.pixels[chosen], self.sources[chosen], self.patients[chosen], labels)
 
+    def with_equal_sources(self) -> Self:
+        """The images of each source over and over, until each source has as many as the largest."""
+        places = [np.flatnonzero(self.sources == source) for source in np.unique(self.sources)]
+        return self.part(np.concatenate([np.resize(mine, max(map(len, places))) for mine in places]))
+
     def save(self, path: Path, qualities: dict[str, int]) -> None:
         """Writes the file, images compressed (WebP) with the quality of their source."""
         encoded = []
