@@ -1,7 +1,8 @@
 """Codecs on the same divisions of a private dataset, several seeds, with paired differences from the first one.
 
-    python scripts/compare_codecs.py OUTPUT.json COVID_CXR '{today: "builtin:radiographs", before: OLD_CODEC}' \\
-        --schema_of scripts/configs/covid_cxr.yaml
+    python scripts/compare_codecs.py OUTPUT.json COVID_CXR '{today: "builtin:radiographs", before: OLD_CODEC}'
+
+`--schema_of scripts/configs/covid_cxr.yaml` reads it as that run does, `--settings.divisions '[0, 1]'` asks for fewer.
 
 The file holds scores and no path. See `studies/codec_comparison.py`.
 """
@@ -23,13 +24,15 @@ from hf_hybrid.data.records import load_records
 from hf_hybrid.studies.codec_comparison import ComparisonSettings, compare_codecs
 from hf_hybrid.synthesis.pipeline import load_codec
 
+_DEFAULT = ComparisonSettings()
+
 
 def main(
     output: Path,
     dataset: str,
     codecs: dict[str, str],
     schema_of: Path | None = None,
-    settings: ComparisonSettings = ComparisonSettings(),
+    settings: ComparisonSettings = _DEFAULT,
 ) -> int:
     """Writes the scores.
 

@@ -11,7 +11,8 @@ POSITIONAL = ("release",)
 class Options:
     """Writes a page on which readers label images as real or synthetic, or scores their answers.
 
-    The page and its key are in `<release>-private/`: they show patients and are never pushed.
+    The page, its key and a sheet of all its images in one picture are in `<release>-private/`: they show patients and
+    are never pushed.
 
     Args:
         release: folder of a release.

@@ -77,9 +77,7 @@ def _unscored(target: Target) -> Score:
 def skill_of(metric: str, estimate: Estimate) -> Estimate:
     """A score above chance, as a share of its maximum; an R2 below -1 counts as -1."""
     chance = CHANCE[metric]
-    numbers = (
-        np.maximum((numbers - chance) / (1 - chance), -1) for numbers in (estimate.value, estimate.replicates)
-    )
+    numbers = (np.maximum((numbers - chance) / (1 - chance), -1) for numbers in (estimate.value, estimate.replicates))
     return Estimate(*numbers)
 
 

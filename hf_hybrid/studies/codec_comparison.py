@@ -206,8 +206,7 @@ class _Division:
                 for name, detail in (("mean", False), ("drawn", True)):
                     made[name].append(to_uint8(codec.decode(latents, detail=detail).sample))
         small = {
-            name: np.stack([resize(_grey(one), side) for one in np.concatenate(parts)])
-            for name, parts in made.items()
+            name: np.stack([resize(_grey(one), side) for one in np.concatenate(parts)]) for name, parts in made.items()
         }
         real = np.stack([resize(_grey(one), side) for one in pixels])
         weights = bootstrap_weights(test.groups, self.settings.bootstraps, seed=0)

@@ -19,14 +19,15 @@ from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import private_folder, write_atomically
 from hf_hybrid.core.provenance import read_provenance
 from hf_hybrid.core.randomness import numpy_generator
-from hf_hybrid.data.pixels import encode_png
+from hf_hybrid.data.pixels import encode_png, image_grid
 from hf_hybrid.data.records import Records, load_records
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.metrics.estimates import bootstrap_weights
 from hf_hybrid.metrics.predictions import auc
 from hf_hybrid.reports import cards
 
-PAGE, KEY = "reader-study.html", "reader-study-key.json"
+PAGE, KEY, SHEET = "reader-study.html", "reader-study-key.json", "reader-study-sheet.png"
+_COLUMNS = 8  # of the sheet
 COLUMNS = ("study", "reader", "image", "answer", "confidence", "seconds")
 # What a reader may answer; the first means that the image, or of a pair the left one, is synthetic.
 SINGLE_ANSWERS, PAIR_ANSWERS = ("synthetic", "real"), ("left", "right")
@@ -76,7 +77,7 @@ class StudyScore:
 def write_study(
     release: str | Path, real: str, output_dir: str | Path, num_images: int = 60, seed: int = 0, pairs: bool = False
 ) -> Path:
-    """Writes the page and its key into a private folder.
+    """Writes the page, its key and a sheet of all images in the page's order into a private folder.
 
     Args:
         release: folder of a release.
@@ -105,6 +106,7 @@ def write_study(
     folder = private_folder(output_dir)
     key = {"study": study, "pairs": pairs, "synthetic": left.tolist()}
     write_atomically(folder / KEY, json.dumps(key) + "\n")
+    write_atomically(folder / SHEET, encode_png(image_grid(pixels[shown.ravel()], _COLUMNS)))
     page = cards.render("reader_study.html.jinja", study=study, images=images, pairs=pairs)
     write_atomically(folder / PAGE, page)
     return folder / PAGE

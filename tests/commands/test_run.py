@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -53,6 +54,31 @@ def whole(tmp_path_factory, small_evidence_of_a_module):
     folder = tmp_path_factory.mktemp("run")
     assert run(write_config(folder), folder / "whole") == 0
     return folder / "whole"
+
+
+def test_the_setting_of_kikuchi_2024_runs_with_the_codec_of_the_package(tmp_path):
+    """Its sampler, CTGAN, with few records and steps, on the codec that comes with the package."""
+    from datasets import load_dataset
+
+    path = Path(__file__).parents[2] / "scripts" / "configs" / "kikuchi2024.yaml"
+    kept = yaml.safe_load(path.read_text())
+    few = {
+        "pretrained_codec": "builtin:radiographs",
+        "allow_other_images": True,
+        "cohort": TINY["cohort"] | {"num_records": 80},
+    }
+    del kept["codec"]
+    few["sampler"] = {"sampler": "ctgan", "ctgan": TINY["sampler"]["ctgan"]}
+    few["evaluation"] = {**TINY["evaluation"], "image_model": "linear"}
+    few["release"] = {**kept["release"], "license": "apache-2.0", "multiple": 1}
+    (tmp_path / "kikuchi.yaml").write_text(yaml.safe_dump({**kept, **few}))
+
+    assert run(tmp_path / "kikuchi.yaml", tmp_path / "made") == 0
+    facts = json.loads((tmp_path / "made" / "release" / "provenance.json").read_text())
+    assert facts["sampler"]["class"] == "CTGANSampler" and facts["codec"]["builtin"]["name"] == "builtin:radiographs"
+    made = str(tmp_path / "made" / "release")
+    images = load_dataset(made, split="train", cache_dir=str(tmp_path / "cache"))["image"]
+    assert images[0].size == (128, 128)
 
 
 def test_what_a_run_leaves(whole):

@@ -177,3 +177,20 @@ def test_each_stage_starts_from_the_one_before_and_resumes_exactly(tmp_path):
 def test_an_unknown_stage_is_refused():
     with pytest.raises(InputError, match="expected `stage` among .*, found 'sharpen'"):
         RefinerArguments(stage="sharpen")
+
+
+def test_a_chain_of_refiners_leads_to_512_pixels(tmp_path):
+    """Encoder and generator at 64 pixels, then three refiners; the same bytes whatever the batch, and after saving."""
+    stages = {"detail_widths": [WIDTHS] * 3, "detail_times": [TIMES, [1.0], [1.0]]}
+    whole = codec(**{**CODEC, "resolution": 512, "core_resolution": 64, "num_components": 8, **stages})
+    whole.initialise_linear_path(images(12, 64))
+    latents = whole.encode(images(3, 512)).latents
+    drawn = whole.decode(latents, seeds=[5, 6, 7]).sample
+
+    assert latents.shape == (3, 4) and drawn.shape == (3, 1, 512, 512)
+    assert not torch.equal(drawn[:1], whole.decode(latents[:1], seeds=[8]).sample)
+    torch.testing.assert_close(drawn[1:2], whole.decode(latents[1:2], seeds=[6]).sample, atol=1e-4, rtol=0)
+    assert whole.decode(latents, detail=False).sample.shape == drawn.shape
+    whole.save_pretrained(tmp_path)
+    again = AlphaGAN.from_pretrained(tmp_path).eval()
+    assert torch.equal(again.decode(latents, seeds=[5, 6, 7]).sample, drawn)

@@ -52,6 +52,13 @@ def test_the_page_shows_both_kinds_and_does_not_tell_which_is_which(made):
     synthetic = {np.asarray(one).tobytes() for one in load_dataset(str(release), split="train")["image"]}
     assert [image.tobytes() in synthetic for image in images] == key["synthetic"]
     assert key["synthetic"] != sorted(key["synthetic"]) and private.stat().st_mode & 0o777 == 0o700
+    sheet, side = np.asarray(Image.open(private / "reader-study-sheet.png")), images[0].shape[0]
+    cells = [
+        sheet[row : row + side, left : left + side]
+        for row in range(0, 5 * side, side)
+        for left in range(0, 8 * side, side)
+    ]
+    assert all(np.array_equal(cell, image) for cell, image in zip(cells, images, strict=True))
 
 
 def test_scores_are_those_of_scipy_and_scikit_learn(made, tmp_path):
