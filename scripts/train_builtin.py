@@ -128,7 +128,8 @@ def core(args: argparse.Namespace) -> None:
         validation_share=0.04,
         validation_steps=args.validation,
     )
-    config = PHANTOM_CORE if _is_phantoms(images) else CORE
+    config = (PHANTOM_CORE if _is_phantoms(images) else CORE) | {"latent_dim": args.latent_dim}
+    config["num_components"] = max(config["num_components"], args.latent_dim)
     codec = seeded(args.seed, lambda: AlphaGAN(**config))
     folder = args.output_dir / f"core-{args.weight}"
     trainer = AlphaGANTrainer(codec, pixels, arguments, folder / "logs", images.groups)
@@ -152,7 +153,7 @@ def choose(args: argparse.Namespace) -> None:
         codec = AlphaGAN.from_pretrained(folder).eval()
         scores = core_scores(codec, refiner if started else None, training, fine)
         found[folder.name] = scores | json.loads((folder / "scores.json").read_text())
-    linear = AlphaGAN(resolution=CORE["resolution"], latent_dim=CORE["latent_dim"], base_channels=8).eval()
+    linear = AlphaGAN(resolution=CORE["resolution"], latent_dim=args.latent_dim, base_channels=8).eval()
     linear.initialise_linear_path(resized(training, CORE["resolution"]))
     pca = core_scores(linear, refiner if started else None, training, fine)
     good = [name for name, one in found.items() if is_no_worse(one, pca)] or list(found)
@@ -348,6 +349,7 @@ def main() -> None:
     parser.add_argument("--sources", type=lambda text: text.split(","), default=[])
     parser.add_argument("--output_dir", type=Path, default=Path("built"))
     parser.add_argument("--start", type=Path, help="state whose refiner is the start of a flow, and draws in `choose`")
+    parser.add_argument("--latent_dim", type=int, default=CORE["latent_dim"], help="of a core")
     parser.add_argument("--adversary", type=float, default=0.1, help="weight of a core's image discriminator")
     parser.add_argument("--validation", type=int, default=1000, help="steps between two scores of a core")
     parser.add_argument("--steps", type=int, default=1_000_000)
