@@ -129,7 +129,8 @@ def core(args: argparse.Namespace) -> None:
         validation_steps=args.validation,
     )
     config = (PHANTOM_CORE if _is_phantoms(images) else CORE) | {"latent_dim": args.latent_dim}
-    config["num_components"] = max(config["num_components"], args.latent_dim)
+    if config.get("num_components"):
+        config["num_components"] = max(config["num_components"], args.latent_dim)
     codec = seeded(args.seed, lambda: AlphaGAN(**config))
     folder = args.output_dir / f"core-{args.weight}"
     trainer = AlphaGANTrainer(codec, pixels, arguments, folder / "logs", images.groups)
