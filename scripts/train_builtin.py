@@ -39,7 +39,7 @@ from hf_hybrid.models.refiner import Refiner
 from hf_hybrid.models.refiner_trainer import RefinerArguments, RefinerTrainer, seeded
 
 CORE = {"resolution": 64, "latent_dim": 64, "num_components": 384, "code_noise": 0.3}
-PHANTOM_CORE = CORE | {"num_components": 160}
+PHANTOM_CORE = CORE | {"num_components": 224}  # with its refiner at most 6 MB
 WIDTHS = {128: (32, 64, 128), 256: (24, 48, 64)}
 PHANTOM_WIDTHS = {128: (24, 48, 96)}  # a third of the weights
 TIMES = {128: (1.0, 0.5), 256: (1.0,)}
