@@ -101,7 +101,7 @@ def run_page(page, folder):
     for language, block in blocks(page):
         block = block.replace("your-org/", f"owner/{page.stem.lower()}-").replace("--resolution 64", "")
         block = block.replace("max_train_steps=2000", "max_train_steps=20")
-        block = block.replace("--num_components 256", "--num_components 16 --flow_train_steps 4")
+        block = block.replace("--num_components 256", "--num_components 16")
         if language == "bash":
             for line in block.replace("\\\n", " ").strip().splitlines():
                 run_line(line)

@@ -82,10 +82,6 @@ PURPOSES = (
     "machine reader: weights",
     "machine reader: images",
     "fidelity: PCA",
-    # codes made normal
-    "code flow: images",
-    "code flow: noise",
-    "code flow: warps",
 )
 
 

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.randomness import seed_for
-from hf_hybrid.models.code_flow import CodeFlow
 from hf_hybrid.models.codec import Codec, DecoderOutput, EncoderOutput
 from hf_hybrid.models.layers import Encoder, Generator, PrincipalComponents, ResidualNetwork
 from hf_hybrid.models.refiner import Refiner
@@ -46,7 +45,6 @@ class AlphaGAN(Codec):
         detail_widths: channels of each refiner, from `2 * core_resolution` upwards; none and no drawn detail if None.
         detail_times: where each refiner's steps begin, from 1 downwards: as many steps.
         num_components: principal components that encoder and generator work on instead of convolutions; 0 for none.
-        flow_layers: couplings of the map that makes codes normal (`CodeFlow`); 0 for none.
         code_noise: sd at the start of a training of the normal noise on codes (see `log_code_noise`); 0 for none.
         private_images: whether it learns from images that are not public; it is pushed only with a report then.
     """
@@ -72,7 +70,6 @@ class AlphaGAN(Codec):
         detail_widths: list[list[int]] | None = None,
         detail_times: list[list[float]] | None = None,
         num_components: int = 0,
-        flow_layers: int = 0,
         code_noise: float = 0.0,
         private_images: bool = False,
     ) -> None:
@@ -81,7 +78,6 @@ class AlphaGAN(Codec):
         _check_configuration(self.config)
         _check_detail(resolution, core, detail_widths, detail_times)
         self._add_networks()
-        self.code_flow = CodeFlow(latent_dim, flow_layers) if flow_layers else None
         self.refiners = nn.ModuleList(
             Refiner(in_channels, list(one), list(times))
             for one, times in zip(detail_widths, detail_times, strict=True)
@@ -160,18 +156,13 @@ class AlphaGAN(Codec):
         """Codes before standardisation with their noise, from normal noise of the same shape."""
         return codes if self.log_code_noise is None else codes + self.log_code_noise.exp() * noise
 
-    def make_normal(self, codes: torch.Tensor) -> torch.Tensor:
-        """Codes through the code flow, if there is one."""
-        return codes if self.code_flow is None else self.code_flow(codes)
-
     def standardise(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes -> latents with mean 0 and sd 1 over the training images."""
-        return (self.make_normal(codes) - self.latents_mean) / self.latents_std
+        return (codes - self.latents_mean) / self.latents_std
 
     def unstandardise(self, latents: torch.Tensor) -> torch.Tensor:
         """Inverse of `standardise`."""
-        codes = latents * self.latents_std + self.latents_mean
-        return codes if self.code_flow is None else self.code_flow.inverse(codes)
+        return latents * self.latents_std + self.latents_mean
 
     def encode(self, pixel_values: torch.Tensor) -> EncoderOutput:
         """Images `(batch, channels, height, width)` in [-1, 1] -> latents `(batch, latent_dim)`."""
@@ -263,8 +254,6 @@ def _check_configuration(config: FrozenDict) -> None:
         raise InputError(
             f"expected `num_components` of at least `latent_dim` {config.latent_dim}, found {config.num_components}"
         )
-    if config.flow_layers and config.latent_dim % 2:
-        raise InputError(f"expected an even `latent_dim` beside `flow_layers`, found {config.latent_dim}")
 
 
 def _check_detail(resolution: int, core: int, widths: Sequence, times: Sequence) -> None:

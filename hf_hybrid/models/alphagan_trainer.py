@@ -25,7 +25,6 @@ from hf_hybrid.core.files import read_json, write_json
 from hf_hybrid.core.randomness import generator
 from hf_hybrid.data.pixels import image_grid, to_tensor, to_uint8
 from hf_hybrid.models.alphagan import AlphaGAN, principal_components
-from hf_hybrid.models.code_flow_trainer import CodeFlowTrainer
 from hf_hybrid.models.codec_batches import Batch, divided, micro_batches
 from hf_hybrid.models.codec_scores import held_out_score, is_no_worse
 from hf_hybrid.models.discriminators import binary_loss, make_discriminators
@@ -47,7 +46,7 @@ class AlphaGANTrainer:
         arguments: the options.
         logging_dir: private folder for checkpoints, log and grids.
         groups: the patient of each image, `(n,)`; None when each image is a patient.
-        keep_weights: whether to start from the codec's own weights, without a PCA, and to leave its flow as it is.
+        keep_weights: whether to start from the codec's own weights, without a PCA.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class AlphaGANTrainer:
         self.logging_dir = Path(logging_dir)
         self.train, self.held_out = divided(np.arange(len(pixels)) if groups is None else groups, arguments)
         self.accelerator = make_accelerator(arguments, logging_dir)
-        self.codec, self.keeps_weights = codec, keep_weights
+        self.codec = codec
         if not keep_weights:
             codec.initialise_linear_path(self._pca_images())
         discriminators = make_discriminators(codec, arguments.seed)
@@ -110,10 +109,6 @@ class AlphaGANTrainer:
             self._validate(self.run.step)
         self.accelerator.wait_for_everyone()
         self.codec = AlphaGAN.from_pretrained(self.best_dir).to(self.accelerator.device).eval()
-        if self.codec.code_flow is not None and not self.keeps_weights:
-            parts = self.train, self.held_out
-            CodeFlowTrainer(self.codec, self.pixels, parts, self.arguments, self.logging_dir / "flow").fit()
-            self._standardise_latents()
         return {"codec": self._score_codec(), "pca": self._score_pca()}
 
     def batches(self, step: int) -> list[Batch]:
@@ -254,8 +249,7 @@ class AlphaGANTrainer:
     def _standardise_latents(self) -> None:
         count = total = squares = 0
         for first in range(0, len(self.train), _BATCH):
-            codes = self.codec.encode_raw(self._images(self.train[first : first + _BATCH]))
-            codes = self.codec.make_normal(codes).double()
+            codes = self.codec.encode_raw(self._images(self.train[first : first + _BATCH])).double()
             count, total, squares = count + len(codes), total + codes.sum(0), squares + codes.square().sum(0)
         mean = total / count
         self.codec.latents_mean.copy_(mean)

@@ -22,7 +22,6 @@ class CodecArguments(TrainingArguments):
             images from real ones: samples then have to be as plausible, not as sharp.
         warp: largest random turns, shifts, scalings and gammas relative to those of `augmented`; 0 for none.
         augmentation: largest relative change of contrast and brightness, drawn a record; 0 for none.
-        flow_train_steps: steps of the map that makes codes normal, for a codec with `flow_layers`.
         validation_share: share of the images held out to score and choose the weights (at most 128 images).
         validation_steps: steps between two scores.
     """
@@ -38,33 +37,17 @@ class CodecArguments(TrainingArguments):
     sample_adversary: bool = False
     warp: float = 0.0
     augmentation: float = 0.05
-    flow_train_steps: int = 4000
     validation_share: float = 0.1
     validation_steps: int = 500
 
     def __post_init__(self) -> None:
         """Raises InputError for a value out of range."""
         super().__post_init__()
-        check_at_least(self, 1, "validation_steps", "flow_train_steps")
+        check_at_least(self, 1, "validation_steps")
         check_above(self, 0, "validation_share", "discriminator_learning_rate")
         check_share(self, "validation_share")
         check_at_least(self, 0, "reconstruction_weight", "adversarial_weight", "code_weight", "augmentation")
         check_at_least(self, 0, "code_noise_weight", "warp")
-
-
-@dataclass
-class FlowArguments(TrainingArguments):
-    """Options of the training of the map that makes codes normal, beside those of every training.
-
-    Args:
-        validation_steps: steps between two scores.
-    """
-
-    learning_rate: float = 1e-3
-    train_batch_size: int = 256
-    lr_warmup_steps: int = 100
-    ema_decay: float = 0.996
-    validation_steps: int = 500
 
 
 @dataclass(kw_only=True)
@@ -84,7 +67,6 @@ class NetworkOptions:
         resize_mode: how images that are not square become so, `crop` (their middle) or `pad` (all, on black).
         num_components: principal components that encoder and generator work on instead of convolutions, a hundred
             times faster; 0 for convolutions.
-        flow_layers: layers of the map that makes codes normal; 0 for none.
         code_noise: sd at the start of the normal noise that is drawn on codes, learned by `code_noise_weight`; 0 for
             none.
         private_images: whether the images are not public; the codec is pushed only with a report on attacks then.
@@ -101,7 +83,6 @@ class NetworkOptions:
     linear_resolution: int = 64
     resize_mode: str = "crop"
     num_components: int = 0
-    flow_layers: int = 0
     code_noise: float = 0.0
     private_images: bool = False
 
