@@ -224,9 +224,12 @@ def refine(args: argparse.Namespace) -> None:
     )
     refiner = seeded(args.seed, lambda: Refiner(1, widths, TIMES[args.resolution]))
     folder = args.output_dir / f"refiner-{args.resolution}"
+    started, teacher = args.start and args.start.exists(), None
     if args.stage == "distillation":
-        refiner.load_state_dict(_load(folder / "flow.safetensors"))
-    elif args.start and args.start.exists():
+        teacher = Refiner(1, widths, TIMES[args.resolution])
+        teacher.load_state_dict(_load(folder / "flow.safetensors"))
+        refiner.load_state_dict((started and _load(args.start, "distillation.")) or teacher.state_dict())
+    elif started:
         refiner.load_state_dict(_load(args.start, "flow."))
     coarse_of = _from_core(args) if args.resolution == 2 * CORE["resolution"] else _from_smaller
     trainer = RefinerTrainer(
@@ -237,6 +240,7 @@ def refine(args: argparse.Namespace) -> None:
         held_out,
         arguments,
         folder / f"logs-{args.stage}",
+        teacher,
     )
     _save(trainer.fit(), folder / f"{args.stage}.safetensors")
     steps, seconds = trainer.run.step, trainer.run.seconds
@@ -349,7 +353,9 @@ def main() -> None:
     parser.add_argument("--pack", type=Path, default=Path("public.npz"))
     parser.add_argument("--sources", type=lambda text: text.split(","), default=[])
     parser.add_argument("--output_dir", type=Path, default=Path("built"))
-    parser.add_argument("--start", type=Path, help="state whose refiner is the start of a flow, and draws in `choose`")
+    parser.add_argument(
+        "--start", type=Path, help="state whose refiner each stage starts from, and that draws in `choose`"
+    )
     parser.add_argument("--latent_dim", type=int, default=CORE["latent_dim"], help="of a core")
     parser.add_argument("--adversary", type=float, default=0.1, help="weight of a core's image discriminator")
     parser.add_argument("--validation", type=int, default=1000, help="steps between two scores of a core")

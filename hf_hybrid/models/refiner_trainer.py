@@ -59,6 +59,7 @@ class RefinerTrainer:
         held_out: 8-bit images that losses are reported on.
         arguments: the options.
         logging_dir: folder for checkpoints, log and grids.
+        teacher: of a distillation; the refiner as it is if None. The refiner takes its unit of detail.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class RefinerTrainer:
         held_out: np.ndarray,
         arguments: RefinerArguments,
         logging_dir: Path,
+        teacher: Refiner | None = None,
     ) -> None:
         self.arguments, self.coarse_of = arguments, coarse_of
         self.accelerator = make_accelerator(arguments, logging_dir)
@@ -82,7 +84,9 @@ class RefinerTrainer:
         refiner = refiner.to(self.device)
         if arguments.stage == "flow":
             self._measure_scale(refiner)
-        self.teacher = None if arguments.stage == "flow" else teacher_of(refiner)
+        self.teacher = None if arguments.stage == "flow" else teacher_of(teacher or refiner).to(self.device)
+        if self.teacher:
+            refiner.scale.copy_(self.teacher.scale)
         self.refiner = self.accelerator.prepare_model(
             refiner.to(memory_format=torch.channels_last), evaluation_mode=True
         )

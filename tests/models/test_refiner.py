@@ -152,10 +152,11 @@ def coarse_of(fine, rng):
     return torch.nn.functional.interpolate(small, size=32, mode="bilinear")
 
 
-def trained(network, folder, stage, steps):
+def trained(network, folder, stage, steps, teacher=None):
     pixels = np.random.default_rng(0).integers(0, 256, (12, 32, 32), dtype=np.uint8)
     arguments = RefinerArguments(stage=stage, max_train_steps=steps, train_batch_size=4, checkpointing_steps=2)
-    return RefinerTrainer(network, coarse_of, pixels, np.full(12, 1 / 12), pixels[:3], arguments, folder).fit()
+    weights = np.full(12, 1 / 12)
+    return RefinerTrainer(network, coarse_of, pixels, weights, pixels[:3], arguments, folder, teacher).fit()
 
 
 def test_each_stage_starts_from_the_one_before_and_resumes_exactly(tmp_path):
@@ -172,6 +173,19 @@ def test_each_stage_starts_from_the_one_before_and_resumes_exactly(tmp_path):
         assert torch.equal(again.state_dict()[name], tensor), name
     lines = [json.loads(line) for line in (tmp_path / "flow" / "metrics.jsonl").read_text().splitlines()]
     assert all(np.isfinite(list(line.values())).all() for line in lines)
+
+
+def test_a_student_may_start_from_its_own_weights_and_takes_the_unit_of_its_teacher(tmp_path):
+    teacher, student = refiner(), refiner()
+    teacher.scale.fill_(0.5)
+    for parameter in teacher.parameters():
+        parameter.data += 0.05
+    kept = teacher.network.conv_in.weight.clone()
+    before = student.network.conv_in.weight.clone()
+    found = trained(student, tmp_path, "distillation", 1, teacher)
+
+    assert float(found.scale) == 0.5 and torch.equal(teacher.network.conv_in.weight, kept)
+    assert (found.network.conv_in.weight - before).abs().max() < (found.network.conv_in.weight - kept).abs().max()
 
 
 def test_an_unknown_stage_is_refused():
