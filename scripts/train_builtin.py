@@ -354,7 +354,7 @@ def main() -> None:
     parser.add_argument("--sources", type=lambda text: text.split(","), default=[])
     parser.add_argument("--output_dir", type=Path, default=Path("built"))
     parser.add_argument(
-        "--start", type=Path, help="state whose refiner each stage starts from, and that draws in `choose`"
+        "--start", type=Path, help="state that the stages of a refiner start from, and that draws in `choose`"
     )
     parser.add_argument("--latent_dim", type=int, default=CORE["latent_dim"], help="of a core")
     parser.add_argument("--adversary", type=float, default=0.1, help="weight of a core's image discriminator")
