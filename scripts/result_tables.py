@@ -1,9 +1,11 @@
-"""The Markdown tables of docs/results.md from the report of a release.
+"""The Markdown tables of docs/results.md from the report of a release, or from a comparison of codecs.
 
     python scripts/result_tables.py docs/results/covid_cxr_report.json
+    python scripts/result_tables.py docs/results/codecs_covid_cxr.json
 
-Utility of the largest synthetic set, fidelity of rows, images and codec, pairing, and the strongest attack of each
-family. A page shows what this prints and adds words; nothing is rounded or chosen by hand.
+Of a report: utility of the largest synthetic set, fidelity of rows, images and codec, pairing, and the strongest
+attack of each family. Of `compare_codecs.py`: means over the divisions, and differences from the first codec. A page
+shows what this prints and adds words; nothing is rounded or chosen by hand.
 """
 
 import json
@@ -29,8 +31,11 @@ def main(report: Path) -> int:
     """Prints the tables of a report.
 
     Args:
-        report: report.json of an evaluated release.
+        report: report.json of an evaluated release, or what `compare_codecs.py` wrote.
     """
+    if "pooled" in (found := _read(report)):
+        sys.stdout.write("\n".join(map(_line, comparison_table(found))) + "\n")
+        return 0
     parts = read_parts(report)
     tables = {
         "Utility": utility_table(parts["utility"]),
@@ -50,14 +55,37 @@ def read_parts(path: Path) -> dict[str, Any]:
         InputError: there is no such file, it is no report, or it has not all parts.
     """
     try:
-        parts = Report.from_dict(json.loads(path.read_text(encoding="utf-8"))).measured()
-    except (OSError, ValueError) as error:
+        parts = Report.from_dict(_read(path)).measured()
+    except ValueError as error:
         raise InputError(f"expected the report.json of a release in {path}, found: {error}") from None
     if absent := [name for name in PARTS if name not in parts]:
         raise InputError(
             f"expected a report of a release with all parts, found no {' and no '.join(absent)} in {path}"
         )
     return parts
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"expected a JSON file in {path}, found: {error}") from None
+
+
+def comparison_table(found: dict[str, Any]) -> Iterator[Sequence[str]]:
+    """A row for each score, a column for each codec; below each other codec its difference from the first one."""
+    pooled, first = found["pooled"], next(iter(found["pooled"]))
+    differences = found[f"differences from {first}"]
+    yield "Mean over divisions", "Real records", *pooled, *(f"{name} - {first}" for name in differences)
+    yield ("---",) * (2 + len(pooled) + len(differences))
+    for name, one in pooled[first].items():
+        shown = [scores.get(name) for scores in (*pooled.values(), *differences.values())]
+        real = one.get("real")
+        places = 1 if abs(one["value"]) >= 10 else 3
+        yield (
+            f"{name} ({one['divisions']})",
+            *(_number(cell["value"], cell["interval"], places) if cell else "" for cell in (real, *shown)),
+        )
 
 
 def utility_table(part: Utility) -> Iterator[Sequence[str]]:

@@ -240,9 +240,14 @@ def _told(found: Found) -> dict:
 
 
 def _pooled(found: Sequence[Found]) -> dict:
-    """Means over the divisions that have a score."""
-    names = dict.fromkeys(name for one in found for name in one.scores)
-    return {name: _mean([one.scores[name] for one in found if name in one.scores]) for name in names}
+    """Means over the divisions that have a score, each with what real records reach."""
+    pooled = {}
+    for name in dict.fromkeys(name for one in found for name in one.scores):
+        scored = [one for one in found if name in one.scores]
+        pooled[name] = _mean([one.scores[name] for one in scored])
+        if real := [one.real[name] for one in scored if name in one.real]:
+            pooled[name]["real"] = _numbers(Estimate.mean(real))
+    return pooled
 
 
 def _differences(found: Sequence[Found], reference: Sequence[Found]) -> dict:
