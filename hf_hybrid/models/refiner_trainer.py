@@ -107,7 +107,9 @@ class RefinerTrainer:
         self.run.resume()
         for step in self.run.steps(f"refiner: {self.arguments.stage}"):
             set_learning_rate(self.optimizer, self.run.learning_rate())
-            losses = self.graphed_step(*self._batch(step))
+            with self.run.waiting():
+                batch = self._batch(step)
+            losses = self.graphed_step(*batch)
             self.average.update()
             self.run.log(step, losses)
             if step % self.arguments.validation_steps == 0:

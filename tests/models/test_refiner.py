@@ -1,6 +1,7 @@
 """Drawn detail: what a refiner does with its steps, what its two losses ask for, and a codec that has refiners."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def coarse_of(fine, rng):
     return torch.nn.functional.interpolate(small, size=32, mode="bilinear")
 
 
-def trained(network, folder, stage, steps):
+def trained(network, folder, stage, steps, coarse_of=coarse_of):
     pixels = np.random.default_rng(0).integers(0, 256, (12, 32, 32), dtype=np.uint8)
     arguments = RefinerArguments(stage=stage, max_train_steps=steps, train_batch_size=4, checkpointing_steps=2)
     return RefinerTrainer(network, coarse_of, pixels, np.full(12, 1 / 12), pixels[:3], arguments, folder).fit()
@@ -172,6 +173,23 @@ def test_each_stage_starts_from_the_one_before_and_resumes_exactly(tmp_path):
         assert torch.equal(again.state_dict()[name], tensor), name
     lines = [json.loads(line) for line in (tmp_path / "flow" / "metrics.jsonl").read_text().splitlines()]
     assert all(np.isfinite(list(line.values())).all() for line in lines)
+
+
+def test_the_time_for_coarse_images_is_logged_as_waiting(tmp_path):
+    def slow(fine, rng):
+        time.sleep(0.3)
+        return coarse_of(fine, rng)
+
+    def shares(name):
+        lines = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        return [line["waiting"] for line in lines if "flow" in line]
+
+    for name, one in (("quick", coarse_of), ("slow", slow)):
+        trained(refiner(), tmp_path / name, "flow", 4, one)
+
+    assert len(shares("quick")) == len(shares("slow")) == 2  # each checkpoint is logged
+    assert all(0 <= share <= 1 for share in shares("quick"))
+    assert min(shares("slow")) > 0.5 > min(shares("quick"))
 
 
 def test_an_unknown_stage_is_refused():
