@@ -212,8 +212,7 @@ class AlphaGANTrainer:
         # A weight of the linear path sees thousands of pixels: at the full rate Adam undoes the PCA in a few steps.
         rates = (others, learning_rate), (linear, learning_rate * arguments.linear_learning_rate_scale)
         groups = [{"params": one, "lr": learning_rate_of(self.accelerator, rate)} for one, rate in rates if one]
-        on_gpu = self.accelerator.device.type == "cuda"
-        optimizer = torch.optim.Adam(groups, betas=(0.5, 0.99), fused=on_gpu, capturable=can_record(self.accelerator))
+        optimizer = torch.optim.Adam(groups, betas=(0.5, 0.99), fused=True, capturable=can_record(self.accelerator))
         # Not prepared: Accelerate would step a prepared scheduler once per process.
         scheduler = get_scheduler(
             arguments.lr_scheduler,
