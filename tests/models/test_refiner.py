@@ -1,6 +1,7 @@
 """Drawn detail: what a refiner does with its steps, what its two losses ask for, and a codec that has refiners."""
 
 import json
+import math
 import time
 
 import numpy as np
@@ -90,6 +91,20 @@ def test_augmentation_keeps_the_range_and_is_nothing_at_strength_0():
     assert changed.shape == pictures.shape and -1 <= changed.min() and changed.max() <= 1
     assert (changed - pictures).abs().mean() > 0.05
     torch.testing.assert_close(augmented(pictures, torch.Generator().manual_seed(0), 0.0), pictures, atol=1e-4, rtol=0)
+
+
+def test_augmentation_is_an_affine_map_then_a_gamma():
+    pictures, rng = torch.nn.functional.avg_pool2d(images(3, 36), 5, 1), torch.Generator().manual_seed(0)
+    turn, zoom, across, down, gamma = (2 * torch.rand(3, generator=rng) - 1 for _ in range(5))
+    turn, zoom = turn * math.radians(6), torch.exp(0.1 * zoom)
+    cosine, sine = torch.cos(turn) / zoom, torch.sin(turn) / zoom
+    theta = torch.stack([cosine, -sine, 0.1 * across, sine, cosine, 0.1 * down], dim=1).view(-1, 2, 3)
+    grid = torch.nn.functional.affine_grid(theta, list(pictures.shape), align_corners=False)
+    moved = torch.nn.functional.grid_sample(pictures, grid, "bicubic", "border", align_corners=False)
+    expected = ((moved.clamp(-1, 1) + 1) / 2).clamp(min=1e-6) ** torch.exp(0.25 * gamma)[:, None, None, None]
+
+    found = augmented(pictures, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found, 2 * expected - 1, atol=1e-4, rtol=0)
 
 
 def test_an_image_depends_on_its_latents_and_its_seed_alone():
