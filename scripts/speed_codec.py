@@ -70,6 +70,7 @@ def codec_speed(setting: Setting, repetitions: int, seconds: float) -> dict:
         if trainer.accelerator.device.type == "cuda":
             arms["ceiling, compiled"] = ceiling(trainer, compiled=True)
         arms["textbook"] = textbook(trainer, Path(folder) / "png")
+        arms["input alone"] = lambda: trainer.batches(1)
         return _timed(arms, trainer, repetitions, seconds)
 
 
@@ -115,7 +116,7 @@ def _timed(
         "waiting": round(statistics.median(shares), 4),
         "runs": {name: [float(f"{one:.4g}") for one in some] for name, some in runs.items()},
     }
-    sys.stderr.write(f"{ {name: value for name, value in found.items() if name != 'runs'} }\n")
+    sys.stderr.write(f"\n{ {name: value for name, value in found.items() if name != 'runs'} }\n")
     return found
 
 
