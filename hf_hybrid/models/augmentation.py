@@ -25,7 +25,7 @@ def augmented(images: torch.Tensor, rng: torch.Generator, strength: float = 1.0)
     angle, scale = uniform(math.radians(_DEGREES)), torch.exp(uniform(_ZOOM))
     across, down = uniform(2 * _MOVE), uniform(2 * _MOVE)
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
-    # What `affine_grid` gives, several times as fast on a CPU: coordinates are sums of one term a row and one a column.
+    # What `affine_grid` gives, many times as fast on a CPU: coordinates are sums of a term of the row and the column.
     centres = (2 * torch.arange(images.shape[-1], device=images.device) + 1) / images.shape[-1] - 1
     straight, slanted = (one[:, None] * centres for one in (cosine, sine))
     grid = torch.empty(len(images), *images.shape[2:], 2, device=images.device)
