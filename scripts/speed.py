@@ -1,7 +1,7 @@
 """Speed as ratios, measured side by side in one run: medians of several repetitions, alternating.
 
-    python scripts/speed.py codec codec.json                                        on two cores
-    python scripts/speed.py codec codec_gpu.json --resolution 256 --batch_size 64   on a GPU: bf16 and compile too
+    python scripts/speed.py codec codec.json            a codec's training against its networks alone and a textbook
+    python scripts/speed.py codec codec_gpu.json --batch_size 256 --mixed_precision bf16      the same on a GPU
     python scripts/speed.py table                           ctgan.CTGAN against CTGANSampler: time, memory, conditions
     python scripts/speed.py quality runs/demo               what either learns of a cohort in as many updates
     python scripts/speed.py cost                            CTGANSampler against the number of columns and of rows
@@ -13,14 +13,13 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from jsonargparse import auto_cli
+from speed_codec import KINDS, Setting, codec_speed
 from speed_samplers import BATCH_SIZE, Stock, draw_table, ours
 
 from hf_hybrid.commands.cli import guarded
@@ -32,16 +31,35 @@ ARMS = ("ctgan", "hf_hybrid")
 MEASURED = ("fit_seconds", "sample_seconds", "forward_seconds", "memory_mb")
 
 
-def codec(output: Path, resolution: int = 64, batch_size: int = 32, repetitions: int = 5) -> int:
-    """Times the codec's training step in several forms.
+def codec(
+    output: Path,
+    resolutions: list[int] | None = None,
+    kinds: list[str] | None = None,
+    batch_size: int = 32,
+    mixed_precision: str = "no",
+    warp: float = 0.0,
+    repetitions: int = 5,
+    seconds: float = 5.0,
+) -> int:
+    """Compares a codec's training loop with its networks' passes alone and with a textbook alphaGAN, alternating.
 
     Args:
-        output: JSON file for the figures.
-        resolution: of the codec.
-        batch_size: of the codec.
-        repetitions: of each measurement.
+        output: JSON file for images a second, their ratios and the share of waiting for input.
+        resolutions: of the codec, one after the other; 64, 128 and 256 by default.
+        kinds: of its networks, `convolutions` and `components`; both by default.
+        batch_size: of each.
+        mixed_precision: of loop and ceiling, `no` or `bf16`.
+        warp: strength of the loop's random changes of images; `scripts/train_builtin.py` uses 1.
+        repetitions: of each measurement; the median counts.
+        seconds: of each measurement; at least one step is made.
     """
-    return _write(output, {"codec_step": compare(codec_steps(resolution, batch_size), repetitions)})
+    found = {"batch_size": batch_size, "mixed_precision": mixed_precision, "warp": warp, "repetitions": repetitions}
+    for resolution in resolutions or [64, 128, 256]:
+        for kind in kinds or list(KINDS):
+            setting = Setting(resolution, kind, batch_size, mixed_precision, warp)
+            found.setdefault(str(resolution), {})[kind] = codec_speed(setting, repetitions, seconds)
+            _save(output, found)
+    return _write(output, found)
 
 
 def table(
@@ -289,51 +307,6 @@ def draw_cost(found: dict[str, list[dict]], path: Path) -> None:
 
 
 # --- measuring -------------------------------------------------------------------------------------------------------
-
-
-def compare(candidates: dict[str, Callable[[], object]], repetitions: int) -> dict[str, dict[str, float]]:
-    """Median seconds of each candidate, and how many times as fast as the first it is."""
-    seconds = {name: [] for name in candidates}
-    for run in candidates.values():
-        run()  # compilation, caches
-    for _ in range(repetitions):
-        for name, run in candidates.items():
-            started = time.perf_counter()
-            run()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - started)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    first = next(iter(medians.values()))
-    return {name: {"seconds": round(value, 5), "times": round(first / value, 2)} for name, value in medians.items()}
-
-
-def codec_steps(resolution: int, batch_size: int) -> dict[str, Callable[[], object]]:
-    """One training step: plain memory format, channels last; on a GPU in bf16 and compiled as well."""
-    from hf_hybrid.models.alphagan import AlphaGAN
-    from hf_hybrid.models.alphagan_trainer import AlphaGANTrainer
-    from hf_hybrid.models.options import CodecArguments
-
-    pixels = np.random.default_rng(0).integers(0, 256, (2 * batch_size + 40, *[resolution] * 2), np.uint8)
-
-    def step(precision: str = "no", plain: bool = False, compiled: bool = False) -> Callable[[], object]:
-        arguments = CodecArguments(train_batch_size=batch_size, mixed_precision=precision)
-        model = AlphaGAN(resolution=resolution, latent_dim=32)
-        trainer = AlphaGANTrainer(model, pixels, arguments, Path(tempfile.mkdtemp()))
-        if plain:
-            trainer.codec.to(memory_format=torch.contiguous_format)
-            trainer.discriminators.to(memory_format=torch.contiguous_format)
-        if compiled:
-            trainer.codec.encoder.compile()
-            trainer.codec.generator.compile()
-            trainer.discriminators["image"].compile()
-        batches = trainer.batches(1)
-        return lambda: trainer.train_step(batches)
-
-    found = {"contiguous": step(plain=True), "channels last": step()}
-    if torch.cuda.is_available():
-        found |= {"bf16": step("bf16"), "bf16, compiled": step("bf16", compiled=True)}
-    return found
 
 
 def _in_a_process(*words: object) -> dict:

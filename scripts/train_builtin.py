@@ -36,7 +36,7 @@ from hf_hybrid.models.public_images import HELD_OUT, UNKNOWN, PublicImages, shru
 from hf_hybrid.models.radiograph_network import features_of, load_radiograph_network, read_radiograph_network
 from hf_hybrid.models.radiograph_trainer import RadiographArguments, RadiographTrainer, label_scores
 from hf_hybrid.models.refiner import Refiner
-from hf_hybrid.models.refiner_trainer import RefinerArguments, RefinerTrainer, seeded
+from hf_hybrid.models.refiner_trainer import RefinerArguments, RefinerImages, RefinerTrainer, seeded
 
 CORE = {"resolution": 64, "latent_dim": 64, "num_components": 384, "code_noise": 0.3}
 PHANTOM_CORE = CORE | {"num_components": 224}  # with its refiner at most 6 MB
@@ -235,9 +235,7 @@ def refine(args: argparse.Namespace) -> None:
     trainer = RefinerTrainer(
         refiner,
         coarse_of,
-        shrunk(images.pixels, args.resolution),
-        images.weights,
-        held_out,
+        RefinerImages(shrunk(images.pixels, args.resolution), images.weights, held_out),
         arguments,
         folder / f"logs-{args.stage}",
         teacher,

@@ -173,6 +173,41 @@ def speed_here(monkeypatch):
     return script
 
 
+def test_the_training_of_a_codec_is_timed_against_its_ceiling_and_a_textbook(tmp_path):
+    words = "--resolutions [32] --batch_size 4 --warp 1 --repetitions 2 --seconds 0.01".split()
+    shown = speed("codec", str(tmp_path / "codec.json"), *words)
+    found = json.loads((tmp_path / "codec.json").read_text())
+
+    assert json.loads(shown) == found and found["warp"] == 1 and set(found["32"]) == {"convolutions", "components"}
+    for one in found["32"].values():
+        rates = one["images_a_second"]
+        assert list(rates) == ["loop", "ceiling", "ceiling, contiguous", "textbook", "input alone"]
+        assert min(rates.values()) > 0
+        assert one["of_ceiling"] == pytest.approx(rates["loop"] / rates["ceiling"], rel=0.01)
+        assert one["times_textbook"] == pytest.approx(rates["loop"] / rates["textbook"], rel=0.02)
+        assert 0 < one["waiting"] <= 1 and {len(runs) for runs in one["runs"].values()} == {2}
+
+
+def test_the_ceiling_and_the_textbook_train_all_networks(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import speed_codec
+
+    own, made = speed_codec._networks, []
+
+    def networks(*args):
+        made.append(own(*args))
+        return made[-1]
+
+    monkeypatch.setattr(speed_codec, "_networks", networks)
+    monkeypatch.setattr(speed_codec, "_timed", lambda arms, *_: [step() for step in arms.values()])
+    speed_codec.codec_speed(speed_codec.Setting(32, "components", 4, "no", 0.0), 1, 0.0)
+
+    assert len(made) == 3
+    for module in (module for one in made for module in one):
+        still = [name for name, parameter in module.named_parameters() if parameter.grad is None]
+        assert still == []
+
+
 @pytest.mark.slow
 def test_both_samplers_are_timed_side_by_side(speed_here, tmp_path, capsys):
     options = {"rows": 200, "latent_dims": [3], "updates": 2, "records": 50, "repetitions": 1}

@@ -1,7 +1,7 @@
 """Raw image cells to 8-bit pixels: greyscale, colour, palette, 1-bit and 16-bit files, and DICOM."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,6 +143,12 @@ def resize(image: np.ndarray, resolution: int, fit: str = "crop") -> np.ndarray:
         raise InputError(f"expected `fit` among {list(FITS)}, found {fit!r}")
     to_square = ImageOps.fit if fit == "crop" else ImageOps.pad
     return np.asarray(to_square(Image.fromarray(image), (resolution, resolution), Image.Resampling.LANCZOS))
+
+
+def grey_squares(images: Iterable[np.ndarray], resolution: int) -> np.ndarray:
+    """Square 8-bit images, grey or RGB, as grey ones of one size, `(n, resolution, resolution)`."""
+    grey = (one if one.ndim == 2 else np.asarray(Image.fromarray(one).convert("L")) for one in images)
+    return np.stack([resize(one, resolution) for one in grey])
 
 
 def _decode_pillow(data: bytes, channels: int, range_of: RangeOf) -> DecodedImage:

@@ -131,12 +131,11 @@ class AlphaGAN(Codec):
         """Images in [-1, 1] -> codes before standardisation, which the code discriminator pulls towards N(0, 1)."""
         pixel_values = resized(pixel_values, self.core_side)
         if self.config.num_components:
-            numbers = self.components.encode(functional.interpolate(pixel_values, size=self.linear_side, mode="area"))
+            numbers = self.components.encode(resized(pixel_values, self.linear_side))
             return numbers[:, : self.config.latent_dim] + self.encoder(numbers)
         codes = self.encoder(pixel_values)
         if self._is_linear:
-            small = functional.interpolate(pixel_values, size=self.linear_side, mode="area")
-            codes = codes + self.linear_encoder(small.flatten(1))
+            codes = codes + self.linear_encoder(resized(pixel_values, self.linear_side).flatten(1))
         return codes
 
     def decode_raw(self, codes: torch.Tensor) -> torch.Tensor:

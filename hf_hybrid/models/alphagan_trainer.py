@@ -13,6 +13,7 @@ reconstructions alone: G: - adversarial_weight log D(G(z)), D: -log D(G(E(x))) -
 """
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from hf_hybrid.core.files import read_json, write_json
 from hf_hybrid.core.randomness import generator
 from hf_hybrid.data.pixels import image_grid, to_tensor, to_uint8
 from hf_hybrid.models.alphagan import AlphaGAN, principal_components
-from hf_hybrid.models.codec_batches import Batch, divided, micro_batches
+from hf_hybrid.models.codec_batches import Batch, CodecBatches, divided
 from hf_hybrid.models.codec_scores import held_out_score, is_no_worse
 from hf_hybrid.models.discriminators import binary_loss, make_discriminators
 from hf_hybrid.models.options import CodecArguments
@@ -64,6 +65,7 @@ class AlphaGANTrainer:
         self.train, self.held_out = divided(np.arange(len(pixels)) if groups is None else groups, arguments)
         self.accelerator = make_accelerator(arguments, logging_dir)
         self.codec = codec
+        self.batches = CodecBatches(pixels, self.train, arguments, self.accelerator, codec.config.latent_dim)
         if not keep_weights:
             codec.initialise_linear_path(self._pca_images())
         discriminators = make_discriminators(codec, arguments.seed)
@@ -96,26 +98,26 @@ class AlphaGANTrainer:
         self.run.resume()
         if self.run.step == 0:
             self._validate(0)  # the linear path, a PCA, is a candidate too
-        for step in self.run.steps("training the codec"):
-            batches = self.batches(step)
-            losses = self.graphed_step(*vars(batches[0]).values()) if len(batches) == 1 else self.train_step(batches)
-            for scheduler in self.schedulers:
-                scheduler.step()
-            self.average.update()
-            self.run.log(step, losses)
-            if step % self.arguments.validation_steps == 0:
-                self._validate(step)
+        with self.batches.ahead() as batches_of:
+            for step in self.run.steps("training the codec"):
+                self.advance(step, batches_of)
+                if step % self.arguments.validation_steps == 0:
+                    self._validate(step)
         if self.run.step % self.arguments.validation_steps:
             self._validate(self.run.step)
         self.accelerator.wait_for_everyone()
         self.codec = AlphaGAN.from_pretrained(self.best_dir).to(self.accelerator.device).eval()
         return {"codec": self._score_codec(), "pca": self._score_pca()}
 
-    def batches(self, step: int) -> list[Batch]:
-        """This process's micro-batches of a step."""
-        return micro_batches(
-            self.pixels, self.train, self.arguments, self.accelerator, self.codec.config.latent_dim, step
-        )
+    def advance(self, step: int, batches_of: Callable[[int], list[Batch]]) -> None:
+        """A step of the loop with all that belongs to it, from its input to its line of the log."""
+        with self.run.waiting():
+            batches = batches_of(step)
+        losses = self.graphed_step(*vars(batches[0]).values()) if len(batches) == 1 else self.train_step(batches)
+        for scheduler in self.schedulers:
+            scheduler.step()
+        self.average.update()
+        self.run.log(step, losses)
 
     def train_step(self, batches: list[Batch]) -> dict[str, torch.Tensor]:
         """Updates encoder and generator, then both discriminators on the same images and codes.
@@ -205,8 +207,7 @@ class AlphaGANTrainer:
         # A weight of the linear path sees thousands of pixels: at the full rate Adam undoes the PCA in a few steps.
         rates = (others, learning_rate), (linear, learning_rate * arguments.linear_learning_rate_scale)
         groups = [{"params": one, "lr": learning_rate_of(self.accelerator, rate)} for one, rate in rates if one]
-        on_gpu = self.accelerator.device.type == "cuda"
-        optimizer = torch.optim.Adam(groups, betas=(0.5, 0.99), fused=on_gpu, capturable=can_record(self.accelerator))
+        optimizer = torch.optim.Adam(groups, betas=(0.5, 0.99), fused=True, capturable=can_record(self.accelerator))
         # Not prepared: Accelerate would step a prepared scheduler once per process.
         scheduler = get_scheduler(
             arguments.lr_scheduler,

@@ -25,11 +25,15 @@ def augmented(images: torch.Tensor, rng: torch.Generator, strength: float = 1.0)
     angle, scale = uniform(math.radians(_DEGREES)), torch.exp(uniform(_ZOOM))
     across, down = uniform(2 * _MOVE), uniform(2 * _MOVE)
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
-    theta = torch.stack([cosine, -sine, across, sine, cosine, down], dim=1).view(-1, 2, 3)
-    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    # What `affine_grid` gives, many times as fast on a CPU: coordinates are sums of a term of the row and the column.
+    centres = (2 * torch.arange(images.shape[-1], device=images.device) + 1) / images.shape[-1] - 1
+    straight, slanted = (one[:, None] * centres for one in (cosine, sine))
+    grid = torch.empty(len(images), *images.shape[2:], 2, device=images.device)
+    grid[..., 0] = straight[:, None, :] + (across[:, None] - slanted)[:, :, None]
+    grid[..., 1] = slanted[:, None, :] + (down[:, None] + straight)[:, :, None]
     moved = functional.grid_sample(images, grid, mode="bicubic", padding_mode="border", align_corners=False)
     exponent = torch.exp(uniform(_GAMMA))[:, None, None, None]
-    return 2 * ((moved.clamp(-1, 1) + 1) / 2).clamp(min=1e-6) ** exponent - 1
+    return moved.clamp_(-1, 1).add_(1).div_(2).clamp_(min=1e-6).pow_(exponent).mul_(2).sub_(1)
 
 
 def on_device(device: torch.device, seed: int, purpose: str, *keys: int) -> torch.Generator:

@@ -1,5 +1,7 @@
 """What each step of a codec's training sees: images, changed at random, and noise."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,7 @@ from hf_hybrid.core.randomness import generator
 from hf_hybrid.data.pixels import to_tensor
 from hf_hybrid.models.augmentation import augmented, on_device
 from hf_hybrid.models.options import CodecArguments
+from hf_hybrid.training.prefetch import made_ahead
 
 _SCORED_IMAGES = 128
 
@@ -43,15 +46,8 @@ def divided(groups: np.ndarray, arguments: CodecArguments) -> tuple[np.ndarray, 
     return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
 
-def micro_batches(
-    pixels: np.ndarray,
-    train: np.ndarray,
-    arguments: CodecArguments,
-    accelerator: Accelerator,
-    latent_dim: int,
-    step: int,
-) -> list[Batch]:
-    """A process's micro-batches of a step.
+class CodecBatches:
+    """A process's micro-batches of each step: `batches(step)`, or made one step ahead by `batches.ahead()`.
 
     The images and the noise of a step are the same however it is divided over processes and accumulation steps.
 
@@ -59,27 +55,69 @@ def micro_batches(
         pixels: 8-bit images `(n, height, width[, 3])`.
         train: positions of those to learn from.
         arguments: the options of the training.
-        accelerator: says which process this is.
+        accelerator: says which process this is, and its device.
         latent_dim: length of a code.
-        step: counts from 1.
     """
-    size, shares = arguments.train_batch_size, accelerator.num_processes
-    total, seed = size * shares * arguments.gradient_accumulation_steps, arguments.seed
-    indices = _images_of(step, total, train, seed)
-    noise = torch.randn(total, latent_dim, generator=generator(seed, "codec: prior codes", step))
-    code_noise = torch.randn(total, latent_dim, generator=generator(seed, "codec: noise of latents", step))
-    change = 2 * torch.rand(total, 2, 1, 1, 1, generator=generator(seed, "codec: augmentation", step)) - 1
-    change = arguments.augmentation * change
-    found = []
-    for part in range(arguments.gradient_accumulation_steps):
-        first = (part * shares + accelerator.process_index) * size
-        mine, device = slice(first, first + size), accelerator.device
-        images = to_tensor(pixels[indices[mine]])
-        images = (images * (1 + change[mine, 0]) + change[mine, 1]).clamp(-1, 1).to(device, non_blocking=True)
-        if arguments.warp:
-            images = augmented(images, on_device(device, seed, "codec: warps", step, first), arguments.warp)
-        found.append(Batch(images, *(one[mine].to(device, non_blocking=True) for one in (noise, code_noise))))
-    return found
+
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        train: np.ndarray,
+        arguments: CodecArguments,
+        accelerator: Accelerator,
+        latent_dim: int,
+    ) -> None:
+        self.pixels, self.train, self.arguments, self.latent_dim = pixels, train, arguments, latent_dim
+        self.device, self.shares = accelerator.device, accelerator.num_processes
+        size, count = arguments.train_batch_size, arguments.gradient_accumulation_steps
+        firsts = ((part * self.shares + accelerator.process_index) * size for part in range(count))
+        self.parts = [slice(first, first + size) for first in firsts]  # of a step's images: those of this process
+
+    def __call__(self, step: int) -> list[Batch]:
+        """The micro-batches of a step, counted from 1, on the device."""
+        return self.placed(step, self.drawn(step))
+
+    @contextlib.contextmanager
+    def ahead(self) -> Iterator[Callable[[int], list[Batch]]]:
+        """Within the context, the same function, but one step ahead in a thread.
+
+        On a GPU the thread does what the CPU does; it keeps off the device, where a step may be recorded meanwhile.
+        """
+        on_cpu = self.device.type == "cpu"
+        with made_ahead(self if on_cpu else self.drawn, self.arguments.max_train_steps) as made:
+            yield made if on_cpu else lambda step: self.placed(step, made(step))
+
+    def drawn(self, step: int) -> list[Batch]:
+        """The micro-batches of a step before they go to the device."""
+        arguments, seed = self.arguments, self.arguments.seed
+        total = arguments.train_batch_size * self.shares * arguments.gradient_accumulation_steps
+        indices = _images_of(step, total, self.train, seed)
+        noise = torch.randn(total, self.latent_dim, generator=generator(seed, "codec: prior codes", step))
+        code_noise = torch.randn(total, self.latent_dim, generator=generator(seed, "codec: noise of latents", step))
+        change = 2 * torch.rand(total, 2, 1, 1, 1, generator=generator(seed, "codec: augmentation", step)) - 1
+        change = arguments.augmentation * change
+        found = []
+        for mine in self.parts:
+            images = to_tensor(self.pixels[indices[mine]])
+            images = (images * (1 + change[mine, 0]) + change[mine, 1]).clamp(-1, 1)
+            found.append(Batch(images, noise[mine], code_noise[mine]))
+        return found
+
+    def placed(self, step: int, batches: list[Batch]) -> list[Batch]:
+        """Micro-batches on the device, where their images are warped."""
+        found = []
+        for mine, batch in zip(self.parts, batches, strict=True):
+            images, *noises = (self._on_device(one) for one in vars(batch).values())
+            if self.arguments.warp:
+                rng = on_device(self.device, self.arguments.seed, "codec: warps", step, mine.start)
+                images = augmented(images, rng, self.arguments.warp)
+            found.append(Batch(images, *noises))
+        return found
+
+    def _on_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self.device.type == "cuda":  # from other memory the copy waits for the device to finish the step before
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
 
 
 def _images_of(step: int, count: int, train: np.ndarray, seed: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from hf_hybrid.core.randomness import seed_for
-from hf_hybrid.models.alphagan import AlphaGAN
+from hf_hybrid.models.alphagan import AlphaGAN, resized
 from hf_hybrid.models.layers import PrincipalComponents
 
 
@@ -54,8 +54,7 @@ class ComponentDiscriminator(nn.Module):
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Images `(batch, channels, height, width)` -> logits `(batch,)` of being real."""
-        side = self.components.shape[-1]
-        small = functional.interpolate(pixel_values, size=side, mode="area")
+        small = resized(pixel_values, self.components.shape[-1])
         return self.layers(self.components.encode(small)).squeeze(1)
 
 

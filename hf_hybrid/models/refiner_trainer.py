@@ -48,15 +48,28 @@ class RefinerArguments(TrainingArguments):
             raise InputError(f"expected `stage` among {STAGES}, found {self.stage!r}")
 
 
+@dataclass(frozen=True)
+class RefinerImages:
+    """8-bit images `(n, side, side)` at the resolution of a refiner.
+
+    Args:
+        pixels: of training.
+        weights: chance of each of these to be drawn, `(n,)`.
+        held_out: of others.
+    """
+
+    pixels: np.ndarray
+    weights: np.ndarray
+    held_out: np.ndarray
+
+
 class RefinerTrainer:
     """Trains one refiner.
 
     Args:
         refiner: the network, trained in place.
         coarse_of: fine images `(batch, channels, side, side)` in [-1, 1] and a generator -> their coarse images.
-        pixels: 8-bit training images `(n, side, side)` at the refiner's resolution.
-        weights: chance of each to be drawn, `(n,)`.
-        held_out: 8-bit images that losses are reported on.
+        images: to learn from, and those that losses are reported on.
         arguments: the options.
         logging_dir: folder for checkpoints, log and grids.
         teacher: of a distillation; the refiner as it is if None. The refiner takes its unit of detail.
@@ -66,9 +79,7 @@ class RefinerTrainer:
         self,
         refiner: Refiner,
         coarse_of: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
-        pixels: np.ndarray,
-        weights: np.ndarray,
-        held_out: np.ndarray,
+        images: RefinerImages,
         arguments: RefinerArguments,
         logging_dir: Path,
         teacher: Refiner | None = None,
@@ -78,15 +89,12 @@ class RefinerTrainer:
         self.device = self.accelerator.device
         self.logging_dir = Path(logging_dir)
         # On the device as a whole: no step waits for its images.
-        self.pixels = torch.from_numpy(np.ascontiguousarray(pixels))[:, None].to(self.device)
-        self.held_out = torch.from_numpy(np.ascontiguousarray(held_out))[:, None].to(self.device)
-        self.weights = torch.from_numpy(weights).float().to(self.device)
+        self.pixels = torch.from_numpy(np.ascontiguousarray(images.pixels))[:, None].to(self.device)
+        self.held_out = torch.from_numpy(np.ascontiguousarray(images.held_out))[:, None].to(self.device)
+        self.weights = torch.from_numpy(images.weights).float().to(self.device)
         refiner = refiner.to(self.device)
-        if arguments.stage == "flow":
-            self._measure_scale(refiner)
         self.teacher = None if arguments.stage == "flow" else teacher_of(teacher or refiner).to(self.device)
-        if self.teacher:
-            refiner.scale.copy_(self.teacher.scale)
+        refiner.scale.copy_(self.teacher.scale if self.teacher else self._measured_scale())
         self.refiner = self.accelerator.prepare_model(
             refiner.to(memory_format=torch.channels_last), evaluation_mode=True
         )
@@ -104,14 +112,16 @@ class RefinerTrainer:
         self._compile()
         step = self._flow_step if arguments.stage == "flow" else self._distillation_step
         self.graphed_step = GraphedStep(self.accelerator, step, [self.optimizer])
-        self.run = TrainingRun(self.accelerator, arguments, logging_dir, {"num_images": len(pixels)})
+        self.run = TrainingRun(self.accelerator, arguments, logging_dir, {"num_images": len(self.pixels)})
 
     def fit(self) -> Refiner:
         """Trains to the end of the budget; returns the refiner with its averaged weights."""
         self.run.resume()
         for step in self.run.steps(f"refiner: {self.arguments.stage}"):
             set_learning_rate(self.optimizer, self.run.learning_rate())
-            losses = self.graphed_step(*self._batch(step))
+            with self.run.waiting():
+                batch = self._batch(step)
+            losses = self.graphed_step(*batch)
             self.average.update()
             self.run.log(step, losses)
             if step % self.arguments.validation_steps == 0:
@@ -172,12 +182,12 @@ class RefinerTrainer:
         return {name: loss.detach()}
 
     @torch.no_grad()
-    def _measure_scale(self, refiner: Refiner) -> None:
-        """Sets the sd of the detail over training images."""
+    def _measured_scale(self) -> torch.Tensor:
+        """The sd of the detail over training images."""
         rng = on_device(self.device, self.arguments.seed, "refiner: images", 0, 0)
         chosen = torch.multinomial(self.weights, min(_SCALED_IMAGES, len(self.pixels)), generator=rng)
         fine = self.pixels[chosen].float() / 127.5 - 1
-        refiner.scale.copy_((fine - self.coarse_of(fine, rng)).std())
+        return (fine - self.coarse_of(fine, rng)).std()
 
     @torch.no_grad()
     def _validate(self, step: int) -> None:

@@ -15,14 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.files import new_folder, private_folder
 from hf_hybrid.core.memory import peak_memory
 from hf_hybrid.core.randomness import numpy_generator
 from hf_hybrid.core.scores import REAL
-from hf_hybrid.data.images import resize
+from hf_hybrid.data.images import grey_squares
 from hf_hybrid.data.records import Records
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
 from hf_hybrid.evaluation.options import EvaluationOptions
@@ -183,7 +182,10 @@ class SampleScorer:
             synthetic = self.real_sets[0]
         else:
             pixels = np.concatenate(
-                [_grey_squares(batch) for batch in decode_images(self.codec, sample.latents, seed)]
+                [
+                    grey_squares(batch, predictors.RESOLUTION)
+                    for batch in decode_images(self.codec, sample.latents, seed)
+                ]
             )
             synthetic = EvaluationSet(pixels, sample.frame, np.arange(len(sample)))
         comparison = Comparison(synthetic, *self.real_sets, self.schema, self.options)
@@ -277,12 +279,6 @@ def _wide(rows: LatentRows) -> pd.DataFrame:
     """Latents beside the cells, in one table."""
     latents = pd.DataFrame(rows.latents.astype(np.float64), columns=latent_names(rows.latents.shape[1]))
     return pd.concat([latents, rows.frame.reset_index(drop=True)], axis=1)
-
-
-def _grey_squares(images: np.ndarray) -> np.ndarray:
-    """Decoded images as the predictors see real ones."""
-    grey = (image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L")) for image in images)
-    return np.stack([resize(image, predictors.RESOLUTION) for image in grey])
 
 
 def check_names(names: list[str]) -> None:

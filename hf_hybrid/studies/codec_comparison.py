@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from PIL import Image
 
 from hf_hybrid.core.scores import REAL
-from hf_hybrid.data.images import resize
+from hf_hybrid.data.images import grey_squares
 from hf_hybrid.data.pixels import to_tensor, to_uint8
 from hf_hybrid.data.records import Records
 from hf_hybrid.data.schema import RecordSchema
@@ -100,9 +99,9 @@ def compare_codecs(records: Records, codecs: Mapping[str, Codec], settings: Comp
     found: dict[str, list[Found]] = {name: [] for name in codecs}
     for seed in settings.divisions:
         rows = split_by_patient(groups, settings.test, 0, seed)
-        division = _Division(*(records.select(rows[name]) for name in ("train", "test")), seed, settings)
+        sides = records.select(rows["train"]), records.select(rows["test"])
         for name, codec in codecs.items():
-            found[name].append(division.score(codec))
+            found[name].append(_score(codec, *sides, seed, settings))
     first = next(iter(codecs))
     return {
         "divisions": {
@@ -116,60 +115,53 @@ def compare_codecs(records: Records, codecs: Mapping[str, Codec], settings: Comp
     }
 
 
+def _score(codec: Codec, train: Records, test: Records, seed: int, settings: ComparisonSettings) -> Found:
+    """Every score of a codec on one division."""
+    table = LatentTable.encode(train, codec)
+    schema = table.schema
+    train, test = (expressible_records(one, schema) for one in (train, test))
+    sampler = GaussianCopulaSampler().fit(table.dataset, schema, table.groups)
+    sampled = sampler.sample(round(settings.multiple * len(train)), seed)
+    sample = LatentRows.from_dataset(sampled, schema)
+    with torch.inference_mode():
+        images = np.concatenate(list(decode_images(codec, sample.latents, seed)))
+    release = _Release(codec, schema, images, sample, train, test, settings)
+    found = Found()
+    release.add_utility(found)
+    release.add_membership(found, table)
+    release.add_likeness(found)
+    release.add_reconstruction(found)
+    return found
+
+
 @dataclass
-class _Division:
+class _Release:
+    codec: Codec
+    schema: RecordSchema
+    images: np.ndarray
+    sample: LatentRows
     train: Records
     test: Records
-    seed: int
     settings: ComparisonSettings
 
-    def score(self, codec: Codec) -> Found:
-        """Every score of a codec."""
-        table = LatentTable.encode(self.train, codec)
-        schema = table.schema
-        train, test = (expressible_records(one, schema) for one in (self.train, self.test))
-        sampler = GaussianCopulaSampler().fit(table.dataset, schema, table.groups)
-        sampled = sampler.sample(round(self.settings.multiple * len(train)), self.seed)
-        sample = LatentRows.from_dataset(sampled, schema)
-        with torch.inference_mode():
-            images = np.concatenate(list(decode_images(codec, sample.latents, self.seed)))
-        found = Found()
-        self._add_utility(found, codec, schema, images, sample, (train, test))
-        learned = LatentRows.from_dataset(table.dataset, schema)
-        tested = encode_rows(test, schema, codec)
-        transform = TableTransform(schema).fit(learned.latents, learned.frame, table.groups)
-        features = [joint_features(transform, one) for one in (learned, tested, sample)]
-        found.scores[MEMBERSHIP] = membership(
-            features[0], table.groups, features[1], test.groups, features[2], self.settings.bootstraps
-        )
-        self._add_likeness(found, codec, images, train, test)
-        self._add_reconstruction(found, codec, test)
-        return found
-
-    def _add_utility(
-        self,
-        found: Found,
-        codec: Codec,
-        schema: RecordSchema,
-        images: np.ndarray,
-        sample: LatentRows,
-        real: tuple[Records, Records],
-    ) -> None:
+    def add_utility(self, found: Found) -> None:
         """The pairing skill over all columns, and the recovered shares of the targets."""
         options = EvaluationOptions(seeds=1, bootstraps=self.settings.bootstraps, image_model="linear")
         sets = [
-            EvaluationSet(one.pixel_values(predictors.RESOLUTION, fit=codec.config.resize_mode), one.frame, one.groups)
-            for one in real
+            EvaluationSet(
+                one.pixel_values(predictors.RESOLUTION, fit=self.codec.config.resize_mode), one.frame, one.groups
+            )
+            for one in (self.train, self.test)
         ]
-        pixels = np.stack([resize(_grey(one), predictors.RESOLUTION) for one in images])
-        synthetic = EvaluationSet(pixels, sample.frame, np.arange(len(sample)))
+        pixels = grey_squares(self.images, predictors.RESOLUTION)
+        synthetic = EvaluationSet(pixels, self.sample.frame, np.arange(len(self.sample)))
         whole = whole_release(training_sets(len(sets[0]), len(synthetic), 0)).name
-        all_columns = schema.with_targets(list(schema.table))
+        all_columns = self.schema.with_targets(list(self.schema.table))
         targets = score_targets(Comparison(synthetic, *sets, all_columns, options), real_and_whole, ["image", "both"])
         skills = [one for target in targets if (one := _skills(target, whole))]
         for place, side in enumerate((found.real, found.scores)):
             side[SKILL] = Estimate.mean([one[place] for one in skills])
-        for target in (one for one in targets if one.name in schema.targets):
+        for target in (one for one in targets if one.name in self.schema.targets):
             for inputs, words in SHARES.items():
                 name, metric = words.format(target.name), target.metrics[0]
                 of_real, own = (target.mean(metric, inputs, one) for one in (REAL, whole))
@@ -179,44 +171,55 @@ class _Division:
                 else:
                     found.reasons[name] = (recovery and recovery.reason) or "a side holds one value only"
 
-    def _add_likeness(self, found: Found, codec: Codec, images: np.ndarray, train: Records, test: Records) -> None:
+    def add_membership(self, found: Found, table: LatentTable) -> None:
+        """The distance attack on latents and cells together."""
+        learned, tested = (
+            LatentRows.from_dataset(table.dataset, self.schema),
+            encode_rows(self.test, self.schema, self.codec),
+        )
+        transform = TableTransform(self.schema).fit(learned.latents, learned.frame, table.groups)
+        sides = [joint_features(transform, one) for one in (learned, tested, self.sample)]
+        found.scores[MEMBERSHIP] = membership(
+            sides[0], table.groups, sides[1], self.test.groups, sides[2], self.settings.bootstraps
+        )
+
+    def add_likeness(self, found: Found) -> None:
         """The Frechet distance to held-out images, of as many synthetic ones as there are training images."""
-        side, extractor = self._side(codec), self.settings.extractor
-        real = [one.pixel_values(side, fit=codec.config.resize_mode) for one in (test, train)]
-        count = min(len(images), len(train))  # the distance depends on how many there are
-        made = np.stack([resize(_grey(one), side) for one in images[:count]])
+        side, extractor = self._side, self.settings.extractor
+        real = [one.pixel_values(side, fit=self.codec.config.resize_mode) for one in (self.test, self.train)]
+        count = min(len(self.images), len(self.train))  # the distance depends on how many there are
+        made = grey_squares(self.images[:count], side)
         held_out, *others = (image_features([one], extractor).astype(float) for one in (real[0], real[1], made))
         centre, scale = held_out.mean(0), held_out.std(0).clip(1e-9)
         held_out, *others = ((one - centre) / scale for one in (held_out, *others))
-        draws = draws_of_patients(test.groups, SHARE_DRAWS)
+        draws = draws_of_patients(self.test.groups, SHARE_DRAWS)
         for target, features in zip((found.real, found.scores), others, strict=True):
             value = frechet_distance(features, held_out)
             redrawn = np.array([frechet_distance(features, held_out[one]) for one in draws])
             # Centred: drawing patients twice biases a distance upwards.
             target[LIKENESS] = Estimate(value, value + redrawn - redrawn.mean())
 
-    def _add_reconstruction(self, found: Found, codec: Codec, test: Records) -> None:
+    def add_reconstruction(self, found: Found) -> None:
         """How near held-out images come back."""
-        side = self._side(codec)
-        pixels = test.pixel_values(codec.config.resolution, codec.config.in_channels, codec.config.resize_mode)
+        codec, config = self.codec, self.codec.config
+        pixels = self.test.pixel_values(config.resolution, config.in_channels, config.resize_mode)
         made = {"mean": [], "drawn": []}
         with torch.inference_mode():
             for part in np.array_split(pixels, max(1, len(pixels) // 64)):
                 latents = codec.encode(to_tensor(part).to(codec.device)).latents
                 for name, detail in (("mean", False), ("drawn", True)):
                     made[name].append(to_uint8(codec.decode(latents, detail=detail).sample))
-        small = {
-            name: np.stack([resize(_grey(one), side) for one in np.concatenate(parts)]) for name, parts in made.items()
-        }
-        real = np.stack([resize(_grey(one), side) for one in pixels])
-        weights = bootstrap_weights(test.groups, self.settings.bootstraps, seed=0)
+        small = {name: grey_squares(np.concatenate(parts), self._side) for name, parts in made.items()}
+        real = grey_squares(pixels, self._side)
+        weights = bootstrap_weights(self.test.groups, self.settings.bootstraps, seed=0)
         scores = {name: reconstruction_scores(real, one) for name, one in small.items()}
         for name, (kind, place) in RECONSTRUCTIONS.items():
             values = scores[kind][:, place]
             found.scores[name] = Estimate(float(values.mean()), weights @ values / weights.sum(axis=1))
 
-    def _side(self, codec: Codec) -> int:
-        return min(self.settings.resolution, codec.config.resolution)
+    @property
+    def _side(self) -> int:
+        return min(self.settings.resolution, self.codec.config.resolution)
 
 
 def _skills(target: Target, whole: str) -> tuple[Estimate, Estimate] | None:
@@ -224,10 +227,6 @@ def _skills(target: Target, whole: str) -> tuple[Estimate, Estimate] | None:
     metric = target.metrics[0]
     found = [target.mean(metric, "image", one) for one in (REAL, whole)]
     return None if None in found else tuple(skill_of(metric, one) for one in found)
-
-
-def _grey(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
 
 
 def _told(found: Found) -> dict:

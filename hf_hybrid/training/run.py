@@ -2,9 +2,11 @@
 
 A loop reads `for step in run.steps(...): ...; run.log(step, losses)`. Randomness comes from
 `randomness.generator(seed, stream, step)`, so a checkpoint holds weights, optimisers, the moving average and the step,
-and a resumed run takes the very steps that an undisturbed one would have taken.
+and a resumed run takes the very steps that an undisturbed one would have taken. Input is made `with run.waiting():`,
+whose share of the time since the last logged step is logged as `waiting`.
 """
 
+import contextlib
 import json
 import logging
 import math
@@ -65,6 +67,8 @@ class TrainingRun:
         self.step = 0
         self.seconds = 0.0
         self.best = math.inf
+        self.waited = 0.0  # seconds, see `waiting`
+        self._last_logged = time.monotonic(), 0.0
         self._check_same_run(json.loads(json.dumps({"arguments": asdict(arguments), **configuration})))
         accelerator.register_for_checkpointing(self)
         if arguments.report_to:
@@ -101,6 +105,7 @@ class TrainingRun:
         )
         self._bar = bar
         started = time.monotonic() - self.seconds
+        self._last_logged = time.monotonic(), self.waited
         with bar:
             while self.step < arguments.max_train_steps and not self._out_of_time():
                 yield self.step + 1
@@ -113,6 +118,15 @@ class TrainingRun:
             self._save()
         if arguments.report_to:
             self.accelerator.end_training()
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Counts the time within as waiting for input: clock time of this process, without waiting for the device."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited += time.monotonic() - started
 
     def log(self, step: int, metrics: dict[str, float | torch.Tensor], always: bool = False) -> None:
         """Logs the numbers of a step, each `log_steps` unless `always`; stops the run when one is not finite.
@@ -130,6 +144,8 @@ class TrainingRun:
                 f"expected finite losses, found {broken} not finite at step {step}: "
                 "lower `learning_rate` or use mixed_precision bf16 or no; the last checkpoint is from before"
             )
+        if not always and self.waited:
+            metrics["waiting"] = self._waiting_share()
         self.accelerator.log(metrics, step=step)
         if not always:
             self._bar.set_postfix({name: f"{value:.3f}" for name, value in metrics.items()}, refresh=False)
@@ -157,6 +173,12 @@ class TrainingRun:
         """
         warm = min(1.0, (self.step + 1) / max(1, self.arguments.lr_warmup_steps))
         return self.arguments.learning_rate * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * self.progress)) / 2)
+
+    def _waiting_share(self) -> float:
+        """Share of the time since the last call that was waited."""
+        (since, before), now = self._last_logged, (time.monotonic(), self.waited)
+        self._last_logged = now
+        return (now[1] - before) / max(now[0] - since, 1e-9)
 
     @property
     def _log_path(self) -> Path:

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -244,6 +246,57 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
         assert torch.equal(value, weights(resumed.codec)[name]), name
     for name, value in weights(whole.discriminators).items():
         assert torch.equal(value, weights(resumed.discriminators)[name]), name
+
+
+def with_input(training, change):
+    """A training whose batches pass through `change(step, batches)` before they go to the device."""
+    drawn = training.batches.drawn
+    training.batches.drawn = lambda step: change(step, drawn(step))
+    return training
+
+
+def waiting_shares(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line["waiting"] for line in lines if "waiting" in line]
+
+
+def test_slow_input_is_seen_in_the_log_and_nowhere_else(tmp_path):
+    def slow(step, batches):
+        time.sleep(0.3)
+        return batches
+
+    options = {"warp": 1.0, "gradient_accumulation_steps": 2, "validation_steps": 100}
+    quick, waited = trainer(tmp_path / "quick", **options), with_input(trainer(tmp_path / "slow", **options), slow)
+    assert quick.fit() == waited.fit()
+
+    shares = {name: waiting_shares(tmp_path / name) for name in ("quick", "slow")}
+    assert [len(one) for one in shares.values()] == [6, 6]
+    assert all(0 <= share <= 1 for one in shares.values() for share in one)
+    assert np.median(shares["slow"]) > 0.5 > np.median(shares["quick"])
+    for one, other in zip(quick.codec.state_dict().values(), waited.codec.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_weights_are_those_of_batches_made_in_place(tmp_path):
+    ahead, in_place = trainer(tmp_path / "ahead", warp=1.0), trainer(tmp_path / "in_place", warp=1.0)
+    in_place.batches.ahead = lambda: contextlib.nullcontext(in_place.batches)
+
+    assert ahead.fit() == in_place.fit()
+    for name, value in weights(ahead.discriminators).items():
+        assert torch.equal(value, weights(in_place.discriminators)[name]), name
+
+
+def test_an_error_of_the_input_reaches_the_caller_and_ends_the_thread(tmp_path):
+    def broken(step, batches):
+        if step == 3:
+            raise OSError("the images of step 3 are gone")
+        return batches
+
+    before, training = set(threading.enumerate()), with_input(trainer(tmp_path), broken)
+    with pytest.raises(OSError, match="the images of step 3 are gone"):
+        training.fit()
+
+    assert training.run.step == 2 and set(threading.enumerate()) == before
 
 
 def test_accumulated_micro_batches_give_the_gradients_of_one_batch(tmp_path):

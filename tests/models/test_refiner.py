@@ -1,6 +1,8 @@
 """Drawn detail: what a refiner does with its steps, what its two losses ask for, and a codec that has refiners."""
 
 import json
+import math
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hf_hybrid.models.alphagan import AlphaGAN
 from hf_hybrid.models.augmentation import augmented
 from hf_hybrid.models.refiner import Refiner
 from hf_hybrid.models.refiner_losses import distillation_loss, flow_loss, teacher_of, teacher_state
-from hf_hybrid.models.refiner_trainer import RefinerArguments, RefinerTrainer
+from hf_hybrid.models.refiner_trainer import RefinerArguments, RefinerImages, RefinerTrainer
 
 WIDTHS, TIMES = [8, 16], [1.0, 0.5]
 CODEC = {"resolution": 64, "core_resolution": 32, "latent_dim": 4, "base_channels": 4, "max_channels": 8}
@@ -91,6 +93,20 @@ def test_augmentation_keeps_the_range_and_is_nothing_at_strength_0():
     torch.testing.assert_close(augmented(pictures, torch.Generator().manual_seed(0), 0.0), pictures, atol=1e-4, rtol=0)
 
 
+def test_augmentation_is_an_affine_map_then_a_gamma():
+    pictures, rng = torch.nn.functional.avg_pool2d(images(3, 36), 5, 1), torch.Generator().manual_seed(0)
+    turn, zoom, across, down, gamma = (2 * torch.rand(3, generator=rng) - 1 for _ in range(5))
+    turn, zoom = turn * math.radians(6), torch.exp(0.1 * zoom)
+    cosine, sine = torch.cos(turn) / zoom, torch.sin(turn) / zoom
+    theta = torch.stack([cosine, -sine, 0.1 * across, sine, cosine, 0.1 * down], dim=1).view(-1, 2, 3)
+    grid = torch.nn.functional.affine_grid(theta, list(pictures.shape), align_corners=False)
+    moved = torch.nn.functional.grid_sample(pictures, grid, "bicubic", "border", align_corners=False)
+    expected = ((moved.clamp(-1, 1) + 1) / 2).clamp(min=1e-6) ** torch.exp(0.25 * gamma)[:, None, None, None]
+
+    found = augmented(pictures, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found, 2 * expected - 1, atol=1e-4, rtol=0)
+
+
 def test_an_image_depends_on_its_latents_and_its_seed_alone():
     drawing, latents = codec(), torch.randn(3, 4)
     alone = drawing.decode(latents[1:2], seeds=[7]).sample
@@ -152,11 +168,11 @@ def coarse_of(fine, rng):
     return torch.nn.functional.interpolate(small, size=32, mode="bilinear")
 
 
-def trained(network, folder, stage, steps, teacher=None):
+def trained(network, folder, stage, steps, teacher=None, coarse_of=coarse_of):
     pixels = np.random.default_rng(0).integers(0, 256, (12, 32, 32), dtype=np.uint8)
     arguments = RefinerArguments(stage=stage, max_train_steps=steps, train_batch_size=4, checkpointing_steps=2)
-    weights = np.full(12, 1 / 12)
-    return RefinerTrainer(network, coarse_of, pixels, weights, pixels[:3], arguments, folder, teacher).fit()
+    known = RefinerImages(pixels, np.full(12, 1 / 12), pixels[:3])
+    return RefinerTrainer(network, coarse_of, known, arguments, folder, teacher).fit()
 
 
 def test_each_stage_starts_from_the_one_before_and_resumes_exactly(tmp_path):
@@ -186,6 +202,23 @@ def test_a_student_may_start_from_its_own_weights_and_takes_the_unit_of_its_teac
 
     assert float(found.scale) == 0.5 and torch.equal(teacher.network.conv_in.weight, kept)
     assert (found.network.conv_in.weight - before).abs().max() < (found.network.conv_in.weight - kept).abs().max()
+
+
+def test_the_time_for_coarse_images_is_logged_as_waiting(tmp_path):
+    def slow(fine, rng):
+        time.sleep(0.3)
+        return coarse_of(fine, rng)
+
+    def shares(name):
+        lines = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        return [line["waiting"] for line in lines if "flow" in line]
+
+    for name, one in (("quick", coarse_of), ("slow", slow)):
+        trained(refiner(), tmp_path / name, "flow", 4, coarse_of=one)
+
+    assert len(shares("quick")) == len(shares("slow")) == 2  # each checkpoint is logged
+    assert all(0 <= share <= 1 for share in shares("quick"))
+    assert min(shares("slow")) > 0.5 > min(shares("quick"))
 
 
 def test_an_unknown_stage_is_refused():

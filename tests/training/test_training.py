@@ -1,12 +1,16 @@
 """The shared loop: budget, checkpoints, exact resume, the stop on a loss that is not finite."""
 
 import json
+import statistics
+import threading
+import time
 
 import pytest
 import torch
 
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.training.arguments import TrainingArguments
+from hf_hybrid.training.prefetch import made_ahead
 from hf_hybrid.training.run import TrainingRun, make_accelerator
 from hf_hybrid.training.weights import MovingAverage
 
@@ -15,7 +19,7 @@ class Killed(BaseException):
     """Stands for a SIGKILL inside a step."""
 
 
-def train(folder, steps=10, kill_at=None, break_at=None, **options):
+def train(folder, steps=10, kill_at=None, break_at=None, slow_at=(), **options):
     """Fits one weight to noise that belongs to the step; returns the weight, its average and the steps seen."""
     arguments = TrainingArguments(**{"max_train_steps": steps, "checkpointing_steps": 4, "log_steps": 1, **options})
     accelerator = make_accelerator(arguments, folder)
@@ -30,7 +34,9 @@ def train(folder, steps=10, kill_at=None, break_at=None, **options):
         seen.append(step)
         if step == kill_at:
             raise Killed
-        target = torch.randn(1, generator=torch.Generator().manual_seed(step))
+        with run.waiting():
+            target = torch.randn(1, generator=torch.Generator().manual_seed(step))
+            time.sleep(0.2 if step in slow_at else 0)
         loss = (layer(torch.ones(1)) - target).square().sum()
         optimizer.zero_grad()
         accelerator.backward(loss)
@@ -57,6 +63,48 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     assert seen == [5, 6, 7, 8, 9, 10]
     assert (weight, averaged) == undisturbed[:2]
     assert logged_steps(tmp_path / "killed") == list(range(1, 11))
+
+
+def test_the_share_of_waiting_is_that_since_the_last_logged_step(tmp_path):
+    train(tmp_path, slow_at=(3, 4), log_steps=2, checkpointing_steps=20)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    shares = {line["step"]: line["waiting"] for line in lines}
+
+    assert list(shares) == [2, 4, 6, 8, 10]
+    assert all(0 < share <= 1 for share in shares.values())
+    assert shares[4] > 0.8 > statistics.median(shares.values())
+
+
+@pytest.fixture
+def no_thread_is_left():
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) == before
+
+
+@pytest.mark.usefixtures("no_thread_is_left")
+def test_steps_are_made_one_ahead_and_none_beyond_the_last():
+    made, of_main = [], threading.get_ident()
+    with made_ahead(lambda step: made.append(step) or (10 * step, threading.get_ident()), last=7) as of_step:
+        for step in (5, 6, 7):  # a resumed run
+            value, thread = of_step(step)
+            assert value == 10 * step and thread != of_main
+
+    assert made == [5, 6, 7]
+
+
+@pytest.mark.usefixtures("no_thread_is_left")
+def test_an_error_of_the_thread_is_raised_at_its_own_step():
+    def make(step):
+        if step == 2:
+            raise OSError("the disk of step 2 is gone")
+        return step
+
+    with made_ahead(make, last=9) as of_step:
+        assert of_step(1) == 1
+    with pytest.raises(OSError, match="the disk of step 2 is gone"), made_ahead(make, last=9) as of_step:
+        of_step(1)
+        of_step(2)
 
 
 def test_a_finished_run_takes_no_further_step(tmp_path):
