@@ -1,6 +1,6 @@
 """Writes variants of a codec that lack a part, to compare them with the whole (`scripts/compare_codecs.py`).
 
-    python scripts/ablated_codecs.py CODEC VARIANTS --pack public.npz
+    python scripts/ablated_codecs.py CODEC VARIANTS public.npz
 
 - `without-refiner`: its encoder and generator alone, mean images without drawn detail or noise on codes;
 - `pca-with-refiner`: the principal components of its public images in place of encoder and generator; its refiner.
