@@ -181,7 +181,7 @@ def arm(
 def quality(
     cohort: Path,
     output: Path = Path("runs/speed"),
-    codec_dir: Path | None = None,
+    codec_name: str = "builtin:phantoms",
     updates: int = 600,
     seeds: int = 5,
 ) -> int:
@@ -190,7 +190,7 @@ def quality(
     Args:
         cohort: output folder of `hf-hybrid run` or `hf-hybrid benchmark`.
         output: folder for `speed_quality.json` and `.md`.
-        codec_dir: the codec, if it is not in that folder.
+        codec_name: `builtin:NAME` or the folder of the codec that made its latents.
         updates: of the generator.
         seeds: fits and samples of each.
     """
@@ -206,7 +206,7 @@ def quality(
         expressible_records(load_records(f"{records_dir}:{one}", schema=latents.schema), latents.schema)
         for one in ("train", "test")
     ]
-    model, _ = load_codec(str(codec_dir or cohort / "codec"))
+    model, _ = load_codec(codec_name)
     scorer = benchmark.SampleScorer(latents, *records, model, 500)
     found = {arm: [] for arm in ARMS}
     for seed in range(seeds):
