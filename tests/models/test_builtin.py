@@ -1,5 +1,6 @@
 """Codecs of the package: found by `builtin:NAME`, small on disk, computed in float32, named in facts."""
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -8,6 +9,7 @@ from tiny import builtin_codec, tiny_codec
 from hf_hybrid.core.artifacts import WEIGHTS
 from hf_hybrid.core.errors import InputError
 from hf_hybrid.core.provenance import hash_files
+from hf_hybrid.data.records import load_records
 from hf_hybrid.models import builtin
 from hf_hybrid.models.alphagan import AlphaGAN
 from hf_hybrid.synthesis.pipeline import load_codec
@@ -59,3 +61,42 @@ def test_it_changes_stages_when_its_weights_do(spots):
     codec.half().save_pretrained(spots)
 
     assert builtin.codec_fingerprint("builtin:spots") != before
+
+
+SHIPPED = {"builtin:phantoms": 6e6, "builtin:radiographs": 12e6}  # bytes at most
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_codec_that_comes_with_the_package_is_small_and_better_than_its_pca(name):
+    codec, facts = load_codec(name)
+    own, linear = (facts["training"]["scores"][one] for one in ("codec", "pca"))
+
+    assert builtin.builtin_codecs() == sorted(SHIPPED)
+    assert (builtin.codec_folder(name) / WEIGHTS).stat().st_size < SHIPPED[name]
+    assert own["l1"] < linear["l1"] and own["ssim"] > linear["ssim"] and own["psnr"] > linear["psnr"]
+    assert codec.config.resolution == 128 and not codec.config.private_images and facts["training"]["steps"] > 0
+    assert any(tensor.abs().max() > 0 for tensor in (codec.encoder.end.weight, codec.generator.end.weight))
+
+
+def test_the_package_s_codecs_know_their_images_from_others(tmp_path):
+    from sklearn.datasets import load_sample_image
+
+    from hf_hybrid.models.calibration import COMPARED, LIMIT, image_errors
+    from hf_hybrid.phantom.cohort import write_phantom
+
+    write_phantom(tmp_path, 24, 128, 3)
+    phantoms = load_records(str(tmp_path)).pixel_values(128)
+    grey = load_sample_image("china.jpg").mean(axis=2).astype(np.uint8)
+    photographs = np.stack(
+        [grey[row : row + 128, left : left + 128] for row in (0, 200) for left in range(0, 512, 43)]
+    )
+    for name in SHIPPED:
+        codec, facts = load_codec(name)
+        limits = facts["training"]["image_range"]
+
+        def is_known(images, codec=codec, limits=limits):
+            errors = image_errors(codec, [images])
+            return all(np.median(errors[one]) <= limits[one][LIMIT] for one in COMPARED)
+
+        assert not is_known(photographs) and not is_known(255 - phantoms)
+        assert is_known(phantoms) or name != "builtin:phantoms"
