@@ -12,14 +12,13 @@ import torch
 
 from hf_hybrid.core.scores import REAL
 from hf_hybrid.data.images import grey_squares
-from hf_hybrid.data.pixels import to_tensor, to_uint8
 from hf_hybrid.data.records import Records
 from hf_hybrid.data.schema import RecordSchema
 from hf_hybrid.data.splits import join_equal_images, split_by_patient
 from hf_hybrid.evaluation.comparison import Comparison, EvaluationSet
 from hf_hybrid.evaluation.options import EvaluationOptions
 from hf_hybrid.evaluation.pairing import skill_of
-from hf_hybrid.evaluation.reconstruction import reconstruction_scores
+from hf_hybrid.evaluation.reconstruction import reconstruct, reconstruction_scores
 from hf_hybrid.evaluation.target import Target
 from hf_hybrid.evaluation.training_sets import real_and_whole, training_sets, whole_release
 from hf_hybrid.evaluation.utility import score_targets
@@ -201,18 +200,9 @@ class _Release:
 
     def add_reconstruction(self, found: Found) -> None:
         """How near held-out images come back."""
-        codec, config = self.codec, self.codec.config
-        pixels = self.test.pixel_values(config.resolution, config.in_channels, config.resize_mode)
-        made = {"mean": [], "drawn": []}
-        with torch.inference_mode():
-            for part in np.array_split(pixels, max(1, len(pixels) // 64)):
-                latents = codec.encode(to_tensor(part).to(codec.device)).latents
-                for name, detail in (("mean", False), ("drawn", True)):
-                    made[name].append(to_uint8(codec.decode(latents, detail=detail).sample))
-        small = {name: grey_squares(np.concatenate(parts), self._side) for name, parts in made.items()}
-        real = grey_squares(pixels, self._side)
+        real, *made = (grey_squares(one, self._side) for one in reconstruct(self.test, self.codec, False, True))
         weights = bootstrap_weights(self.test.groups, self.settings.bootstraps, seed=0)
-        scores = {name: reconstruction_scores(real, one) for name, one in small.items()}
+        scores = {name: reconstruction_scores(real, one) for name, one in zip(("mean", "drawn"), made, strict=True)}
         for name, (kind, place) in RECONSTRUCTIONS.items():
             values = scores[kind][:, place]
             found.scores[name] = Estimate(float(values.mean()), weights @ values / weights.sum(axis=1))
